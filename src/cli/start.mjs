@@ -1,0 +1,118 @@
+// The one way into every command: installs what a fresh clone lacks, then runs `src/cli/COMMAND.ts` through Vite.
+// It is plain JavaScript without a single dependency because it runs before anything is installed.
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { constants } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
+const [command = '', ...args] = process.argv.slice(2);
+
+function readJson(path) {
+  try {
+    return JSON.parse(readFileSync(join(root, path), 'utf8'));
+  } catch {
+    return undefined;
+  }
+}
+
+function fail(message) {
+  console.error(`glia: ${message}`);
+  process.exit(1);
+}
+
+/**
+ * Whether node_modules holds exactly what package-lock.json asks for. npm writes its own lock file into node_modules
+ * as the last thing it does, so an interrupted install counts as none. File times are no help: a clone sets them anew.
+ */
+function isInstalled() {
+  const wanted = readJson('package-lock.json')?.packages;
+  const found = readJson('node_modules/.package-lock.json')?.packages;
+  if (!wanted || !found) return false;
+  return Object.entries(wanted).every(([path, { version, integrity, optional }]) => {
+    if (path === '') return true;
+    const entry = found[path];
+    return entry ? entry.version === version && entry.integrity === integrity : optional === true;
+  });
+}
+
+function install() {
+  console.error('glia: installing the npm packages (npm ci) …');
+  // dev and dry-run are said out loud because NODE_ENV=production and `npm pack --dry-run` would reach this npm too.
+  const options = ['ci', '--include=dev', '--dry-run=false', '--no-audit', '--no-fund', '--loglevel=error'];
+  const npm = process.env.npm_execpath;
+  const [file, argv] = npm?.endsWith('.js') ? [process.execPath, [npm, ...options]] : ['npm', options];
+  // npm's words go to standard error, so that `--json` output stays clean.
+  const stdio = ['ignore', 2, 2];
+  const { status } = spawnSync(file, argv, { cwd: root, stdio, shell: file === 'npm' && process.platform === 'win32' });
+  if (status !== 0) fail('npm ci failed: its messages are above; every command needs these packages');
+}
+
+/** Runs Vitest as a process of its own, because it ends its process when it is done. */
+function runTests() {
+  const vitest = join(root, 'node_modules', 'vitest', 'vitest.mjs');
+  const child = spawn(process.execPath, [vitest, 'run', ...args], { cwd: root, stdio: 'inherit' });
+  // Ctrl-C reaches Vitest too, through the process group; this process only has to outlive it.
+  process.on('SIGINT', () => {});
+  for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
+  return new Promise((resolve) => {
+    child.on('exit', (code, signal) => resolve(code ?? 128 + constants.signals[signal]));
+  });
+}
+
+async function serveDemos() {
+  const { createServer } = await import('vite');
+  const server = await createServer({ root });
+  await server.listen();
+  console.log(`glia: ${server.resolvedUrls.local[0]}demos/train/   (Ctrl-C stops)`);
+  return new Promise(() => {});
+}
+
+/** Imports the command through Vite's module runner: TypeScript and `*.wgsl?raw` imports work as they do in a page. */
+async function runCommand() {
+  const { createServer, createServerModuleRunner } = await import('vite');
+  const server = await createServer({
+    root,
+    logLevel: 'warn',
+    // The command may call server.listen() to serve its page; a run must not be reloaded because a file was saved.
+    server: { host: '127.0.0.1', port: 0, hmr: false, ws: false, watch: null },
+  });
+  // Vite exits at SIGTERM without asking anybody. Here the command decides, or else the handler below.
+  process.removeAllListeners('SIGTERM');
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
+    process.on(signal, () => {
+      // A command with a handler of its own ends by itself. Without one, leave through process.exit, not by the
+      // signal's default, so that 'exit' handlers run and Puppeteer takes its browser along.
+      if (process.listenerCount(signal) === 1) process.exit(128 + constants.signals[signal]);
+    });
+  }
+  const runner = createServerModuleRunner(server.environments.ssr);
+  try {
+    const { main } = await runner.import(`/src/cli/${command}.ts`);
+    if (typeof main !== 'function') fail(unknownCommand());
+    return await main(args, { server });
+  } catch (error) {
+    const { GliaError } = await runner.import('/src/errors.ts');
+    console.error(error instanceof GliaError ? `glia: ${error.message}` : error);
+    return 1;
+  } finally {
+    await runner.close();
+    await server.close();
+  }
+}
+
+function unknownCommand() {
+  const known = Object.keys(readJson('package.json')?.scripts ?? {}).filter((name) => name !== 'prepack');
+  return `unknown command "${command}"; the commands are ${known.join(', ')}`;
+}
+
+const [major, minor] = process.versions.node.split('.').map(Number);
+if (major < 20 || (major === 20 && minor < 19)) fail(`Node 20.19 or newer is needed; this is ${process.version}`);
+const own = { test: runTests, dev: serveDemos };
+if (!Object.hasOwn(own, command) && !(/^[a-z-]+$/.test(command) && existsSync(join(root, `src/cli/${command}.ts`)))) {
+  fail(unknownCommand());
+}
+if (!isInstalled()) install();
+process.chdir(root);
+process.exit(await (own[command] ?? runCommand)());
