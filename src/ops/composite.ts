@@ -1,0 +1,159 @@
+// Ops that are made of others: activations, softmax, likelihoods, divergences. Their gradients follow from their parts.
+import { ShapeError } from '../errors.ts';
+import { add, erf, exp, greater, mul, neg, sigmoid, softplus, square, sub, where } from './elementwise.ts';
+import { erfReference } from './erf.ts';
+import { logsumexp } from './reduce.ts';
+import {
+  apply,
+  axisOf,
+  type NdArray,
+  type Op,
+  type Sample,
+  sameShape,
+  show,
+  stridesOf,
+  type Tensor,
+} from './tensor.ts';
+
+interface Composite<A> {
+  readonly build: (inputs: readonly Tensor[], attrs: A) => Tensor;
+  /** In float64, element by element of inputs that have one shape; or the whole. */
+  readonly reference: (values: number[], attrs: A) => number;
+  readonly samples: readonly Sample<A>[];
+}
+
+/** An op of one shape in, the same shape out. */
+function define<A>(name: string, { build, reference, samples }: Composite<A>): Op<A> {
+  return {
+    name,
+    infer(inputs) {
+      for (const { shape, dtype } of inputs) {
+        if (!sameShape(shape, inputs[0]!.shape)) {
+          throw new ShapeError(`wants tensors of one shape, got ${inputs.map((x) => show(x.shape)).join(', ')}`);
+        }
+        if (dtype !== 'f32') throw new ShapeError(`wants f32, got ${dtype}`);
+      }
+      return { shape: inputs[0]!.shape, dtype: 'f32' };
+    },
+    decompose: build,
+    reference: (inputs, attrs) =>
+      inputs[0]!.data.map((_, i) =>
+        reference(
+          inputs.map(({ data }) => data[i]!),
+          attrs,
+        ),
+      ),
+    samples,
+  };
+}
+
+const same = (count: number, range: { min?: number; max?: number }[] = []) =>
+  [[3, 8], [5, 7], []].map((shape) => ({
+    inputs: Array.from({ length: count }, (_, i) => ({ shape, ...range[i] })),
+    attrs: {},
+  }));
+
+export const geluOp = define<object>('gelu', {
+  build: ([x]) => mul(mul(x!, 0.5), add(1, erf(mul(x!, Math.SQRT1_2)))),
+  reference: ([x]) => 0.5 * x! * (1 + erfReference(x! * Math.SQRT1_2)),
+  samples: same(1),
+});
+
+export const siluOp = define<object>('silu', {
+  build: ([x]) => mul(x!, sigmoid(x!)),
+  reference: ([x]) => x! / (1 + Math.exp(-x!)),
+  samples: same(1),
+});
+
+export const leakyReluOp = define<{ slope: number }>('leakyRelu', {
+  build: ([x], { slope }) => where(greater(x!, 0), x!, mul(x!, slope)),
+  reference: ([x], { slope }) => (x! > 0 ? x! : slope * x!),
+  samples: same(1).map(({ inputs }) => ({ inputs, attrs: { slope: 0.1 } })),
+});
+
+export const bernoulliNllOp = define<object>('bernoulliNll', {
+  build: ([logits, target]) => sub(softplus(logits!), mul(logits!, target!)),
+  reference: ([l, x]) => Math.max(l!, 0) + Math.log1p(Math.exp(-Math.abs(l!))) - l! * x!,
+  samples: same(2, [
+    { min: -20, max: 20 },
+    { min: 0, max: 1 },
+  ]),
+});
+
+const HALF_LOG_TWO_PI = 0.5 * Math.log(2 * Math.PI);
+
+export const gaussianNllOp = define<object>('gaussianNll', {
+  build: ([mean, logvar, target]) =>
+    add(mul(add(logvar!, mul(square(sub(target!, mean!)), exp(neg(logvar!)))), 0.5), HALF_LOG_TWO_PI),
+  reference: ([mean, logvar, x]) => 0.5 * (logvar! + (x! - mean!) ** 2 / Math.exp(logvar!)) + HALF_LOG_TWO_PI,
+  samples: same(3),
+});
+
+export const gaussianKlOp = define<object>('gaussianKl', {
+  build: ([mean, logvar]) => mul(sub(add(square(mean!), exp(logvar!)), add(logvar!, 1)), 0.5),
+  reference: ([mean, logvar]) => 0.5 * (mean! ** 2 + Math.exp(logvar!) - logvar! - 1),
+  samples: same(2),
+});
+
+export const softmaxOp: Op<{ axis: number; log: boolean }> = {
+  name: 'softmax',
+  infer([x]) {
+    if (x!.dtype !== 'f32') throw new ShapeError(`wants f32, got ${x!.dtype}`);
+    return { shape: x!.shape, dtype: 'f32' };
+  },
+  decompose([x], attrs) {
+    const result = sub(x!, logsumexp(x!, { axis: attrs.axis, keepDims: true }));
+    return attrs.log ? result : exp(result);
+  },
+  reference([x], { axis, log: logarithm }) {
+    const { shape, data } = x as NdArray;
+    const stride = stridesOf(shape)[axis]!;
+    const dim = shape[axis]!;
+    return data.map((value, flat) => {
+      const first = flat - (Math.floor(flat / stride) % dim) * stride;
+      const row = Array.from({ length: dim }, (_, k) => data[first + k * stride]!);
+      const max = Math.max(...row);
+      const result = value - max - Math.log(row.reduce((sum, other) => sum + Math.exp(other - max), 0));
+      return logarithm ? result : Math.exp(result);
+    });
+  },
+  samples: [false, true].flatMap((logarithm) => [
+    { inputs: [{ shape: [5, 12], min: -9, max: 9 }], attrs: { axis: 1, log: logarithm } },
+    { inputs: [{ shape: [7, 5] }], attrs: { axis: 0, log: logarithm } },
+    { inputs: [{ shape: [2, 1, 3] }], attrs: { axis: 1, log: logarithm } },
+  ]),
+  random(int) {
+    const shape = Array.from({ length: int(1, 3) }, () => int(1, 9));
+    return { inputs: [{ shape }], attrs: { axis: int(0, shape.length - 1), log: int(0, 1) === 1 } };
+  },
+};
+
+/** x·Φ(x), with the exact normal distribution function. */
+export const gelu = (x: Tensor): Tensor => apply(geluOp, [x], {});
+/** x·sigmoid(x). */
+export const silu = (x: Tensor): Tensor => apply(siluOp, [x], {});
+/** x where it is positive, else slope·x. */
+export const leakyRelu = (x: Tensor, slope = 0.01): Tensor => apply(leakyReluOp, [x], { slope });
+
+/** exp(x) / Σ exp(x) along an axis, the last unless told. */
+export function softmax(x: Tensor, axis = -1): Tensor {
+  return apply(softmaxOp, [x], { axis: axisOf(axis, x.shape.length), log: false });
+}
+
+/** log softmax(x) along an axis, the last unless told. */
+export function logSoftmax(x: Tensor, axis = -1): Tensor {
+  return apply(softmaxOp, [x], { axis: axisOf(axis, x.shape.length), log: true });
+}
+
+/** −log p(target) of Bernoulli variables with the given logits, element by element, in nats; target in [0, 1]. */
+export const bernoulliNll = (logits: Tensor, target: Tensor): Tensor => apply(bernoulliNllOp, [logits, target], {});
+
+/** −log N(target; mean, exp(logvar)), element by element, in nats. */
+export const gaussianNll = (mean: Tensor, logvar: Tensor, target: Tensor): Tensor =>
+  apply(gaussianNllOp, [mean, logvar, target], {});
+
+/**
+ * KL(N(mean, exp(logvar)) ‖ N(0, 1)), element by element, in nats
+ * (Kingma and Welling, Auto-Encoding Variational Bayes, 2013, appendix B).
+ */
+export const gaussianKl = (mean: Tensor, logvar: Tensor): Tensor => apply(gaussianKlOp, [mean, logvar], {});

@@ -1,0 +1,371 @@
+// The elementwise ops, one entry each: WGSL expression, derivative, reference. They own no kernel; they exist to be
+// fused. Inputs broadcast against each other as in NumPy; the autodiff sums cotangents back to the inputs' shapes.
+import { ShapeError } from '../errors.ts';
+import type { Affine } from './affine.ts';
+import { erfReference } from './erf.ts';
+import { constant } from './source.ts';
+import {
+  apply,
+  broadcastShapes,
+  type DType,
+  type Emitter,
+  type NdArray,
+  type Op,
+  type Sample,
+  type Shape,
+  sizeOf,
+  stridesOf,
+  type Tensor,
+} from './tensor.ts';
+
+/** A tensor, or a number that stands for a constant of the other operand's type. */
+export type Operand = Tensor | number;
+
+type Rule = (cotangent: Tensor, inputs: readonly Tensor[], result: Tensor) => readonly (Tensor | undefined)[];
+
+interface Entry {
+  readonly wgsl: (...args: string[]) => string;
+  readonly reference: (...args: number[]) => number;
+  readonly grad?: Rule;
+  /** Functions of shaders/functions.wgsl that the expression calls. */
+  readonly uses?: readonly string[];
+  /** Result type; the inputs' own unless told. */
+  readonly result?: DType;
+  /** About how many additions an element costs. */
+  readonly cost?: number;
+  /** The range of the samples' inputs, one for all or one each. */
+  readonly range?: readonly [number, number] | readonly (readonly [number, number])[];
+  readonly dtypes?: readonly DType[];
+  /** Relative error allowed, where WGSL promises little. */
+  readonly tolerance?: number;
+}
+
+function broadcastCoords(coords: readonly Affine[], shape: Shape): Affine[] {
+  return shape.map((dim, axis) => {
+    const coord = coords[axis + coords.length - shape.length]!;
+    return dim === 1 ? coord.times(0) : coord;
+  });
+}
+
+function referenceOf(entry: Entry) {
+  return (inputs: readonly NdArray[], _attrs: unknown, shape: Shape): Float64Array => {
+    const out = new Float64Array(sizeOf(shape));
+    const strides = stridesOf(shape);
+    const inner = inputs.map((input) => stridesOf(input.shape));
+    const args = new Array<number>(inputs.length);
+    for (let flat = 0; flat < out.length; flat++) {
+      for (let i = 0; i < inputs.length; i++) {
+        const input = inputs[i]!;
+        let at = 0;
+        for (let axis = 0; axis < input.shape.length; axis++) {
+          const outer = axis + shape.length - input.shape.length;
+          if (input.shape[axis] !== 1) at += (Math.floor(flat / strides[outer]!) % shape[outer]!) * inner[i]![axis]!;
+        }
+        args[i] = input.data[at]!;
+      }
+      out[flat] = entry.reference(...args);
+    }
+    return out;
+  };
+}
+
+const SHAPES: readonly (readonly Shape[])[] = [
+  [
+    [3, 8],
+    [3, 8],
+    [3, 8],
+  ],
+  [[5, 7], [7], [5, 1]],
+  [[4, 1], [1, 12], []],
+  [[1], [3, 1, 5], [3, 4, 1]],
+  [[], [], []],
+];
+
+function define(name: string, entry: Entry): Op<object> {
+  const arity = entry.wgsl.length;
+  const range = (i: number) =>
+    entry.range ? (typeof entry.range[0] === 'number' ? entry.range : entry.range[i]) : [-2, 2];
+  const input = (shape: Shape, i: number) => {
+    const [min, max] = range(i) as readonly [number, number];
+    return { shape, min, max, dtype: entry.dtypes?.[i] ?? 'f32' } as const;
+  };
+  const { grad } = entry;
+  return {
+    name,
+    cost: entry.cost ?? 1,
+    aligned: true,
+    ...(entry.tolerance && { tolerance: entry.tolerance }),
+    infer(inputs) {
+      if (inputs.length !== arity) throw new ShapeError(`takes ${arity} tensors, got ${inputs.length}`);
+      const dtype = inputs[arity - 1]!.dtype;
+      const mixed = inputs.some((input, i) => (entry.dtypes ? input.dtype !== entry.dtypes[i] : input.dtype !== dtype));
+      if (mixed) {
+        const wanted = entry.dtypes?.join(', ') ?? 'one type';
+        throw new ShapeError(`wants ${wanted}, got ${inputs.map((tensor) => tensor.dtype).join(', ')}`);
+      }
+      const shape = inputs.map((tensor) => tensor.shape).reduce(broadcastShapes);
+      return { shape, dtype: entry.result ?? (dtype === 'u8' ? 'u32' : dtype) };
+    },
+    ...(grad && {
+      grad: (node: Tensor, cotangent: Tensor) => grad(cotangent, node.inputs, node),
+    }),
+    reference: referenceOf(entry),
+    emit(emitter: Emitter, node, coords) {
+      for (const used of entry.uses ?? []) emitter.use(used);
+      return entry.wgsl(...node.inputs.map((tensor) => emitter.value(tensor, broadcastCoords(coords, tensor.shape))));
+    },
+    samples: SHAPES.map((shapes): Sample<object> => ({ inputs: shapes.slice(0, arity).map(input), attrs: {} })),
+    random(int) {
+      const shape = Array.from({ length: int(1, 3) }, () => int(1, 9));
+      const broadcast = () => shape.slice(int(0, shape.length)).map((dim) => (int(0, 3) === 0 ? 1 : dim));
+      return { inputs: Array.from({ length: arity }, (_, i) => input(i === 0 ? shape : broadcast(), i)), attrs: {} };
+    },
+  };
+}
+
+const TWO_OVER_SQRT_PI = 2 / Math.sqrt(Math.PI);
+const sigmoidReference = (x: number) => 1 / (1 + Math.exp(-x));
+const softplusReference = (x: number) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)));
+
+export const elementwise = {
+  add: define('add', {
+    wgsl: (a, b) => `${a} + ${b}`,
+    reference: (a, b) => a + b,
+    grad: (g) => [g, g],
+  }),
+  sub: define('sub', {
+    wgsl: (a, b) => `${a} - ${b}`,
+    reference: (a, b) => a - b,
+    grad: (g) => [g, neg(g)],
+  }),
+  mul: define('mul', {
+    wgsl: (a, b) => `${a} * ${b}`,
+    reference: (a, b) => a * b,
+    grad: (g, [a, b]) => [mul(g, b!), mul(g, a!)],
+  }),
+  div: define('div', {
+    wgsl: (a, b) => `${a} / ${b}`,
+    reference: (a, b) => a / b,
+    grad: (g, [, b], y) => [div(g, b!), neg(div(mul(g, y), b!))],
+    range: [
+      [-2, 2],
+      [0.5, 2],
+    ],
+    cost: 2,
+  }),
+  neg: define('neg', { wgsl: (a) => `-${a}`, reference: (a) => -a, grad: (g) => [neg(g)] }),
+  abs: define('abs', { wgsl: (a) => `abs(${a})`, reference: Math.abs, grad: (g, [a]) => [mul(g, sign(a!))] }),
+  sign: define('sign', { wgsl: (a) => `sign(${a})`, reference: Math.sign }),
+  square: define('square', {
+    wgsl: (a) => `${a} * ${a}`,
+    reference: (a) => a * a,
+    grad: (g, [a]) => [mul(g, mul(a!, 2))],
+  }),
+  sqrt: define('sqrt', {
+    wgsl: (a) => `sqrt(${a})`,
+    reference: Math.sqrt,
+    grad: (g, _, y) => [div(mul(g, 0.5), y)],
+    range: [0.1, 4],
+    cost: 4,
+  }),
+  rsqrt: define('rsqrt', {
+    wgsl: (a) => `inverseSqrt(${a})`,
+    reference: (a) => 1 / Math.sqrt(a),
+    grad: (g, [a], y) => [div(mul(g, mul(y, -0.5)), a!)],
+    range: [0.1, 4],
+    cost: 4,
+  }),
+  exp: define('exp', { wgsl: (a) => `exp(${a})`, reference: Math.exp, grad: (g, _, y) => [mul(g, y)], cost: 8 }),
+  expm1: define('expm1', {
+    wgsl: (a) => `expm1(${a})`,
+    uses: ['expm1'],
+    reference: Math.expm1,
+    grad: (g, [a]) => [mul(g, exp(a!))],
+    cost: 12,
+  }),
+  log: define('log', {
+    wgsl: (a) => `log(${a})`,
+    reference: Math.log,
+    grad: (g, [a]) => [div(g, a!)],
+    range: [0.1, 4],
+    cost: 8,
+  }),
+  sin: define('sin', {
+    wgsl: (a) => `sin(${a})`,
+    reference: Math.sin,
+    grad: (g, [a]) => [mul(g, cos(a!))],
+    cost: 8,
+    tolerance: 5e-3,
+  }),
+  cos: define('cos', {
+    wgsl: (a) => `cos(${a})`,
+    reference: Math.cos,
+    grad: (g, [a]) => [neg(mul(g, sin(a!)))],
+    cost: 8,
+    tolerance: 5e-3,
+  }),
+  tanh: define('tanh', {
+    wgsl: (a) => `tanh_safe(${a})`,
+    uses: ['tanh_safe'],
+    reference: Math.tanh,
+    grad: (g, _, y) => [mul(g, sub(1, square(y)))],
+    cost: 10,
+  }),
+  sigmoid: define('sigmoid', {
+    wgsl: (a) => `sigmoid(${a})`,
+    uses: ['sigmoid'],
+    reference: sigmoidReference,
+    grad: (g, _, y) => [mul(g, mul(y, sub(1, y)))],
+    cost: 12,
+  }),
+  softplus: define('softplus', {
+    wgsl: (a) => `softplus(${a})`,
+    uses: ['softplus'],
+    reference: softplusReference,
+    grad: (g, [a]) => [mul(g, sigmoid(a!))],
+    cost: 20,
+  }),
+  relu: define('relu', {
+    wgsl: (a) => `max(${a}, 0.0)`,
+    reference: (a) => Math.max(a, 0),
+    // From the result, not the input, so that the input need not be kept.
+    grad: (g, _, y) => [where(greater(y, 0), g, 0)],
+  }),
+  erf: define('erf', {
+    wgsl: (a) => `erf(${a})`,
+    uses: ['erf'],
+    reference: erfReference,
+    grad: (g, [a]) => [mul(g, mul(exp(neg(square(a!))), TWO_OVER_SQRT_PI))],
+    cost: 20,
+  }),
+  maximum: define('maximum', {
+    wgsl: (a, b) => `max(${a}, ${b})`,
+    reference: Math.max,
+    grad: (g, [a, b]) => [where(greater(b!, a!), 0, g), where(greater(b!, a!), g, 0)],
+  }),
+  minimum: define('minimum', {
+    wgsl: (a, b) => `min(${a}, ${b})`,
+    reference: Math.min,
+    grad: (g, [a, b]) => [where(less(b!, a!), 0, g), where(less(b!, a!), g, 0)],
+  }),
+  greater: define('greater', {
+    wgsl: (a, b) => `select(0.0, 1.0, ${a} > ${b})`,
+    reference: (a, b) => (a > b ? 1 : 0),
+    result: 'f32',
+  }),
+  less: define('less', {
+    wgsl: (a, b) => `select(0.0, 1.0, ${a} < ${b})`,
+    reference: (a, b) => (a < b ? 1 : 0),
+    result: 'f32',
+  }),
+  equal: define('equal', {
+    wgsl: (a, b) => `select(0.0, 1.0, ${a} == ${b})`,
+    reference: (a, b) => (a === b ? 1 : 0),
+    result: 'f32',
+  }),
+  where: define('where', {
+    wgsl: (condition, a, b) => `select(${b}, ${a}, ${condition} != 0.0)`,
+    reference: (condition, a, b) => (condition !== 0 ? a : b),
+    grad: (g, [condition]) => [undefined, where(condition!, g, 0), where(condition!, 0, g)],
+  }),
+  isFinite: define('isFinite', {
+    wgsl: (a) => `is_finite(${a})`,
+    uses: ['is_finite'],
+    reference: (a) => (Number.isFinite(a) ? 1 : 0),
+    result: 'f32',
+  }),
+  toF32: define('toF32', {
+    wgsl: (a) => `f32(${a})`,
+    reference: (a) => a,
+    dtypes: ['u32'],
+    result: 'f32',
+    range: [0, 255],
+  }),
+  byteToF32: define('byteToF32', {
+    wgsl: (a) => `f32(${a})`,
+    reference: (a) => a,
+    dtypes: ['u8'],
+    result: 'f32',
+    range: [0, 255],
+  }),
+  modulo: define('modulo', {
+    wgsl: (a, b) => `${a} % ${b}`,
+    reference: (a, b) => a % b,
+    dtypes: ['u32', 'u32'],
+    range: [
+      [0, 1000],
+      [1, 9],
+    ],
+    cost: 4,
+  }),
+  divideFloor: define('divideFloor', {
+    wgsl: (a, b) => `${a} / ${b}`,
+    reference: (a, b) => Math.floor(a / b),
+    dtypes: ['u32', 'u32'],
+    range: [
+      [0, 1000],
+      [1, 9],
+    ],
+    cost: 4,
+  }),
+} satisfies Record<string, Op<object>>;
+
+function unary(op: Op<object>) {
+  return (a: Tensor): Tensor => apply(op, [a], {});
+}
+
+function operands(a: Operand, b: Operand): [Tensor, Tensor] {
+  if (typeof a !== 'number') return [a, typeof b === 'number' ? constant(b, a.dtype === 'f32' ? 'f32' : 'u32') : b];
+  return typeof b === 'number' ? [constant(a), constant(b)] : [constant(a, b.dtype === 'f32' ? 'f32' : 'u32'), b];
+}
+
+function binary(op: Op<object>) {
+  return (a: Operand, b: Operand): Tensor => apply(op, operands(a, b), {});
+}
+
+export const add = binary(elementwise.add);
+export const sub = binary(elementwise.sub);
+export const mul = binary(elementwise.mul);
+export const div = binary(elementwise.div);
+export const maximum = binary(elementwise.maximum);
+export const minimum = binary(elementwise.minimum);
+/** 1 where a > b, else 0. */
+export const greater = binary(elementwise.greater);
+/** 1 where a < b, else 0. */
+export const less = binary(elementwise.less);
+/** 1 where a = b, else 0. */
+export const equal = binary(elementwise.equal);
+/** Remainder of u32. */
+export const modulo = binary(elementwise.modulo);
+/** Quotient of u32, rounded down. */
+export const divideFloor = binary(elementwise.divideFloor);
+export const neg = unary(elementwise.neg);
+export const abs = unary(elementwise.abs);
+export const sign = unary(elementwise.sign);
+export const square = unary(elementwise.square);
+export const sqrt = unary(elementwise.sqrt);
+export const rsqrt = unary(elementwise.rsqrt);
+export const exp = unary(elementwise.exp);
+/** exp(a) − 1, exact near 0. */
+export const expm1 = unary(elementwise.expm1);
+export const log = unary(elementwise.log);
+export const sin = unary(elementwise.sin);
+export const cos = unary(elementwise.cos);
+export const tanh = unary(elementwise.tanh);
+export const sigmoid = unary(elementwise.sigmoid);
+/** log(1 + exp(a)). */
+export const softplus = unary(elementwise.softplus);
+export const relu = unary(elementwise.relu);
+export const erf = unary(elementwise.erf);
+/** 1 where a is neither infinite nor NaN, else 0. */
+export const isFinite = unary(elementwise.isFinite);
+
+/** `a` where the condition is not 0, else `b`. */
+export function where(condition: Tensor, a: Operand, b: Operand): Tensor {
+  return apply(elementwise.where, [condition, ...operands(a, b)], {});
+}
+
+/** A u32 or u8 tensor as f32. */
+export function toF32(a: Tensor): Tensor {
+  return a.dtype === 'f32' ? a : apply(a.dtype === 'u8' ? elementwise.byteToF32 : elementwise.toF32, [a], {});
+}

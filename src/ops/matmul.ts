@@ -1,0 +1,147 @@
+// The matrix product, in the forms A·B, A·Bᵀ and Aᵀ·B (and Aᵀ·Bᵀ), so that no backward pass transposes anything.
+import registerTileShader from '../../shaders/matmul/register_tile.wgsl?raw';
+import { ShapeError } from '../errors.ts';
+import { Affine } from './affine.ts';
+import { apply, type Kernel, type KernelWriter, type Op, show, type Tensor } from './tensor.ts';
+
+export interface MatmulAttrs {
+  /** A is stored [K, M]. */
+  readonly transposeA: boolean;
+  /** B is stored [N, K]. */
+  readonly transposeB: boolean;
+}
+
+interface Sizes {
+  readonly m: number;
+  readonly n: number;
+  readonly k: number;
+}
+
+function sizes(a: readonly number[], b: readonly number[], { transposeA, transposeB }: MatmulAttrs): Sizes {
+  const [m, k] = transposeA ? [a[1]!, a[0]!] : [a[0]!, a[1]!];
+  const [inner, n] = transposeB ? [b[1]!, b[0]!] : [b[0]!, b[1]!];
+  if (k !== inner) {
+    const form = `${transposeA ? 'transposed ' : ''}${show(a)} · ${transposeB ? 'transposed ' : ''}${show(b)}`;
+    throw new ShapeError(`inner sizes differ in ${form}: ${k} and ${inner}`);
+  }
+  return { m, n, k };
+}
+
+/** Register tile: 8×8 where there are enough of them to keep a machine busy, else 4×4. */
+function registerTile(node: Tensor<MatmulAttrs>, writer: KernelWriter): Kernel {
+  const [a, b] = node.inputs;
+  const { transposeA, transposeB } = node.attrs;
+  const { m, n, k } = sizes(a!.shape, b!.shape, node.attrs);
+  const big = m >= 8 && n >= 8 && m * n >= 64 * 256;
+  const tileM = big ? 8 : 4;
+  const tileN4 = big ? 2 : 1;
+  const groupX = 8;
+  const groupY = 8;
+  const n4 = Math.ceil(n / 4);
+  return {
+    variant: `register tile ${tileM}×${tileN4 * 4}`,
+    source: registerTileShader,
+    constants: {
+      M: m,
+      N: n,
+      K: k,
+      TRANSPOSE_A: transposeA,
+      TRANSPOSE_B: transposeB,
+      TILE_M: tileM,
+      TILE_N4: tileN4,
+      GROUP_X: groupX,
+      GROUP_Y: groupY,
+    },
+    hooks: matmulHooks(node, writer),
+    workgroups: [Math.ceil(n4 / tileN4 / groupX), Math.ceil(m / tileM / groupY), 1],
+    flops: 2 * m * n * k,
+  };
+}
+
+/** The hooks that every variant of the product has. */
+function matmulHooks(node: Tensor<MatmulAttrs>, writer: KernelWriter): Record<string, string> {
+  const [a, b] = node.inputs;
+  const [, n] = node.shape as [number, number];
+  const operand = (x: Tensor) => {
+    const [rows, columns] = x.shape as [number, number];
+    // Bounds reach past the edge, where the kernel's last tile reads; what lies beyond the tensor reads as 0.
+    const row = Affine.variable('row', Math.ceil(rows / 4) * 4);
+    const column = Affine.variable('col4', Math.ceil(columns / 4)).times(4);
+    return writer.load(x, (lane) => [row, column.plus(lane)], 4);
+  };
+  const row = Affine.variable('row', node.shape[0]!);
+  // Each lane's own bound: those that fall off the end of a row are left out by the guard.
+  const at = (lane: number) =>
+    Affine.variable('col4', Math.floor((n - 1 - lane) / 4) + 1)
+      .times(4)
+      .plus(lane);
+  const column = Affine.variable('col4', Math.ceil(n / 4)).times(4);
+  return {
+    load_a: operand(a!),
+    load_b: operand(b!),
+    store: writer.store((lane) => row.times(n).plus(at(lane)), ['value.x', 'value.y', 'value.z', 'value.w'], column, n),
+  };
+}
+
+export const matmulOp: Op<MatmulAttrs> = {
+  name: 'matmul',
+  infer([a, b], attrs) {
+    if (a!.shape.length !== 2 || b!.shape.length !== 2) {
+      throw new ShapeError(`wants two matrices, got ${show(a!.shape)} and ${show(b!.shape)}`);
+    }
+    if (a!.dtype !== 'f32' || b!.dtype !== 'f32') throw new ShapeError(`wants f32, got ${a!.dtype} and ${b!.dtype}`);
+    const { m, n } = sizes(a!.shape, b!.shape, attrs);
+    return { shape: [m, n], dtype: 'f32' };
+  },
+  grad(node, g) {
+    const [a, b] = node.inputs as [Tensor, Tensor];
+    const { transposeA, transposeB } = node.attrs;
+    // C = op(A)·op(B): the gradient of op(A) is g·op(B)ᵀ, and that of A its transpose where A is stored transposed.
+    const gradA = transposeA ? product(b, g, transposeB, true) : product(g, b, false, !transposeB);
+    const gradB = transposeB ? product(g, a, true, transposeA) : product(a, g, !transposeA, false);
+    return [gradA, gradB];
+  },
+  reference([a, b], attrs, [m, n]) {
+    const { k } = sizes(a!.shape, b!.shape, attrs);
+    const out = new Float64Array(m! * n!);
+    for (let i = 0; i < m!; i++) {
+      for (let j = 0; j < n!; j++) {
+        let sum = 0;
+        for (let l = 0; l < k; l++) {
+          sum +=
+            a!.data[attrs.transposeA ? l * m! + i : i * k + l]! * b!.data[attrs.transposeB ? j * k + l : l * n! + j]!;
+        }
+        out[i * n! + j] = sum;
+      }
+    }
+    return out;
+  },
+  kernel: registerTile,
+  samples: [
+    sample(8, 8, 8),
+    sample(5, 7, 3),
+    sample(1, 1, 1),
+    sample(33, 20, 17),
+    sample(9, 12, 30, true, false),
+    sample(9, 10, 31, false, true),
+    sample(13, 11, 6, true, true),
+    sample(130, 136, 10, false, true),
+    sample(140, 132, 9, true, false),
+    sample(1, 64, 40),
+  ],
+  random: (int) => sample(int(1, 40), int(1, 40), int(1, 40), int(0, 1) === 1, int(0, 1) === 1),
+};
+
+function sample(m: number, n: number, k: number, transposeA = false, transposeB = false) {
+  const shapes = [transposeA ? [k, m] : [m, k], transposeB ? [n, k] : [k, n]];
+  return { inputs: shapes.map((shape) => ({ shape })), attrs: { transposeA, transposeB } };
+}
+
+function product(a: Tensor, b: Tensor, transposeA: boolean, transposeB: boolean): Tensor {
+  return apply(matmulOp, [a, b], { transposeA, transposeB });
+}
+
+/** The matrix product of [M, K] and [K, N]; an operand may be stored transposed. */
+export function matmul(a: Tensor, b: Tensor, { transposeA = false, transposeB = false } = {}): Tensor {
+  return product(a, b, transposeA, transposeB);
+}

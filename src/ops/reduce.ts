@@ -1,0 +1,215 @@
+// Reductions over any axes: sum, max, logsumexp, and mean.
+import columnsShader from '../../shaders/reduce/columns.wgsl?raw';
+import rowsShader from '../../shaders/reduce/rows.wgsl?raw';
+import { ShapeError } from '../errors.ts';
+import { Affine } from './affine.ts';
+import { div, equal, exp, mul, sub } from './elementwise.ts';
+import {
+  apply,
+  axisOf,
+  type Kernel,
+  type KernelWriter,
+  type NdArray,
+  type Op,
+  type Sample,
+  type Shape,
+  show,
+  sizeOf,
+  stridesOf,
+  type Tensor,
+} from './tensor.ts';
+import { broadcastTo, reshape } from './view.ts';
+
+export interface ReduceAttrs {
+  /** Ascending. */
+  readonly axes: readonly number[];
+}
+
+/** The shape with the reduced axes left out. */
+function remaining(shape: Shape, axes: readonly number[]): number[] {
+  return shape.filter((_, axis) => !axes.includes(axis));
+}
+
+/** The shape with the reduced axes as 1. */
+function kept(shape: Shape, axes: readonly number[]): number[] {
+  return shape.map((dim, axis) => (axes.includes(axis) ? 1 : dim));
+}
+
+function referenceOf(fold: (values: Float64Array) => number) {
+  return ([x]: readonly NdArray[], { axes }: ReduceAttrs): Float64Array => {
+    const { shape, data } = x!;
+    const strides = stridesOf(shape);
+    const outShape = remaining(shape, axes);
+    const outStrides = stridesOf(outShape);
+    const groups: number[][] = Array.from({ length: sizeOf(outShape) }, () => []);
+    for (let flat = 0; flat < data.length; flat++) {
+      let out = 0;
+      let k = 0;
+      for (let axis = 0; axis < shape.length; axis++) {
+        if (axes.includes(axis)) continue;
+        out += (Math.floor(flat / strides[axis]!) % shape[axis]!) * outStrides[k++]!;
+      }
+      groups[out]!.push(data[flat]!);
+    }
+    return Float64Array.from(groups, (group) => fold(Float64Array.from(group)));
+  };
+}
+
+const KINDS = { sum: 0, max: 1, logsumexp: 2 } as const;
+
+/**
+ * One thread an output: rows.wgsl where the reduced elements lie side by side, columns.wgsl where outputs do.
+ * Enough outputs are the graph's business: `splitReductions` cuts a long reduction in two.
+ */
+function kernel(node: Tensor<ReduceAttrs>, writer: KernelWriter, kind: keyof typeof KINDS): Kernel {
+  const [x] = node.inputs;
+  const { axes } = node.attrs;
+  const reduced = axes.map((axis) => x!.shape[axis]!);
+  const length = sizeOf(reduced);
+  const outputs = node.size;
+  const byRows = x!.shape.slice((axes.at(-1) ?? -1) + 1).every((dim) => dim === 1);
+  const kindNumber = KINDS[kind];
+  const coords = (out: readonly Affine[], inner: readonly Affine[]) => {
+    let i = 0;
+    let j = 0;
+    return x!.shape.map((_, axis) => (axes.includes(axis) ? inner[j++]! : out[i++]!));
+  };
+  if (byRows) {
+    const lanes = (reduced.at(-1) ?? 1) % 4 === 0 ? 4 : 1;
+    const step = Affine.variable('r', length / lanes);
+    return {
+      variant: 'rows',
+      source: rowsShader,
+      constants: { KIND: kindNumber, OUTPUTS: outputs, STEPS: length / lanes, LANES: lanes },
+      hooks: {
+        load: writer.load(
+          x!,
+          (lane, split) =>
+            coords(split(Affine.variable('o', outputs), node.shape), split(step.times(lanes).plus(lane), reduced)),
+          lanes,
+        ),
+        store: writer.store(() => Affine.variable('o', outputs), ['value']),
+      },
+      workgroups: writer.grid(Math.ceil(outputs / 64)),
+      flops: x!.size * (kind === 'logsumexp' ? 10 : 1),
+    };
+  }
+  const lanes = node.shape.at(-1)! % 4 === 0 ? 4 : 1;
+  const out = (lane: number) =>
+    Affine.variable('o', outputs / lanes)
+      .times(lanes)
+      .plus(lane);
+  return {
+    variant: 'columns',
+    source: columnsShader,
+    constants: { KIND: kindNumber, THREADS: outputs / lanes, STEPS: length },
+    hooks: {
+      load: writer.load(
+        x!,
+        (lane, split) => coords(split(out(lane), node.shape), split(Affine.variable('r', length), reduced)),
+        lanes,
+      ),
+      store: writer.store(out, ['value.x', 'value.y', 'value.z', 'value.w'].slice(0, lanes)),
+    },
+    workgroups: writer.grid(Math.ceil(outputs / lanes / 64)),
+    flops: x!.size * (kind === 'logsumexp' ? 10 : 1),
+  };
+}
+
+const SAMPLES: readonly Sample<ReduceAttrs>[] = [
+  { inputs: [{ shape: [5, 7] }], attrs: { axes: [1] } },
+  { inputs: [{ shape: [5, 7] }], attrs: { axes: [0] } },
+  { inputs: [{ shape: [6, 64] }], attrs: { axes: [1] } },
+  { inputs: [{ shape: [64, 12] }], attrs: { axes: [0] } },
+  { inputs: [{ shape: [3, 4, 8] }], attrs: { axes: [0, 2] } },
+  { inputs: [{ shape: [3, 5, 8] }], attrs: { axes: [1] } },
+  { inputs: [{ shape: [2, 3, 5] }], attrs: { axes: [0, 1, 2] } },
+  { inputs: [{ shape: [1, 1] }], attrs: { axes: [1] } },
+];
+
+function random(int: (min: number, max: number) => number): Sample<ReduceAttrs> {
+  const shape = Array.from({ length: int(1, 4) }, () => int(1, 9));
+  const axes = shape.map((_, axis) => axis).filter(() => int(0, 1) === 1);
+  return { inputs: [{ shape }], attrs: { axes: axes.length ? axes : [shape.length - 1] } };
+}
+
+function define(
+  name: keyof typeof KINDS,
+  fold: (values: Float64Array) => number,
+  grad: (node: Tensor<ReduceAttrs>, g: (t: Tensor) => Tensor, cotangent: Tensor) => Tensor,
+): Op<ReduceAttrs> {
+  return {
+    name,
+    infer([x], { axes }) {
+      if (x!.dtype !== 'f32') throw new ShapeError(`wants f32, got ${x!.dtype}`);
+      if (name !== 'sum' && axes.some((axis) => x!.shape[axis] === 0)) {
+        throw new ShapeError(`cannot reduce ${show(x!.shape)} over an axis of no elements`);
+      }
+      return { shape: remaining(x!.shape, axes), dtype: 'f32' };
+    },
+    grad(node, cotangent) {
+      const { shape } = node.inputs[0]!;
+      const spread = (t: Tensor) => broadcastTo(reshape(t, kept(shape, node.attrs.axes)), shape);
+      return [grad(node, spread, cotangent)];
+    },
+    reference: referenceOf(fold),
+    kernel: (node, writer) => kernel(node, writer, name),
+    samples: SAMPLES,
+    random,
+  };
+}
+
+export const sumOp = define(
+  'sum',
+  (values) => values.reduce((a, b) => a + b, 0),
+  (_, spread, g) => spread(g),
+);
+
+export const maxOp = define(
+  'max',
+  (values) => values.reduce((a, b) => Math.max(a, b), -Infinity),
+  // Equal maxima share the cotangent, as in PyTorch's amax.
+  (node, spread, g) => {
+    const ties = equal(node.inputs[0]!, spread(node));
+    return mul(ties, spread(div(g, sumOver(ties, node.attrs.axes))));
+  },
+);
+
+export const logsumexpOp = define(
+  'logsumexp',
+  (values) => {
+    const max = values.reduce((a, b) => Math.max(a, b), -Infinity);
+    return max + Math.log(values.reduce((sum, value) => sum + Math.exp(value - max), 0));
+  },
+  (node, spread, g) => mul(spread(g), exp(sub(node.inputs[0]!, spread(node)))),
+);
+
+function sumOver(x: Tensor, axes: readonly number[]): Tensor {
+  return apply(sumOp, [x], { axes });
+}
+
+export interface ReduceOptions {
+  /** One axis or several, from the end if negative; all unless told. */
+  readonly axis?: number | readonly number[];
+  /** Keep the reduced axes with size 1. */
+  readonly keepDims?: boolean;
+}
+
+function reduce(op: Op<ReduceAttrs>) {
+  return (x: Tensor, { axis, keepDims = false }: ReduceOptions = {}): Tensor => {
+    const list = axis === undefined ? x.shape.map((_, i) => i) : typeof axis === 'number' ? [axis] : axis;
+    const axes = [...new Set(list.map((one) => axisOf(one, x.shape.length)))].sort((a, b) => a - b);
+    const result = apply(op, [x], { axes });
+    return keepDims ? reshape(result, kept(x.shape, axes)) : result;
+  };
+}
+
+export const sum = reduce(sumOp);
+export const max = reduce(maxOp);
+/** log Σ exp, without overflow. */
+export const logsumexp = reduce(logsumexpOp);
+
+export function mean(x: Tensor, options: ReduceOptions = {}): Tensor {
+  const total = sum(x, options);
+  return mul(total, total.size / x.size);
+}

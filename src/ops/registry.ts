@@ -1,0 +1,21 @@
+// Every op, by name: what the generic op test walks. An op that is not here does not exist.
+import { bernoulliNllOp, gaussianKlOp, gaussianNllOp, geluOp, leakyReluOp, siluOp, softmaxOp } from './composite.ts';
+import { elementwise } from './elementwise.ts';
+import { gatherOp, scatterAddOp } from './gather.ts';
+import { matmulOp } from './matmul.ts';
+import { normalOp, permutationOp, uniformOp } from './random.ts';
+import { logsumexpOp, maxOp, sumOp } from './reduce.ts';
+import { constantOp, inputOp, iotaOp, variableOp } from './source.ts';
+import type { Op } from './tensor.ts';
+import { broadcastToOp, concatOp, packOp, padOp, reshapeOp, sliceOp, stopGradientOp, transposeOp } from './view.ts';
+
+export const ops: readonly Op[] = [
+  ...[inputOp, variableOp, constantOp, iotaOp],
+  ...Object.values(elementwise),
+  ...[reshapeOp, transposeOp, broadcastToOp, sliceOp, padOp, concatOp, packOp, stopGradientOp],
+  ...[sumOp, maxOp, logsumexpOp],
+  ...[matmulOp],
+  ...[gatherOp, scatterAddOp],
+  ...[uniformOp, normalOp, permutationOp],
+  ...[geluOp, siluOp, leakyReluOp, softmaxOp, bernoulliNllOp, gaussianNllOp, gaussianKlOp],
+] as readonly Op[];

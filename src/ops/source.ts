@@ -1,0 +1,157 @@
+// Where values come from: the caller's inputs, variables that live on the GPU from run to run, constants, indices.
+import { ShapeError } from '../errors.ts';
+import { apply, type DType, type Op, type Shape, show, sizeOf, type Tensor } from './tensor.ts';
+
+/** The block of GPU memory that a variable lies in; several variables may share one. */
+export interface Storage {
+  readonly id: number;
+  /** In elements of four bytes. */
+  readonly size: number;
+  /** Those that lie in it, each with its first value. */
+  readonly variables: Variable[];
+}
+
+let nextStorage = 0;
+function newStorage(size: number, variables: Variable[]): Storage {
+  return { id: nextStorage++, size, variables };
+}
+
+/** Elements of four bytes between the starts of variables that share storage: WebGPU's 256-byte binding offset. */
+export const ALIGNMENT = 64;
+
+export function alignedSize(size: number): number {
+  return Math.ceil(size / ALIGNMENT) * ALIGNMENT;
+}
+
+let nextVariable = 0;
+
+/** A value that lives on the GPU between runs: a parameter, an optimizer's moment, a counter, a data set. */
+export class Variable {
+  readonly id: number = nextVariable++;
+  readonly name: string;
+  readonly shape: Shape;
+  readonly dtype: DType;
+  /** The first value; zeros if there is none. A u8 variable takes a Uint8Array. */
+  readonly init: (() => Float32Array | Uint32Array | Uint8Array) | undefined;
+  /** Where it lies; its own storage unless it was packed with others. */
+  storage: Storage | undefined;
+  /** Offset in the storage, in elements of four bytes. */
+  offset = 0;
+
+  constructor(name: string, shape: Shape, options: { dtype?: DType; init?: Variable['init'] } = {}) {
+    this.name = name;
+    this.shape = shape;
+    this.dtype = options.dtype ?? 'f32';
+    this.init = options.init;
+  }
+
+  get size(): number {
+    return sizeOf(this.shape);
+  }
+
+  /** Size in elements of four bytes. */
+  get words(): number {
+    return this.dtype === 'u8' ? Math.ceil(this.size / 4) : this.size;
+  }
+
+  /** The storage that it lies in, made on first use. */
+  place(): Storage {
+    this.storage ??= newStorage(this.words, [this]);
+    return this.storage;
+  }
+
+  /** The variable's value, at the start of a run, as a node of a graph: always the same node. */
+  get tensor(): Tensor {
+    this.node ??= apply(variableOp, [], { variable: this }, this.name);
+    return this.node;
+  }
+
+  private node: Tensor | undefined;
+
+  toJSON(): string {
+    return `${this.name}#${this.id}`;
+  }
+}
+
+/** Lays variables of f32 side by side in one storage and gives the variable that spans them all, gaps included. */
+export function packVariables(name: string, variables: readonly Variable[]): Variable {
+  const size = variables.reduce((sum, { size }) => sum + alignedSize(size), 0);
+  const all = new Variable(name, [size]);
+  all.storage = newStorage(size, [...variables]);
+  let offset = 0;
+  for (const variable of variables) {
+    if (variable.storage) throw new ShapeError(`variable ${variable.name} already has a place; pack before first use`);
+    variable.storage = all.storage;
+    variable.offset = offset;
+    offset += alignedSize(variable.size);
+  }
+  return all;
+}
+
+export const inputOp: Op<{ name: string; shape: Shape; dtype: DType }> = {
+  name: 'input',
+  infer: (_, { shape, dtype }) => ({ shape, dtype }),
+};
+
+/** A value that the caller gives at every run. */
+export function input(name: string, shape: Shape, dtype: DType = 'f32'): Tensor {
+  for (const dim of shape) {
+    if (!Number.isInteger(dim) || dim < 0) throw new ShapeError(`input ${name}: ${show(shape)} is not a shape`);
+  }
+  return apply(inputOp, [], { name, shape, dtype });
+}
+
+export const variableOp: Op<{ variable: Variable }> = {
+  name: 'variable',
+  infer: (_, { variable }) => ({ shape: variable.shape, dtype: variable.dtype }),
+};
+
+/** A finite number as a WGSL literal of an element type. */
+export function literal(value: number, dtype: DType): string {
+  if (dtype !== 'f32') return `${value >>> 0}u`;
+  const rounded = Math.fround(value);
+  if (!Number.isFinite(rounded)) throw new ShapeError(`the constant ${value} is not a finite f32`);
+  if (Object.is(rounded, -0)) return '-0.0';
+  const text = String(rounded);
+  return /[.e]/.test(text) ? text : `${text}.0`;
+}
+
+export const constantOp: Op<{ value: number; dtype: DType }> = {
+  name: 'constant',
+  cost: 0,
+  infer: (_, { value, dtype }) => {
+    literal(value, dtype);
+    return { shape: [], dtype };
+  },
+  reference: (_, { value }) => Float64Array.of(value),
+  emit: (_, { attrs }) => {
+    const text = literal(attrs.value, attrs.dtype);
+    return text.startsWith('-') ? `(${text})` : text;
+  },
+};
+
+/** A scalar that is known when the graph is built. */
+export function constant(value: number, dtype: DType = 'f32'): Tensor {
+  return apply(constantOp, [], { value, dtype });
+}
+
+export const iotaOp: Op<{ shape: Shape; axis: number; dtype: DType }> = {
+  name: 'iota',
+  cost: 0,
+  infer: (_, { shape, dtype }) => ({ shape, dtype }),
+  reference: (_inputs, { axis }, shape) => {
+    const inner = sizeOf(shape.slice(axis + 1));
+    return Float64Array.from({ length: sizeOf(shape) }, (_, i) => Math.floor(i / inner) % shape[axis]!);
+  },
+  emit: (_, { attrs }, coords) => `${attrs.dtype}(${coords[attrs.axis]})`,
+  samples: [
+    { inputs: [], attrs: { shape: [3, 5], axis: 0, dtype: 'f32' } },
+    { inputs: [], attrs: { shape: [4, 3, 8], axis: 2, dtype: 'u32' } },
+    { inputs: [], attrs: { shape: [7], axis: 0, dtype: 'f32' } },
+  ],
+};
+
+/** The position along an axis: 0, 1, 2, … */
+export function iota(shape: Shape, axis = 0, dtype: DType = 'f32'): Tensor {
+  return apply(iotaOp, [], { shape, axis, dtype });
+}

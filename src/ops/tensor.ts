@@ -1,0 +1,239 @@
+// Tensor, the one immutable node type of the graph, and Op, what an op must say about itself to exist.
+import { ShapeError } from '../errors.ts';
+import type { Affine } from './affine.ts';
+
+/** Element types. `u8` is for storage only (data sets): reading an element gives a `u32`. */
+export type DType = 'f32' | 'u32' | 'u8';
+
+export type Shape = readonly number[];
+
+/** A dense array in row-major order, in float64: what references compute with. */
+export interface NdArray {
+  readonly shape: Shape;
+  readonly data: Float64Array;
+}
+
+/** Writes the WGSL of one kernel: ops ask it for their inputs' elements and give back expressions. */
+export interface Emitter {
+  /** A WGSL name or literal that holds the element of `tensor` at `coords` (one per axis). */
+  value(tensor: Tensor, coords: readonly Affine[]): string;
+  /** Binds an expression to a name, once per distinct expression. */
+  let(expression: string): string;
+  /** Quotient and remainder by a constant. */
+  divmod(value: Affine, divisor: number): [Affine, Affine];
+  flatten(coords: readonly Affine[], shape: Shape): Affine;
+  unflatten(flat: Affine, shape: Shape): Affine[];
+  /** Makes the functions of shaders/functions.wgsl callable; those that they call come along. */
+  use(functionName: string): void;
+  /** A number that was computed in the shader (a gathered index, say), as an index; what exceeds `bound` is cut. */
+  index(expression: string, bound: number): Affine;
+  /** A component of a named vec4, by an index below 4. */
+  component(vector: string, lane: Affine): string;
+  /** Σ of a term over 0 … count−1, in order. */
+  sum(count: number, term: (k: Affine) => string): string;
+}
+
+/** What a kernel may know of the adapter. */
+export interface Traits {
+  /** Runs on the CPU (SwiftShader, lavapipe): no workgroup memory, wide register tiles. */
+  readonly software: boolean;
+  /** The subgroup size if it is fixed and subgroup operations may be used, else 0. */
+  readonly subgroupSize: number;
+}
+
+/** One dispatch: a shader file with its constants and hooks filled in. */
+export interface Kernel {
+  readonly variant: string;
+  readonly source: string;
+  readonly constants: Readonly<Record<string, number | boolean>>;
+  readonly hooks: Readonly<Record<string, string>>;
+  readonly workgroups: readonly [number, number, number];
+  /** Floating-point operations, a fused multiply-add as two; for the profiler. */
+  readonly flops: number;
+}
+
+export type Unflatten = (flat: Affine, shape: Shape) => Affine[];
+
+/** Gives a heavy op the bodies of its shader's hooks. */
+export interface KernelWriter {
+  readonly traits: Traits;
+  /**
+   * The body of a hook that returns a vec4f: elements of an input at `at(0)` to `at(lanes - 1)`, 0 in the other lanes
+   * and wherever a coordinate lies beyond the tensor. `unflatten` makes coordinates of a flat index.
+   */
+  load(tensor: Tensor, at: (lane: number, unflatten: Unflatten) => readonly Affine[], lanes: 1 | 4): string;
+  /**
+   * The body of a hook that takes results at flat indices and stores them, or what was fused behind them. Where the
+   * results may reach past the end of a row, `column` and `columns` tell which of them to leave out.
+   */
+  store(at: (lane: number) => Affine, values: readonly string[], column?: Affine, columns?: number): string;
+  /** Spreads a number of workgroups over two dimensions where one would exceed the limit. */
+  grid(workgroups: number): [number, number, number];
+}
+
+/** One input of a sample: random values in [min, max], of a shape. */
+export interface SampleInput {
+  readonly shape: Shape;
+  readonly dtype?: DType;
+  /** Least value, −2 unless told. */
+  readonly min?: number;
+  /** Greatest value, 2 unless told; for integers, included. */
+  readonly max?: number;
+}
+
+/** Inputs and attributes with which the generic op test runs the op, forward and backward. */
+export interface Sample<A = unknown> {
+  readonly inputs: readonly SampleInput[];
+  readonly attrs: A;
+}
+
+/** A source of random sizes for samples. */
+export type RandomInt = (min: number, max: number) => number;
+
+/** All that is true of an op. Exactly one of `emit`, `kernel` and `decompose` says how it is computed. */
+export interface Op<A = unknown> {
+  readonly name: string;
+  /** Shape and type of the result; throws a ShapeError that says what it got and what it wanted. */
+  infer(inputs: readonly Tensor[], attrs: A): { shape: Shape; dtype: DType };
+  /** Cotangents of the inputs (undefined where there is none), in terms of other ops. */
+  grad?(node: Tensor<A>, cotangent: Tensor): readonly (Tensor | undefined)[];
+  /** The result in float64. */
+  reference?(inputs: readonly NdArray[], attrs: A, shape: Shape): Float64Array;
+  /** Pointwise ops: the element at `coords`. They own no kernel and are fused into others. */
+  emit?(emitter: Emitter, node: Tensor<A>, coords: readonly Affine[]): string;
+  /** Heavy ops: the dispatch. */
+  kernel?(node: Tensor<A>, writer: KernelWriter): Kernel;
+  /** Composite ops: the same in terms of other ops, which also gives the gradient. */
+  decompose?(inputs: readonly Tensor[], attrs: A): Tensor;
+  /** Pointwise: about how many operations an element costs; 0 for a mere change of index. */
+  readonly cost?: number;
+  /** Pointwise: an input of as many elements as the result is read at the result's own flat index, and no other. */
+  readonly aligned?: boolean;
+  /** Relative error that is allowed against the reference, where the hardware's functions are only roughly right. */
+  readonly tolerance?: number;
+  readonly samples?: readonly Sample<A>[];
+  /** A sample of random shape. */
+  random?(int: RandomInt): Sample<A>;
+}
+
+let nextId = 0;
+const path: string[] = [];
+
+/** Runs `build` so that the nodes that it makes carry `name` in their module path. */
+export function scope<T>(name: string, build: () => T): T {
+  path.push(name);
+  try {
+    return build();
+  } finally {
+    path.pop();
+  }
+}
+
+/** The module path that is being traced, such as `vae.decoder.0`. */
+export function currentPath(): string {
+  return path.join('.');
+}
+
+/** A value in the graph: an op applied to other tensors. It holds no data. */
+export class Tensor<A = unknown> {
+  readonly id: number = nextId++;
+  readonly op: Op<A>;
+  readonly inputs: readonly Tensor[];
+  readonly attrs: A;
+  readonly shape: Shape;
+  readonly dtype: DType;
+  /** Where in the model it was made. */
+  readonly path: string;
+
+  constructor(op: Op<A>, inputs: readonly Tensor[], attrs: A, shape: Shape, dtype: DType, path: string) {
+    this.op = op;
+    this.inputs = inputs;
+    this.attrs = attrs;
+    this.shape = shape;
+    this.dtype = dtype;
+    this.path = path;
+  }
+
+  /** Number of elements. */
+  get size(): number {
+    return sizeOf(this.shape);
+  }
+
+  toString(): string {
+    const attrs = this.attrs && Object.keys(this.attrs).length > 0 ? ` ${JSON.stringify(this.attrs)}` : '';
+    const args = this.inputs.map((input) => `%${input.id}`).join(', ');
+    return `%${this.id} = ${this.op.name}(${args})${attrs} : ${this.dtype}[${this.shape.join(', ')}]`;
+  }
+}
+
+/** Applies an op; a ShapeError from its rule is prefixed with the module path and the op's name. */
+export function apply<A>(op: Op<A>, inputs: readonly Tensor[], attrs: A, at: string = currentPath()): Tensor {
+  for (const input of inputs) {
+    if (!(input instanceof Tensor)) throw new ShapeError(`${where(at)}${op.name} takes tensors, got ${String(input)}`);
+  }
+  let inferred: { shape: Shape; dtype: DType };
+  try {
+    inferred = op.infer(inputs, attrs);
+  } catch (error) {
+    if (error instanceof ShapeError) throw new ShapeError(`${where(at)}${op.name}: ${error.message}`, { cause: error });
+    throw error;
+  }
+  return new Tensor<unknown>(op as Op, inputs, attrs, inferred.shape, inferred.dtype, at);
+}
+
+function where(at: string): string {
+  return at ? `${at}: ` : '';
+}
+
+export function sizeOf(shape: Shape): number {
+  return shape.reduce((product, dim) => product * dim, 1);
+}
+
+/** Row-major strides, in elements. */
+export function stridesOf(shape: Shape): number[] {
+  const strides = new Array<number>(shape.length);
+  let stride = 1;
+  for (let axis = shape.length - 1; axis >= 0; axis--) {
+    strides[axis] = stride;
+    stride *= shape[axis]!;
+  }
+  return strides;
+}
+
+export function sameShape(a: Shape, b: Shape): boolean {
+  return a.length === b.length && a.every((dim, axis) => dim === b[axis]);
+}
+
+/** `[2, 3]`, for messages. */
+export function show(shape: Shape): string {
+  return `[${shape.join(', ')}]`;
+}
+
+/** Turns −1 and the like into an axis from 0, or throws. */
+export function axisOf(axis: number, rank: number): number {
+  const resolved = axis < 0 ? axis + rank : axis;
+  if (!Number.isInteger(axis) || resolved < 0 || resolved >= rank) {
+    throw new ShapeError(`axis ${axis} is out of range for a tensor of ${rank} ${rank === 1 ? 'axis' : 'axes'}`);
+  }
+  return resolved;
+}
+
+/** The shape that two shapes broadcast to (NumPy's rule), or throws. */
+export function broadcastShapes(a: Shape, b: Shape): number[] {
+  const rank = Math.max(a.length, b.length);
+  const shape = new Array<number>(rank);
+  for (let axis = 0; axis < rank; axis++) {
+    const left = a[axis - rank + a.length] ?? 1;
+    const right = b[axis - rank + b.length] ?? 1;
+    if (left !== right && left !== 1 && right !== 1) {
+      throw new ShapeError(`shapes ${show(a)} and ${show(b)} do not broadcast (axis ${axis}: ${left} and ${right})`);
+    }
+    shape[axis] = left === 1 ? right : left;
+  }
+  return shape;
+}
+
+/** The element type that reading a tensor gives in WGSL. */
+export function elementType(dtype: DType): 'f32' | 'u32' {
+  return dtype === 'f32' ? 'f32' : 'u32';
+}
