@@ -1,0 +1,194 @@
+// Writes the WGSL of fused nodes: hook bodies, and the declarations of the buffers that they touch.
+import { Affine } from '../ops/affine.ts';
+import { type Emitter, elementType, type Shape, sizeOf, stridesOf, type Tensor } from '../ops/tensor.ts';
+
+/** A buffer as one kernel sees it. */
+export interface Binding {
+  /** Names the memory: tensors of one place share a binding. */
+  readonly key: string;
+  readonly tensor: Tensor;
+  readonly element: 'f32' | 'u32';
+  writable: boolean;
+  vector: boolean;
+}
+
+const COMPONENTS = ['x', 'y', 'z', 'w'];
+const SIMPLE = /^(\(?-?[\w.]+\)?)$/;
+
+/** The bindings and functions of one kernel, over all its hooks. */
+export class KernelText {
+  readonly bindings: Binding[] = [];
+  readonly functions = new Set<string>();
+  /** Memory that some access cannot take four at a time; found out in a first round, so there are two. */
+  readonly scalars: Set<string>;
+  private readonly keyOf: (tensor: Tensor) => string;
+
+  constructor(keyOf: (tensor: Tensor) => string, scalars: Set<string>) {
+    this.keyOf = keyOf;
+    this.scalars = scalars;
+  }
+
+  binding(tensor: Tensor, vector: boolean, writable = false): { name: string; vector: boolean } {
+    const key = this.keyOf(tensor);
+    if (!vector) this.scalars.add(key);
+    let index = this.bindings.findIndex((binding) => binding.key === key);
+    if (index < 0) {
+      index = this.bindings.length;
+      this.bindings.push({ key, tensor, element: elementType(tensor.dtype), writable, vector: true });
+    }
+    const binding = this.bindings[index]!;
+    binding.writable ||= writable;
+    binding.vector = !this.scalars.has(key);
+    return { name: `buffer${index}`, vector: binding.vector };
+  }
+
+  get declarations(): string {
+    const line = ({ element, writable, vector }: Binding, index: number) => {
+      const access = writable ? 'read_write' : 'read';
+      const type = vector ? `vec4<${element}>` : element;
+      return `@group(0) @binding(${index}) var<storage, ${access}> buffer${index}: array<${type}>;`;
+    };
+    return this.bindings.map(line).join('\n');
+  }
+}
+
+function combine(coords: readonly Affine[], shape: Shape): Affine {
+  const strides = stridesOf(shape);
+  return coords.reduce((sum, coord, axis) => sum.plus(coord.times(strides[axis]!)), Affine.constant(0));
+}
+
+/** What a hook body is given: where some tensors' elements already are. */
+export interface Given {
+  /** The heavy op's results, by flat index. */
+  readonly tensor: Tensor;
+  readonly values: ReadonlyMap<string, string>;
+}
+
+export class BodyEmitter implements Emitter {
+  private readonly text: KernelText;
+  private readonly isStored: (tensor: Tensor) => boolean;
+  private readonly given: Given | undefined;
+  private memo = new Map<string, string>();
+  private statements: string[] = [];
+  private count = 0;
+  /** The flat indices that coordinates were made from, so that flattening these gives them back. */
+  private readonly flats = new Map<string, Affine>();
+
+  /** @param isStored whether a tensor is to be loaded, rather than computed here */
+  constructor(text: KernelText, isStored: (tensor: Tensor) => boolean, given?: Given) {
+    this.text = text;
+    this.isStored = isStored;
+    this.given = given;
+  }
+
+  get body(): string {
+    return this.statements.map((statement) => `\n  ${statement}`).join('');
+  }
+
+  statement(text: string): void {
+    this.statements.push(text);
+  }
+
+  value(tensor: Tensor, coords: readonly Affine[]): string {
+    const key = `${tensor.id}@${coords.join()}`;
+    const known = this.memo.get(key);
+    if (known) return known;
+    const result = this.compute(tensor, coords);
+    this.memo.set(key, result);
+    return result;
+  }
+
+  private compute(tensor: Tensor, coords: readonly Affine[]): string {
+    if (tensor === this.given?.tensor) {
+      const flat = this.flatten(coords, tensor.shape).toString();
+      const value = this.given.values.get(flat);
+      if (value === undefined) throw new Error(`${tensor} has no element ${flat} here`);
+      return value;
+    }
+    if (this.isStored(tensor)) return this.load(tensor, this.flatten(coords, tensor.shape));
+    const expression = tensor.op.emit!(this, tensor, coords);
+    return SIMPLE.test(expression) ? expression : this.let(expression);
+  }
+
+  private load(tensor: Tensor, flat: Affine): string {
+    if (tensor.dtype === 'u8') return this.loadByte(tensor, flat);
+    const { multiple, rest } = flat.split(4);
+    const wide = tensor.size % 4 === 0 && rest.terms.size === 0 && flat.min >= 0;
+    const { name, vector } = this.text.binding(tensor, wide);
+    if (!vector) return this.let(`${name}[${flat}]`);
+    return this.component(this.let(`${name}[${multiple}]`), rest);
+  }
+
+  private loadByte(tensor: Tensor, flat: Affine): string {
+    const { name } = this.text.binding(tensor, false);
+    const [word, byte] = this.divmod(flat, 4);
+    return this.let(`(${this.let(`${name}[${word}]`)} >> ${byte.times(8)}) & 0xffu`);
+  }
+
+  let(expression: string): string {
+    const known = this.memo.get(expression);
+    if (known) return known;
+    const name = `v${this.count++}`;
+    this.statements.push(`let ${name} = ${expression};`);
+    this.memo.set(expression, name);
+    return name;
+  }
+
+  divmod(value: Affine, divisor: number): [Affine, Affine] {
+    if (divisor === 1) return [value, Affine.constant(0)];
+    const { multiple, rest } = value.split(divisor);
+    if (rest.max < divisor && rest.min >= 0) return [multiple, rest];
+    // floor((g·a + c) / (g·d)) is floor((a + floor(c / g)) / d): common factors, and lanes, fall out of the division.
+    const common = rest.gcd(divisor);
+    const reduced = rest.split(common);
+    const left = divisor / common;
+    const bound = Math.floor(reduced.multiple.max / left) + 1;
+    const quotient = Affine.variable(bound > 1 ? this.let(`${reduced.multiple} / ${left}u`) : '', bound);
+    const remainder = left > 1 ? Affine.variable(this.let(`${reduced.multiple} % ${left}u`), left) : Affine.constant(0);
+    return [multiple.plus(quotient), remainder.times(common).plus(reduced.rest)];
+  }
+
+  flatten(coords: readonly Affine[], shape: Shape): Affine {
+    const flat = combine(coords, shape);
+    return this.flats.get(flat.toString()) ?? flat;
+  }
+
+  unflatten(flat: Affine, shape: Shape): Affine[] {
+    const coords = new Array<Affine>(shape.length);
+    let rest = flat;
+    for (let axis = shape.length - 1; axis > 0; axis--) [rest, coords[axis]!] = this.divmod(rest, shape[axis]!);
+    if (shape.length > 0) coords[0] = sizeOf(shape) === 1 ? Affine.constant(0) : rest;
+    this.flats.set(combine(coords, shape).toString(), flat);
+    return coords;
+  }
+
+  use(functionName: string): void {
+    this.text.functions.add(functionName);
+  }
+
+  index(expression: string, bound: number): Affine {
+    return Affine.variable(bound > 1 ? this.let(`min(${expression}, ${bound - 1}u)`) : '', bound);
+  }
+
+  component(vector: string, lane: Affine): string {
+    if (lane.terms.size === 0) return `${vector}.${COMPONENTS[lane.constant]}`;
+    return this.let(`${vector}[${lane}]`);
+  }
+
+  sum(count: number, term: (k: Affine) => string): string {
+    const total = `v${this.count++}`;
+    const k = `k${this.count++}`;
+    const outer = this.statements;
+    const known = this.memo;
+    this.statements = [];
+    this.memo = new Map(known);
+    const value = term(Affine.variable(k, count));
+    const inner = this.statements.join(' ');
+    this.statements = outer;
+    this.memo = known;
+    this.statement(`var ${total} = 0.0;`);
+    const index = count > 1 ? `for (var ${k} = 0u; ${k} < ${count}u; ${k}++)` : '';
+    this.statement(`${index} { ${inner} ${total} += ${value}; }`);
+    return total;
+  }
+}

@@ -1,0 +1,184 @@
+// Turns a group of fused nodes into a kernel: a shader with its constants, its hooks, and the memory that it binds.
+import pointwiseShader from '../../shaders/pointwise.wgsl?raw';
+import { Affine } from '../ops/affine.ts';
+import type { Kernel, KernelWriter, Tensor, Traits, Unflatten } from '../ops/tensor.ts';
+import { type Binding, BodyEmitter, KernelText } from './emit.ts';
+import { type Group, isSource } from './fuse.ts';
+import { type MemoryPlan, type Place, wordsOf } from './memory.ts';
+
+export interface Lowered extends Kernel {
+  /** What it computes, for people: `matmul+add+relu`. */
+  readonly label: string;
+  readonly group: Group;
+  readonly declarations: string;
+  readonly functions: readonly string[];
+  readonly bindings: readonly (Binding & { readonly place: Place })[];
+  /** Bytes read and written once each: the least that it must move. */
+  readonly bytes: number;
+}
+
+/** Most workgroups along one dimension that every WebGPU device allows. */
+const MAX_GROUPS = 65535;
+
+class Writer implements KernelWriter {
+  readonly traits: Traits;
+  private readonly text: KernelText;
+  private readonly group: Group;
+  private readonly places: ReadonlyMap<Tensor, Place>;
+
+  constructor(text: KernelText, group: Group, places: ReadonlyMap<Tensor, Place>, traits: Traits) {
+    this.text = text;
+    this.group = group;
+    this.places = places;
+    this.traits = traits;
+  }
+
+  private readonly isStored = (tensor: Tensor) =>
+    isSource(tensor) || (this.places.has(tensor) && !this.group.outputs.includes(tensor));
+
+  load(tensor: Tensor, at: (lane: number, unflatten: Unflatten) => readonly Affine[], lanes: 1 | 4): string {
+    const body = new BodyEmitter(this.text, this.isStored);
+    const values = Array.from({ length: lanes }, (_, lane) => {
+      const coords = at(lane, (flat, shape) => body.unflatten(flat, shape));
+      const outside = coords.flatMap((coord, axis) =>
+        coord.max < tensor.shape[axis]! ? [] : [`${coord} < ${tensor.shape[axis]}u`],
+      );
+      if (coords.some((coord, axis) => coord.min >= tensor.shape[axis]!)) return '0.0';
+      const value = body.value(tensor, coords);
+      return outside.length ? `select(0.0, ${value}, ${outside.join(' && ')})` : value;
+    });
+    const whole = /^(\w+)\.x$/.exec(values[0]!)?.[1];
+    const result =
+      whole && lanes === 4 && values.every((value, lane) => value === `${whole}.${'xyzw'[lane]}`)
+        ? whole
+        : `vec4f(${[...values, '0.0', '0.0', '0.0'].slice(0, 4).join(', ')})`;
+    body.statement(`return ${result};`);
+    return body.body;
+  }
+
+  store(at: (lane: number) => Affine, values: readonly string[], column?: Affine, columns = 0): string {
+    const flats = values.map((_, lane) => at(lane));
+    const { heavy } = this.group;
+    const given = heavy && {
+      tensor: heavy,
+      values: new Map(flats.map((flat, lane) => [flat.toString(), values[lane]!])),
+    };
+    const body = new BodyEmitter(this.text, this.isStored, given);
+    const stores: string[] = [];
+    for (const output of this.group.outputs) {
+      const results = flats.map((flat) => body.value(output, body.unflatten(flat, output.shape)));
+      const { multiple, rest } = flats[0]!.split(4);
+      const guards = flats.map((_, lane) => {
+        const at = column?.plus(lane);
+        return at && at.max >= columns ? `${at} < ${columns}u` : undefined;
+      });
+      const wide =
+        flats.length === 4 &&
+        rest.terms.size === 0 &&
+        rest.constant === 0 &&
+        output.size % 4 === 0 &&
+        !guards.some(Boolean);
+      const { name, vector } = this.text.binding(output, wide, true);
+      const element = output.dtype === 'f32' ? 'f32' : 'u32';
+      if (vector) {
+        stores.push(`${name}[${multiple}] = vec4<${element}>(${results.join(', ')});`);
+      } else {
+        flats.forEach((flat, lane) => {
+          const assignment = `${name}[${flat}] = ${results[lane]};`;
+          stores.push(guards[lane] ? `if (${guards[lane]}) { ${assignment} }` : assignment);
+        });
+      }
+    }
+    // All loads come first: an output may lie where an input lay.
+    for (const store of stores) body.statement(store);
+    return body.body;
+  }
+
+  grid(workgroups: number): [number, number, number] {
+    if (workgroups <= MAX_GROUPS) return [workgroups, 1, 1];
+    const rows = Math.ceil(workgroups / MAX_GROUPS);
+    return [Math.ceil(workgroups / rows), rows, 1];
+  }
+}
+
+function pointwise(group: Group, writer: Writer): Kernel {
+  const { size } = group.outputs[0]!;
+  const lanes = size % 4 === 0 ? 4 : 1;
+  const threads = size / lanes;
+  const at = (lane: number) => Affine.variable('i', threads).times(lanes).plus(lane);
+  return {
+    variant: 'pointwise',
+    source: pointwiseShader,
+    constants: { THREADS: threads },
+    hooks: { body: writer.store(at, new Array<string>(lanes).fill('')) },
+    workgroups: writer.grid(Math.ceil(threads / 64)),
+    flops: 0,
+  };
+}
+
+/** `input` and `group` ops in the order in which they run, without those that only move indices. */
+function labelOf(group: Group): string {
+  const names: string[] = [];
+  const seen = new Set<Tensor>();
+  const visit = (node: Tensor) => {
+    if (seen.has(node) || group.reads.has(node) || isSource(node)) return;
+    seen.add(node);
+    node.inputs.forEach(visit);
+    if (node.op.cost !== 0) names.push(node.op.name);
+  };
+  for (const output of group.outputs) visit(output);
+  return names.length > 6 ? `${names.slice(0, 5).join('+')}+…+${names.at(-1)}` : names.join('+') || 'copy';
+}
+
+/** Operations of the fused pointwise nodes, for the profiler. */
+function pointwiseFlops(group: Group): number {
+  let flops = 0;
+  const seen = new Set<Tensor>();
+  const visit = (node: Tensor) => {
+    if (seen.has(node) || group.reads.has(node) || isSource(node)) return;
+    seen.add(node);
+    if (!node.op.kernel) flops += (node.op.cost ?? 1) * node.size;
+    node.inputs.forEach(visit);
+  };
+  for (const output of group.outputs) visit(output);
+  return flops;
+}
+
+function keyOfPlace(place: Place, tensor: Tensor): string {
+  if (place.kind === 'input') return `input ${place.name}`;
+  if (place.kind === 'slot') return `slot ${place.slot}+${place.offset}+${wordsOf(tensor)}`;
+  const { variable } = place;
+  return `storage ${variable.place().id}+${variable.offset}+${variable.words}`;
+}
+
+/** Lowers one group, given where everything lies. */
+export function lower(group: Group, { places }: MemoryPlan, traits: Traits): Lowered {
+  const keyOf = (tensor: Tensor) => keyOfPlace(places.get(tensor)!, tensor);
+  const scalars = new Set<string>();
+  const write = () => {
+    const text = new KernelText(keyOf, scalars);
+    const writer = new Writer(text, group, places, traits);
+    const { heavy } = group;
+    return { text, kernel: heavy ? heavy.op.kernel!(heavy, writer) : pointwise(group, writer) };
+  };
+  // The first round finds out which buffers cannot be read four at a time; the second writes the text.
+  let before = -1;
+  let result = write();
+  while (scalars.size !== before) {
+    before = scalars.size;
+    result = write();
+  }
+  const { text, kernel } = result;
+  const touched = new Set([...group.outputs, ...group.reads.keys()]);
+  const bytes = [...touched].reduce((sum, node) => sum + (node.dtype === 'u8' ? 1 : 4) * node.size, 0);
+  return {
+    ...kernel,
+    label: labelOf(group),
+    group,
+    flops: kernel.flops + pointwiseFlops(group),
+    declarations: text.declarations,
+    functions: [...text.functions],
+    bindings: text.bindings.map((binding) => ({ ...binding, place: places.get(binding.tensor)! })),
+    bytes,
+  };
+}

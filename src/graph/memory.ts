@@ -1,0 +1,123 @@
+// Gives every stored tensor a place: a variable's memory, an input's, or a slot that tensors share over time.
+import type { Variable } from '../ops/source.ts';
+import { alignedSize, inputOp, variableOp } from '../ops/source.ts';
+import type { Tensor } from '../ops/tensor.ts';
+import { type Group, type Schedule, stored } from './fuse.ts';
+
+/** Where a stored tensor lies. Offsets and sizes are in elements of four bytes. */
+export type Place =
+  | { readonly kind: 'variable'; readonly variable: Variable }
+  | { readonly kind: 'input'; readonly name: string }
+  | { readonly kind: 'slot'; readonly slot: number; readonly offset: number };
+
+export interface MemoryPlan {
+  readonly places: ReadonlyMap<Tensor, Place>;
+  /** Size of each slot: a buffer of its own, because WebGPU binds a buffer either for reading or for writing. */
+  readonly slots: readonly number[];
+  /** All slots together. */
+  readonly peak: number;
+  /** The largest sum of tensors alive at once: no plan needs less. */
+  readonly lowerBound: number;
+}
+
+/** Elements of four bytes that a tensor takes, in whole vec4s. */
+export function wordsOf(tensor: Tensor): number {
+  const words = tensor.dtype === 'u8' ? Math.ceil(tensor.size / 4) : tensor.size;
+  return Math.max(4, Math.ceil(words / 4) * 4);
+}
+
+/** Liveness by linear scan over the groups in their order; the free slot that fits best, or a new one. */
+export function planMemory({ groups, targets, outputs }: Schedule): MemoryPlan {
+  const places = new Map<Tensor, Place>();
+  const lastUse = new Map<Tensor, number>();
+  groups.forEach((group, index) => {
+    for (const node of [...group.outputs, ...group.reads.keys()]) lastUse.set(node, index);
+  });
+  const slots: number[] = [];
+  const free: number[] = [];
+  const expiring = groups.map((): { tensor: Tensor; slot: number }[] => []);
+  const kept = new Set<Tensor>(Object.values(outputs));
+
+  const exclusive = (size: number) => slots.push(size) - 1;
+  // Parts of a pack lie where the pack wants them, and its gaps must stay zero: so it shares with nobody.
+  for (const {
+    outputs: [pack],
+    container,
+  } of groups) {
+    if (!container) continue;
+    const slot = exclusive(wordsOf(pack!));
+    places.set(pack!, { kind: 'slot', slot, offset: 0 });
+    let offset = 0;
+    for (const part of pack!.inputs) {
+      places.set(stored(part), { kind: 'slot', slot, offset });
+      offset += alignedSize(part.size);
+    }
+  }
+  const assign = (node: Tensor, group: Group, index: number) => {
+    const target = targets.get(node);
+    if (target) return { kind: 'variable', variable: target } as const;
+    const size = wordsOf(node);
+    if (kept.has(node)) return { kind: 'slot', slot: exclusive(size), offset: 0 } as const;
+    const dying = expiring[index]!;
+    const heir = dying.findIndex(({ tensor }) => {
+      return group.reads.get(tensor) === true && wordsOf(tensor) === size && tensor.dtype === node.dtype;
+    });
+    let slot: number;
+    if (heir >= 0) {
+      slot = dying[heir]!.slot;
+      dying.splice(heir, 1);
+    } else if (free.length > 0) {
+      const misfit = (candidate: number) => {
+        const room = slots[candidate]! - size;
+        return room >= 0 ? room : -room * 2;
+      };
+      free.sort((a, b) => misfit(a) - misfit(b));
+      slot = free.shift()!;
+      slots[slot] = Math.max(slots[slot]!, size);
+    } else {
+      slot = exclusive(size);
+    }
+    expiring[lastUse.get(node)!]!.push({ tensor: node, slot });
+    return { kind: 'slot', slot, offset: 0 } as const;
+  };
+  groups.forEach((group, index) => {
+    for (const node of group.reads.keys()) {
+      if (node.op === inputOp) places.set(node, { kind: 'input', name: (node.attrs as { name: string }).name });
+      if (node.op === variableOp)
+        places.set(node, { kind: 'variable', variable: (node.attrs as { variable: Variable }).variable });
+    }
+    if (group.container) return;
+    for (const node of group.outputs) if (!places.has(node)) places.set(node, assign(node, group, index));
+    for (const { slot } of expiring[index]!) free.push(slot);
+  });
+  return {
+    places,
+    slots,
+    peak: slots.reduce((a, b) => a + b, 0),
+    lowerBound: lowerBound(groups, places, lastUse, kept),
+  };
+}
+
+function lowerBound(
+  groups: readonly Group[],
+  places: ReadonlyMap<Tensor, Place>,
+  lastUse: ReadonlyMap<Tensor, number>,
+  kept: ReadonlySet<Tensor>,
+): number {
+  let live = 0;
+  let most = 0;
+  const parts = new Set(
+    groups.filter(({ container }) => container).flatMap(({ outputs: [pack] }) => pack!.inputs.map(stored)),
+  );
+  const ends = groups.map((): number[] => []);
+  groups.forEach(({ outputs }, index) => {
+    for (const node of outputs) {
+      if (places.get(node)?.kind !== 'slot' || parts.has(node)) continue;
+      live += wordsOf(node);
+      if (!kept.has(node)) ends[lastUse.get(node)!]!.push(wordsOf(node));
+    }
+    most = Math.max(most, live);
+    for (const size of ends[index]!) live -= size;
+  });
+  return most;
+}

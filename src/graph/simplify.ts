@@ -1,0 +1,239 @@
+// Rewrites a graph to one that computes the same with less: each rule is a line with its reason.
+import { elementwise, mul } from '../ops/elementwise.ts';
+import { type MatmulAttrs, matmulOp } from '../ops/matmul.ts';
+import { type ReduceAttrs, sum, sumOp } from '../ops/reduce.ts';
+import { constant, constantOp } from '../ops/source.ts';
+import { apply, type DType, type Shape, sameShape, scope, sizeOf, Tensor } from '../ops/tensor.ts';
+import {
+  broadcastTo,
+  broadcastToOp,
+  reshape,
+  reshapeOp,
+  sliceOp,
+  stopGradientOp,
+  transpose,
+  transposeOp,
+} from '../ops/view.ts';
+import { type Graph, printGraph, rewrite } from './graph.ts';
+
+const elementwiseOps = new Set<unknown>(Object.values(elementwise));
+
+export function isElementwise(node: Tensor): boolean {
+  return elementwiseOps.has(node.op);
+}
+
+/** The number that every element of a tensor is, if that is known. */
+function constantValue(node: Tensor): number | undefined {
+  if (node.op === constantOp) return (node.attrs as { value: number }).value;
+  const view = node.op === broadcastToOp || node.op === reshapeOp || node.op === stopGradientOp;
+  return view ? constantValue(node.inputs[0]!) : undefined;
+}
+
+function filled(value: number, dtype: DType, shape: Shape): Tensor {
+  return broadcastTo(constant(value, dtype), shape);
+}
+
+function rebuilt(node: Tensor, inputs: readonly Tensor[]): Tensor {
+  return new Tensor(node.op, inputs, node.attrs, node.shape, node.dtype, node.path);
+}
+
+type Rule = (node: Tensor) => Tensor | undefined;
+
+/** What an operand may be replaced by in an elementwise op, which broadcasts by itself. */
+function unbroadcast(operand: Tensor, others: readonly Tensor[], shape: Shape): Tensor {
+  const value = constantValue(operand);
+  const fits = (candidate: Tensor) => {
+    const rank = Math.max(candidate.shape.length, ...others.map((other) => other.shape.length));
+    if (rank !== shape.length) return false;
+    const covered = shape.map((dim, axis) =>
+      [candidate, ...others].some((x) => (x.shape[axis - rank + x.shape.length] ?? 1) === dim),
+    );
+    return covered.every(Boolean);
+  };
+  if (value !== undefined && operand.shape.length > 0) {
+    const scalar = constant(value, operand.dtype);
+    if (fits(scalar)) return scalar;
+  }
+  if (operand.op === broadcastToOp && fits(operand.inputs[0]!)) return operand.inputs[0]!;
+  return operand;
+}
+
+const rules: readonly Rule[] = [
+  // Composite ops are their parts.
+  (node) => node.op.decompose?.(node.inputs, node.attrs),
+  // What is known now need not be computed later.
+  (node) => {
+    if (!isElementwise(node)) return undefined;
+    const values = node.inputs.map(constantValue);
+    if (!values.every((value) => value !== undefined)) return undefined;
+    const scalars = values.map((value) => ({ shape: [], data: Float64Array.of(value) }));
+    const [value] = node.op.reference!(scalars, node.attrs, []);
+    const representable = Number.isFinite(Math.fround(value!)) && (node.dtype === 'f32' || value! >= 0);
+    return representable ? filled(value!, node.dtype, node.shape) : undefined;
+  },
+  // Elementwise ops broadcast by themselves.
+  (node) => {
+    if (!isElementwise(node)) return undefined;
+    const inputs = [...node.inputs];
+    for (const [i, input] of inputs.entries()) {
+      inputs[i] = unbroadcast(
+        input,
+        inputs.filter((_, j) => j !== i),
+        node.shape,
+      );
+    }
+    return inputs.some((input, i) => input !== node.inputs[i]) ? rebuilt(node, inputs) : undefined;
+  },
+  // x + 0, x − 0, x · 1, x / 1 are x.
+  (node) => {
+    const [a, b] = node.inputs;
+    const is = (x: Tensor | undefined, value: number) => x !== undefined && constantValue(x) === value;
+    const keep = (x: Tensor) => (sameShape(x.shape, node.shape) ? x : undefined);
+    if (node.op === elementwise.add && is(a, 0)) return keep(b!);
+    if ((node.op === elementwise.add || node.op === elementwise.sub) && is(b, 0)) return keep(a!);
+    if (node.op === elementwise.mul && is(a, 1)) return keep(b!);
+    if ((node.op === elementwise.mul || node.op === elementwise.div) && is(b, 1)) return keep(a!);
+    return undefined;
+  },
+  // (x · c) · d is x · (c d).
+  (node) => {
+    if (node.op !== elementwise.mul || node.dtype !== 'f32') return undefined;
+    const [x, c] = factor(node);
+    if (c === undefined || x!.op !== elementwise.mul) return undefined;
+    const [y, d] = factor(x!);
+    return d === undefined || !sameShape(y!.shape, node.shape) ? undefined : mul(y!, c * d);
+  },
+  // −(−x) is x.
+  ({ op, inputs: [x] }) => (op === elementwise.neg && x!.op === elementwise.neg ? x!.inputs[0] : undefined),
+  // The autodiff is done: what it must not see through is just a value now.
+  ({ op, inputs: [x] }) => (op === stopGradientOp && x!.dtype !== 'u8' ? x : undefined),
+  // A reshape of a reshape is one; to the same shape, none.
+  (node) => {
+    if (node.op !== reshapeOp) return undefined;
+    const [x] = node.inputs;
+    if (x!.op === reshapeOp) return reshape(x!.inputs[0]!, node.shape);
+    const value = constantValue(x!);
+    if (value !== undefined) return filled(value, x!.dtype, node.shape);
+    return sameShape(x!.shape, node.shape) ? x : undefined;
+  },
+  // A broadcast of a broadcast is one; to the same shape, none.
+  (node) => {
+    if (node.op !== broadcastToOp) return undefined;
+    const [x] = node.inputs;
+    if (x!.op === broadcastToOp) return broadcastTo(x!.inputs[0]!, node.shape);
+    return sameShape(x!.shape, node.shape) ? x : undefined;
+  },
+  // A transpose that moves no axis of more than one element is a reshape; two are one.
+  (node) => {
+    if (node.op !== transposeOp) return undefined;
+    const [x] = node.inputs;
+    const { axes } = node.attrs as { axes: readonly number[] };
+    const moved = axes.filter((axis) => x!.shape[axis] !== 1);
+    if (moved.every((axis, i) => i === 0 || axis > moved[i - 1]!)) return reshape(x!, node.shape);
+    if (x!.op !== transposeOp) return undefined;
+    const inner = (x!.attrs as { axes: readonly number[] }).axes;
+    return transpose(
+      x!.inputs[0]!,
+      axes.map((axis) => inner[axis]!),
+    );
+  },
+  // A slice of everything is the thing itself.
+  (node) => (node.op === sliceOp && sameShape(node.shape, node.inputs[0]!.shape) ? node.inputs[0] : undefined),
+  // Reducing axes of one element moves nothing.
+  (node) => {
+    if (node.op.name !== 'sum' && node.op.name !== 'max' && node.op.name !== 'logsumexp') return undefined;
+    const [x] = node.inputs;
+    const { axes } = node.attrs as ReduceAttrs;
+    return axes.every((axis) => x!.shape[axis] === 1) ? reshape(x!, node.shape) : undefined;
+  },
+  // A sum of equal numbers is a product.
+  (node) => {
+    if (node.op !== sumOp) return undefined;
+    const value = constantValue(node.inputs[0]!);
+    return value === undefined ? undefined : filled(value * (node.inputs[0]!.size / node.size), 'f32', node.shape);
+  },
+  // The product reads transposed operands in place.
+  (node) => {
+    if (node.op !== matmulOp) return undefined;
+    const attrs = node.attrs as MatmulAttrs;
+    const [a, b] = node.inputs as [Tensor, Tensor];
+    if (a.op !== transposeOp && b.op !== transposeOp) return undefined;
+    return apply(
+      matmulOp,
+      [a.op === transposeOp ? a.inputs[0]! : a, b.op === transposeOp ? b.inputs[0]! : b],
+      {
+        transposeA: attrs.transposeA !== (a.op === transposeOp),
+        transposeB: attrs.transposeB !== (b.op === transposeOp),
+      },
+      node.path,
+    );
+  },
+];
+
+/** Splits a product into its tensor and its constant factor. */
+function factor({ inputs: [a, b] }: Tensor): [Tensor | undefined, number | undefined] {
+  const left = constantValue(a!);
+  return left !== undefined ? [b, left] : [a, constantValue(b!)];
+}
+
+/** Applies the rules, and merges equal nodes, until nothing changes. Nodes that nothing needs fall away. */
+export function simplify(graph: Graph): Graph {
+  let current = graph;
+  for (let round = 0; round < 20; round++) {
+    const unique = new Map<string, Tensor>();
+    let changed = false;
+    const next = rewrite(current, (node) => {
+      let result = node;
+      for (const rule of rules) {
+        const better = scope(node.path, () => rule(result));
+        if (better && better !== result) {
+          changed = true;
+          result = better;
+        }
+      }
+      const key = `${result.op.name}|${result.inputs.map(({ id }) => id)}|${JSON.stringify(result.attrs)}|${result.shape}`;
+      const twin = unique.get(key);
+      if (twin && twin !== result) changed = true;
+      else unique.set(key, result);
+      return twin ?? result;
+    });
+    if (!changed) return next;
+    current = next;
+  }
+  throw new Error(`simplify does not come to rest:\n${printGraph(current)}`);
+}
+
+/** The divisor of `value` nearest to `target`. */
+function nearestDivisor(value: number, target: number): number {
+  let best = 1;
+  for (let divisor = 1; divisor <= value; divisor++) {
+    if (value % divisor === 0 && Math.abs(divisor - target) < Math.abs(best - target)) best = divisor;
+  }
+  return best;
+}
+
+/** Steps below which one thread may as well do the whole reduction. */
+const LONG = 512;
+
+/**
+ * Cuts long reductions with few outputs in two, so that at least `threads` threads have something to do in the first:
+ * two passes in a fixed order, where others would use atomics.
+ */
+export function splitReductions(graph: Graph, threads: number): Graph {
+  return rewrite(graph, (node) => {
+    if (node.op !== sumOp) return node;
+    const [x] = node.inputs as [Tensor];
+    const { axes } = node.attrs as ReduceAttrs;
+    const length = x.size / node.size;
+    const adjacent = axes.every((axis, i) => i === 0 || axis === axes[i - 1]! + 1);
+    if (length <= LONG || node.size >= threads || !adjacent) return node;
+    const parts = nearestDivisor(length, Math.min(Math.ceil(threads / node.size), Math.sqrt(length)));
+    if (parts === 1) return node;
+    const outer = x.shape.slice(0, axes[0]);
+    const inner = x.shape.slice(axes.at(-1)! + 1);
+    // Rows keep their chunks whole; columns are dealt out in bands.
+    const rest = sizeOf(inner) === 1 ? [] : [sizeOf(inner)];
+    const cut = reshape(x, [sizeOf(outer), parts, length / parts, ...rest]);
+    return reshape(sum(sum(cut, { axis: 2 }), { axis: 1 }), node.shape);
+  });
+}
