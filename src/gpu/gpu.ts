@@ -1,0 +1,309 @@
+// The device: taken from the app or asked for, with what was allocated on it, its pipelines, and its loss.
+import {
+  DeviceError,
+  DeviceLostError,
+  type GliaError,
+  OutOfMemoryError,
+  ShaderError,
+  UnsupportedError,
+} from '../errors.ts';
+
+export interface GpuOptions {
+  /** Where to ask: `navigator.gpu` unless told; in Node, what a WebGPU implementation gives. */
+  readonly gpu?: GPU;
+  readonly powerPreference?: GPUPowerPreference;
+}
+
+/** Features that are used where they are there. */
+const FEATURES: readonly GPUFeatureName[] = ['timestamp-query', 'subgroups', 'shader-f16'];
+
+/** Limits that are raised as far as the adapter goes; the defaults are enough to run. */
+const LIMITS = [
+  'maxBufferSize',
+  'maxStorageBufferBindingSize',
+  'maxStorageBuffersPerShaderStage',
+  'maxComputeWorkgroupStorageSize',
+] as const;
+
+interface AdapterDescription {
+  readonly vendor: string;
+  readonly architecture: string;
+  readonly description: string;
+  /** Runs on the CPU. */
+  readonly software: boolean;
+  /** Subgroup size if all subgroups are of one size, else 0. */
+  readonly subgroupSize: number;
+}
+
+function describe(info: Partial<GPUAdapterInfo> | undefined): AdapterDescription {
+  const vendor = info?.vendor ?? '';
+  const architecture = info?.architecture ?? '';
+  const description = [info?.description, info?.device].filter(Boolean).join(' ');
+  const software =
+    info?.isFallbackAdapter === true ||
+    /swiftshader|llvmpipe|lavapipe|software/i.test(`${architecture} ${description}`);
+  const subgroupSize =
+    info?.subgroupMinSize && info.subgroupMinSize === info.subgroupMaxSize ? info.subgroupMinSize : 0;
+  return { vendor, architecture, description, software, subgroupSize };
+}
+
+interface Destroyable {
+  destroy(): void;
+}
+
+/** A device, and all that Glia made on it. Two of them on one page do not know each other. */
+export class Gpu {
+  readonly device: GPUDevice;
+  readonly adapter: AdapterDescription;
+  /** Resolves when the device is gone, with the reason. */
+  readonly lost: Promise<DeviceLostError>;
+  private readonly owned = new Set<Destroyable>();
+  private readonly pipelines = new Map<string, Promise<GPUComputePipeline>>();
+  private readonly layouts = new Map<string, GPUBindGroupLayout>();
+  private readonly cache = new Map<object, Destroyable>();
+  private readonly ownsDevice: boolean;
+  private bytes = 0;
+  private gone: GliaError | undefined;
+
+  private constructor(device: GPUDevice, adapter: AdapterDescription, ownsDevice: boolean) {
+    this.device = device;
+    this.adapter = adapter;
+    this.ownsDevice = ownsDevice;
+    this.lost = device.lost.then(({ reason, message }) => {
+      const cause = reason === 'destroyed' ? 'it was destroyed' : message || 'the GPU process or the driver stopped';
+      const error = new DeviceLostError(
+        `the GPU device is gone: ${cause}. Make a new Gpu and load the last checkpoint`,
+      );
+      this.gone = error;
+      return error;
+    });
+    // What no error scope catches is told at the next call. An app that lends its device listens for itself.
+    if (ownsDevice) {
+      device.addEventListener('uncapturederror', ({ error }) => {
+        const outOfMemory = 'GPUOutOfMemoryError' in globalThis && error instanceof GPUOutOfMemoryError;
+        this.gone ??= outOfMemory
+          ? new OutOfMemoryError('the GPU ran out of memory: use a smaller batch or model')
+          : new DeviceError(error.message);
+      });
+    }
+  }
+
+  /**
+   * Asks for a device, with the features and limits that Glia can use and the adapter has.
+   *
+   * @throws UnsupportedError if there is no WebGPU, no adapter, or no device to be had
+   */
+  static async request(options: GpuOptions = {}): Promise<Gpu> {
+    const gpu = options.gpu ?? (globalThis.navigator as Navigator | undefined)?.gpu;
+    if (!gpu) {
+      const insecure = globalThis.isSecureContext === false;
+      const cure = insecure
+        ? 'serve the page over https or from localhost'
+        : 'use a browser with WebGPU, such as Chrome 113 or later';
+      throw new UnsupportedError(`no WebGPU here: ${cure}`);
+    }
+    const { powerPreference = 'high-performance' } = options;
+    const adapter = await gpu.requestAdapter({ powerPreference }).catch(() => null);
+    if (!adapter) {
+      throw new UnsupportedError(
+        'WebGPU has no adapter: update the GPU driver, or start Chrome with --enable-unsafe-webgpu to run on the CPU',
+      );
+    }
+    const requiredLimits: Record<string, number> = {};
+    for (const name of LIMITS) requiredLimits[name] = adapter.limits[name];
+    const requiredFeatures = FEATURES.filter((name) => adapter.features.has(name));
+    let device: GPUDevice;
+    try {
+      device = await adapter.requestDevice({ requiredFeatures, requiredLimits });
+    } catch (error) {
+      throw new UnsupportedError(`the WebGPU adapter gives no device: ${messageOf(error)}`, { cause: error });
+    }
+    return new Gpu(device, describe(adapter.info), true);
+  }
+
+  /** Uses the app's own device. `destroy` then frees what Glia made and leaves the device alone. */
+  static from(device: GPUDevice): Gpu {
+    return new Gpu(device, describe(device.adapterInfo), false);
+  }
+
+  /** One line that names the adapter. */
+  get name(): string {
+    const { vendor, architecture, description, software } = this.adapter;
+    const name = description || [vendor, architecture].filter(Boolean).join(' ') || 'an adapter that gives no name';
+    return software ? `${name} (in software, on the CPU)` : name;
+  }
+
+  has(feature: GPUFeatureName): boolean {
+    return this.device.features.has(feature);
+  }
+
+  /** Bytes in buffers that are alive. */
+  get allocatedBytes(): number {
+    return this.bytes;
+  }
+
+  /** Things that are alive: after `destroy`, none. */
+  get allocations(): number {
+    return this.owned.size;
+  }
+
+  /** @throws DeviceLostError once the device is gone, or what else befell it since the last call. */
+  check(): void {
+    if (this.gone) throw this.gone;
+  }
+
+  createBuffer(descriptor: GPUBufferDescriptor): GPUBuffer {
+    this.check();
+    const { maxBufferSize } = this.device.limits;
+    if (descriptor.size > maxBufferSize) {
+      throw new OutOfMemoryError(
+        `${descriptor.label ?? 'a buffer'} needs ${descriptor.size} bytes; this device allows ${maxBufferSize} in one buffer`,
+      );
+    }
+    const buffer = this.device.createBuffer(descriptor);
+    const destroy = buffer.destroy.bind(buffer);
+    this.owned.add(buffer);
+    this.bytes += buffer.size;
+    buffer.destroy = () => {
+      if (this.owned.delete(buffer)) this.bytes -= buffer.size;
+      destroy();
+    };
+    return buffer;
+  }
+
+  createQuerySet(descriptor: GPUQuerySetDescriptor): GPUQuerySet {
+    this.check();
+    const set = this.device.createQuerySet(descriptor);
+    const destroy = set.destroy.bind(set);
+    this.owned.add(set);
+    set.destroy = () => {
+      this.owned.delete(set);
+      destroy();
+    };
+    return set;
+  }
+
+  /** The layout of group 0 with these bindings, in order: true for one that is written. */
+  bindGroupLayout(writable: readonly boolean[]): GPUBindGroupLayout {
+    const key = writable.map(Number).join('');
+    let layout = this.layouts.get(key);
+    if (!layout) {
+      layout = this.device.createBindGroupLayout({
+        entries: writable.map((write, binding) => ({
+          binding,
+          visibility: 4,
+          buffer: { type: write ? 'storage' : 'read-only-storage' },
+        })),
+      });
+      this.layouts.set(key, layout);
+    }
+    return layout;
+  }
+
+  /**
+   * Compiles a shader, once per distinct text. All compile at the same time.
+   *
+   * @throws ShaderError with the driver's messages
+   */
+  pipeline(code: string, writable: readonly boolean[], label: string): Promise<GPUComputePipeline> {
+    const key = `${writable.map(Number).join('')}\n${code}`;
+    let pipeline = this.pipelines.get(key);
+    if (!pipeline) {
+      pipeline = this.compile(code, writable, label);
+      this.pipelines.set(key, pipeline);
+      pipeline.catch(() => this.pipelines.delete(key));
+    }
+    return pipeline;
+  }
+
+  private async compile(code: string, writable: readonly boolean[], label: string): Promise<GPUComputePipeline> {
+    this.check();
+    this.device.pushErrorScope('validation');
+    const module = this.device.createShaderModule({ code, label });
+    const layout = this.device.createPipelineLayout({ bindGroupLayouts: [this.bindGroupLayout(writable)] });
+    const pending = this.device.createComputePipelineAsync({ label, layout, compute: { module, entryPoint: 'main' } });
+    const scope = this.device.popErrorScope();
+    try {
+      const pipeline = await pending;
+      await scope;
+      return pipeline;
+    } catch (error) {
+      this.check();
+      const { messages } = await module.getCompilationInfo();
+      const lines = code.split('\n');
+      const details = messages
+        .filter(({ type }) => type === 'error')
+        .map(({ lineNum, message }) => `line ${lineNum}: ${message} in «${lines[lineNum - 1]?.trim()}»`);
+      await scope;
+      throw new ShaderError(`the driver refuses shader ${label}: ${details.join('; ') || messageOf(error)}`, {
+        cause: error,
+      });
+    }
+  }
+
+  /**
+   * Runs `work`, and throws what the device reports of it as a typed error.
+   *
+   * @throws OutOfMemoryError, DeviceError or DeviceLostError
+   */
+  async guarded<T>(what: string, work: () => T | Promise<T>): Promise<T> {
+    this.check();
+    this.device.pushErrorScope('out-of-memory');
+    this.device.pushErrorScope('validation');
+    let result: T;
+    let scopes: Promise<[GPUError | null, GPUError | null]>;
+    const pop = () => Promise.all([this.device.popErrorScope(), this.device.popErrorScope()]) as typeof scopes;
+    try {
+      const pending = work();
+      scopes = pop();
+      result = await pending;
+    } catch (error) {
+      scopes ??= pop();
+      await scopes.catch(() => null);
+      throw error;
+    }
+    const [validation, memory] = await scopes;
+    this.check();
+    if (memory) throw new OutOfMemoryError(`${what} does not fit into the GPU's memory: use a smaller batch or model`);
+    if (validation) throw new DeviceError(`${what}: ${validation.message}`);
+    return result;
+  }
+
+  /** One thing for a key, made on first use and destroyed with this Gpu. */
+  cached<T extends Destroyable>(key: object, create: () => T): T {
+    let value = this.cache.get(key) as T | undefined;
+    if (!value) {
+      value = create();
+      this.cache.set(key, value);
+    }
+    return value;
+  }
+
+  peek<T extends Destroyable>(key: object): T | undefined {
+    return this.cache.get(key) as T | undefined;
+  }
+
+  /** Destroys the thing for a key, if there is one. */
+  forget(key: object): void {
+    this.cache.get(key)?.destroy();
+    this.cache.delete(key);
+  }
+
+  /** Frees all that was made on the device, and the device if it was asked for here. */
+  destroy(): void {
+    for (const value of this.cache.values()) value.destroy();
+    this.cache.clear();
+    for (const thing of [...this.owned]) thing.destroy();
+    this.pipelines.clear();
+    this.layouts.clear();
+    if (this.ownsDevice) this.device.destroy();
+  }
+
+  [Symbol.dispose](): void {
+    this.destroy();
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,136 @@
+// Makes one shader out of a .wgsl file: replaces constants and hook bodies by name, unrolls marked loops, and adds the
+// buffer declarations and library functions that the hooks use. Nothing else in the file changes.
+import { ShaderError } from '../errors.ts';
+
+export interface Specialisation {
+  readonly constants?: Readonly<Record<string, number | boolean>>;
+  /** Bodies of hook functions, without the braces. */
+  readonly hooks?: Readonly<Record<string, string>>;
+  readonly declarations?: string;
+  /** Names of functions to take from the library, with those that they call. */
+  readonly functions?: readonly string[];
+}
+
+/** The index just past the brace that closes the one at `open`. */
+function closing(source: string, open: number): number {
+  let depth = 0;
+  for (let i = open; i < source.length; i++) {
+    if (source[i] === '/' && source[i + 1] === '/') {
+      i = source.indexOf('\n', i);
+      if (i < 0) break;
+    } else if (source[i] === '{') depth++;
+    else if (source[i] === '}' && --depth === 0) return i + 1;
+  }
+  throw new ShaderError(`unbalanced braces after «${source.slice(open, open + 40)}»`);
+}
+
+/** The functions of a WGSL library, by name, with the comments in front of them left out. */
+function functionsOf(library: string): Map<string, string> {
+  const result = new Map<string, string>();
+  for (const match of library.matchAll(/^fn (\w+)\(/gm)) {
+    const open = library.indexOf('{', match.index);
+    result.set(match[1]!, library.slice(match.index, closing(library, open)));
+  }
+  return result;
+}
+
+/** The wanted functions and those that they call, in the library's order. */
+function collect(names: readonly string[], library: string): string {
+  const all = functionsOf(library);
+  const wanted = new Set<string>();
+  const visit = (name: string) => {
+    const text = all.get(name);
+    if (!text) throw new ShaderError(`the shader library has no function ${name}`);
+    if (wanted.has(name)) return;
+    wanted.add(name);
+    for (const [callee] of all) if (callee !== name && text.includes(`${callee}(`)) visit(callee);
+  };
+  names.forEach(visit);
+  return [...all]
+    .filter(([name]) => wanted.has(name))
+    .map(([, text]) => text)
+    .join('\n\n');
+}
+
+function setConstant(source: string, name: string, value: number | boolean): string {
+  const pattern = new RegExp(`^(const ${name}: (\\w+) = )[^;]*;`, 'm');
+  const match = pattern.exec(source);
+  if (!match) throw new ShaderError(`the shader declares no constant ${name}`);
+  const integer = match[2] === 'u32' || match[2] === 'i32';
+  if (integer && !Number.isInteger(value) && typeof value !== 'boolean') {
+    throw new ShaderError(`constant ${name} is ${match[2]}, got ${value}`);
+  }
+  return source.replace(pattern, `$1${value};`);
+}
+
+function setHook(source: string, name: string, body: string): string {
+  const start = new RegExp(`^fn ${name}\\(`, 'm').exec(source);
+  if (!start) throw new ShaderError(`the shader declares no hook ${name}`);
+  const open = source.indexOf('{', start.index);
+  return `${source.slice(0, open)}{${body}\n}${source.slice(closing(source, open))}`;
+}
+
+const LOOP = /for \(var (\w+) = (\w+)u?; \1 < ([^;]+); \1(\+\+| \+= \w+)\) \{ \/\/ unroll/;
+
+/** The value of a product or quotient of numbers and constants, such as `TILE_M / 4u`. */
+function evaluate(expression: string, constants: ReadonlyMap<string, number>): number {
+  const tokens = expression.trim().split(/\s+/);
+  const number = (token: string) => {
+    const value = constants.get(token) ?? Number(token.replace(/u$/, ''));
+    if (!Number.isFinite(value)) throw new ShaderError(`cannot unroll up to «${expression}»: ${token} is not constant`);
+    return value;
+  };
+  let value = number(tokens[0]!);
+  for (let i = 1; i < tokens.length; i += 2) {
+    const operand = number(tokens[i + 1]!);
+    if (tokens[i] === '*') value *= operand;
+    else if (tokens[i] === '/') value = Math.floor(value / operand);
+    else if (tokens[i] === '+') value += operand;
+    else throw new ShaderError(`cannot unroll up to «${expression}»`);
+  }
+  return value;
+}
+
+function constantsOf(source: string): Map<string, number> {
+  const result = new Map<string, number>();
+  for (const [, name, value] of source.matchAll(/^const (\w+): \w+ = ([^;]+);/gm)) {
+    const parsed = Number(value!.replace(/u$/, ''));
+    if (Number.isFinite(parsed)) result.set(name!, parsed);
+  }
+  return result;
+}
+
+/** Writes out every loop marked `// unroll`, outermost first. The marked loop is the same shader, only slower. */
+function unroll(source: string): string {
+  const constants = constantsOf(source);
+  let text = source;
+  for (let match = LOOP.exec(text); match; match = LOOP.exec(text)) {
+    const [head, variable, start, bound, step] = match;
+    const open = match.index + head.indexOf('{');
+    const end = closing(text, open);
+    const body = text.slice(open + 1, end - 1).replace(/^ \/\/ unroll/, '');
+    const name = new RegExp(`\\b${variable}\\b`, 'g');
+    const increment = step === '++' ? 1 : evaluate(step!.replace('+=', ''), constants);
+    const copies: string[] = [];
+    for (let i = evaluate(start!, constants); i < evaluate(bound!, constants); i += increment) {
+      copies.push(`{${body.replace(name, `${i}u`)}}`);
+    }
+    text = text.slice(0, match.index) + copies.join('\n') + text.slice(end);
+  }
+  return text;
+}
+
+/**
+ * The WGSL of a kernel.
+ *
+ * @param source a complete shader
+ * @param library the shader whose functions hooks may call
+ * @throws ShaderError if the source lacks a constant, hook or function that is named
+ */
+export function specialise(source: string, library: string, what: Specialisation): string {
+  let text = source;
+  for (const [name, value] of Object.entries(what.constants ?? {})) text = setConstant(text, name, value);
+  for (const [name, body] of Object.entries(what.hooks ?? {})) text = setHook(text, name, body);
+  const functions = collect(what.functions ?? [], library);
+  return unroll([what.declarations ?? '', functions, text].filter(Boolean).join('\n\n'));
+}

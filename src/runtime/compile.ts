@@ -1,0 +1,110 @@
+// From a graph to a Program: simplify, split, fuse, plan memory, lower, specialise, compile, allocate.
+import functionsShader from '../../shaders/functions.wgsl?raw';
+import { OptionError } from '../errors.ts';
+import type { Gpu } from '../gpu/gpu.ts';
+import { specialise } from '../gpu/specialise.ts';
+import { fuse } from '../graph/fuse.ts';
+import { type Graph, rootsOf, topological, type Update } from '../graph/graph.ts';
+import { lower } from '../graph/lower.ts';
+import { planMemory } from '../graph/memory.ts';
+import { simplify, splitReductions } from '../graph/simplify.ts';
+import { inputOp } from '../ops/source.ts';
+import { show, type Tensor, type Traits } from '../ops/tensor.ts';
+import { type Dispatch, Program, type ProgramInput } from './program.ts';
+import type { Values } from './readback.ts';
+
+/** What a program computes. */
+export interface ProgramDescription {
+  /** Results by name. */
+  readonly outputs?: Readonly<Record<string, Tensor>>;
+  /** Variables and what they hold after a run. */
+  readonly updates?: readonly Update[];
+}
+
+/** Threads that keep an adapter busy: a reduction with fewer outputs is cut in two. */
+const BUSY_SOFTWARE = 1024;
+const BUSY_GPU = 16384;
+
+/** Buffers one kernel binds at most, however many the device allows: more gain nothing. */
+const MAX_BUFFERS = 16;
+
+function traitsOf(gpu: Gpu): Traits {
+  const { software, subgroupSize } = gpu.adapter;
+  return { software, subgroupSize: gpu.has('subgroups') ? subgroupSize : 0 };
+}
+
+function check(graph: Graph): void {
+  const seen = new Set<unknown>();
+  for (const { variable, value } of graph.updates) {
+    if (seen.has(variable)) throw new OptionError(`variable ${variable.name} is updated twice in one program`);
+    seen.add(variable);
+    const fits = value.dtype === variable.dtype && String(value.shape) === String(variable.shape);
+    if (!fits) {
+      throw new OptionError(
+        `variable ${variable.name} is ${variable.dtype}${show(variable.shape)}, its update ${value.dtype}${show(value.shape)}`,
+      );
+    }
+  }
+}
+
+function inputsOf(graph: Graph): Map<string, ProgramInput> {
+  const inputs = new Map<string, ProgramInput>();
+  for (const node of topological(rootsOf(graph))) {
+    if (node.op !== inputOp) continue;
+    const input = node.attrs as ProgramInput;
+    const other = inputs.get(input.name);
+    if (other && other !== input) throw new OptionError(`two inputs are called ${input.name}`);
+    inputs.set(input.name, input);
+  }
+  return inputs;
+}
+
+/**
+ * Compiles a graph for a device. The inputs are those that the graph was built from; run, read and destroy the result.
+ *
+ * @throws ShaderError if the driver refuses a kernel, OutOfMemoryError if the memory planned is not to be had
+ */
+export async function compile(gpu: Gpu, { outputs = {}, updates = [] }: ProgramDescription): Promise<Program> {
+  gpu.check();
+  const graph: Graph = { outputs, updates };
+  check(graph);
+  const traits = traitsOf(gpu);
+  const busy = traits.software ? BUSY_SOFTWARE : BUSY_GPU;
+  // Cutting a reduction leaves reshapes behind.
+  const simple = simplify(splitReductions(simplify(graph), busy));
+  const schedule = fuse(simple, Math.min(MAX_BUFFERS, gpu.device.limits.maxStorageBuffersPerShaderStage));
+  const memory = planMemory(schedule);
+  const kernels = schedule.groups
+    .filter((group) => !group.container && group.outputs[0]!.size > 0)
+    .map((group) => lower(group, memory, traits));
+  const dispatches = await Promise.all(
+    kernels.map(async (kernel): Promise<Dispatch> => {
+      const code = specialise(kernel.source, functionsShader, kernel);
+      const writable = kernel.bindings.map((binding) => binding.writable);
+      const pipeline = await gpu.pipeline(code, writable, kernel.label);
+      return { kernel, code, layout: gpu.bindGroupLayout(writable), pipeline };
+    }),
+  );
+  const parts = { dispatches, memory, schedule, inputs: inputsOf(graph), names: graph.outputs };
+  return gpu.guarded('the program', () => new Program(gpu, parts));
+}
+
+/** What a program may be given for an input. */
+export type InputData = Float32Array | Uint32Array | Uint8Array | GPUBuffer;
+
+/** Computes tensors once: compiles, runs, reads and destroys. For loops, compile and keep the Program. */
+export async function evaluate<T extends Readonly<Record<string, Tensor>>>(
+  gpu: Gpu,
+  outputs: T,
+  inputs: Readonly<Record<string, InputData>> = {},
+): Promise<Record<keyof T, Values>> {
+  const program = await compile(gpu, { outputs });
+  try {
+    program.run(inputs);
+    const names = Object.keys(outputs);
+    const values = await Promise.all(names.map((name) => program.read(name)));
+    return Object.fromEntries(names.map((name, i) => [name, values[i]])) as Record<keyof T, Values>;
+  } finally {
+    program.destroy();
+  }
+}

@@ -1,0 +1,58 @@
+// Random numbers, comparison, and a device: what the tests share.
+
+import { Gpu } from '../src/gpu/gpu.ts';
+import type { NdArray, SampleInput } from '../src/ops/tensor.ts';
+import { sizeOf } from '../src/ops/tensor.ts';
+
+/** Marsaglia's xorshift32: the same numbers for the same seed. */
+export function randomFrom(seed: number): () => number {
+  let state = seed >>> 0 || 1;
+  return () => {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return (state >>> 0) / 2 ** 32;
+  };
+}
+
+export type HostArray = Float32Array | Uint32Array | Uint8Array;
+
+/** Random values for an input of a sample. */
+export function randomValues(
+  { shape, dtype = 'f32', min = -2, max = 2 }: SampleInput,
+  random: () => number,
+): HostArray {
+  const length = sizeOf(shape);
+  if (dtype === 'f32') return Float32Array.from({ length }, () => min + (max - min) * random());
+  const whole = () => Math.floor(min + (max - min + 1) * random());
+  return dtype === 'u8' ? Uint8Array.from({ length }, whole) : Uint32Array.from({ length }, whole);
+}
+
+export function ndarray(shape: readonly number[], data: ArrayLike<number>): NdArray {
+  return { shape, data: Float64Array.from(data) };
+}
+
+/**
+ * The largest error of `actual`, relative to the larger of a tenth of the largest expected value and the value itself; NaN
+ * and infinities count as infinitely wrong unless they were expected.
+ */
+export function errorOf(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
+  if (actual.length !== expected.length) return Infinity;
+  let scale = 0;
+  for (let i = 0; i < expected.length; i++) scale = Math.max(scale, Math.abs(expected[i]!));
+  let worst = 0;
+  for (let i = 0; i < expected.length; i++) {
+    if (Object.is(actual[i], expected[i]) || actual[i] === expected[i]) continue;
+    const error = Math.abs(actual[i]! - expected[i]!) / Math.max(Math.abs(expected[i]!), scale * 0.1, 1e-6);
+    worst = Math.max(worst, Number.isNaN(error) ? Infinity : error);
+  }
+  return worst;
+}
+
+let gpu: Promise<Gpu> | undefined;
+
+/** The device that the tests of one file share. Without an adapter it throws: a test must not pass by not running. */
+export function sharedGpu(): Promise<Gpu> {
+  gpu ??= Gpu.request();
+  return gpu;
+}
