@@ -76,6 +76,8 @@ class Fuser {
   private readonly outputs: Record<string, Tensor> = {};
   private readonly persistent = new Set<Tensor>();
   private drafts: Draft[] = [];
+  /** Stored so that no kernel binds too many buffers. */
+  private readonly forced = new Set<Tensor>();
   private readonly maxBuffers: number;
 
   constructor(graph: Graph, maxBuffers: number) {
@@ -116,7 +118,12 @@ class Fuser {
   }
 
   run(): Schedule {
-    this.place();
+    for (;;) {
+      this.place();
+      const relief = this.tooManyBuffers();
+      if (!relief) break;
+      this.forced.add(relief);
+    }
     this.checkTargets();
     this.merge();
     return { groups: this.sorted(), targets: this.targets, outputs: this.outputs };
@@ -124,7 +131,9 @@ class Fuser {
 
   /** Gives every node that must be stored a group of its own. */
   private place(): void {
-    const must = new Set<Tensor>([...this.persistent, ...this.targets.keys()]);
+    this.home.clear();
+    this.drafts = [];
+    const must = new Set<Tensor>([...this.forced, ...this.persistent, ...this.targets.keys()]);
     for (const node of this.order) {
       if (isHeavy(node) || isDear(node)) must.add(node);
       if (isMatmul(node) || isDear(node) || node.op === packOp) {
@@ -144,7 +153,7 @@ class Fuser {
       );
       const spread = users.some((user) => !isHeavy(user) && user.size > node.size && user.op !== reshapeOp);
       const repeated = where.size > 1 || spread;
-      if (must.has(node) || (repeated && node.size > 0 && this.inlineCost(node) > CHEAP)) {
+      if (must.has(node) || (repeated && node.size > 0 && this.inlineCost(node, must) > CHEAP)) {
         const draft = new Draft(isHeavy(node) ? node : undefined, [node]);
         this.home.set(node, draft);
         this.drafts.push(draft);
@@ -169,6 +178,26 @@ class Fuser {
     for (const draft of this.drafts) this.analyse(draft);
   }
 
+  /** If some group reads more tensors than a kernel can bind: the node in it whose storing helps most. */
+  private tooManyBuffers(): Tensor | undefined {
+    const leaves = (root: Tensor) =>
+      topologicalUntil(root, (node) => node !== root && (isSource(node) || this.home.has(node)));
+    const countOf = (root: Tensor) =>
+      [...leaves(root)].filter((node) => node !== root && (isSource(node) || this.home.has(node))).length;
+    for (const { container, outputs, reads } of this.drafts) {
+      if (container || reads.size + outputs.length <= this.maxBuffers) continue;
+      let best: Tensor | undefined;
+      let most = 1;
+      for (const node of leaves(outputs[0]!)) {
+        if (node === outputs[0] || isSource(node) || this.home.has(node)) continue;
+        const count = countOf(node);
+        if (count > most && count < this.maxBuffers) [best, most] = [node, count];
+      }
+      if (best) return best;
+    }
+    return undefined;
+  }
+
   private isView(node: Tensor): boolean {
     if (isSource(node) || isHeavy(node)) return true;
     return node.op.cost === 0 && node.inputs.length > 0 && node.inputs.every((input) => this.isView(input));
@@ -184,11 +213,11 @@ class Fuser {
     );
   }
 
-  private inlineCost(node: Tensor): number {
+  private inlineCost(node: Tensor, must: ReadonlySet<Tensor>): number {
     let cost = 0;
     const seen = new Set<Tensor>();
     const visit = (at: Tensor) => {
-      if (cost > CHEAP || seen.has(at) || isSource(at) || isHeavy(at)) return;
+      if (cost > CHEAP || seen.has(at) || isSource(at) || (at !== node && must.has(at))) return;
       seen.add(at);
       cost += at.op.cost ?? 1;
       at.inputs.forEach(visit);

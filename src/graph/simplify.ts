@@ -7,6 +7,8 @@ import { apply, type DType, type Shape, sameShape, scope, sizeOf, Tensor } from 
 import {
   broadcastTo,
   broadcastToOp,
+  concat,
+  concatOp,
   reshape,
   reshapeOp,
   sliceOp,
@@ -36,6 +38,9 @@ function filled(value: number, dtype: DType, shape: Shape): Tensor {
 function rebuilt(node: Tensor, inputs: readonly Tensor[]): Tensor {
   return new Tensor(node.op, inputs, node.attrs, node.shape, node.dtype, node.path);
 }
+
+/** Inputs of a concatenation that one kernel may have to bind, with room for what is fused to it. */
+const MANY = 4;
 
 type Rule = (node: Tensor) => Tensor | undefined;
 
@@ -151,6 +156,15 @@ const rules: readonly Rule[] = [
     if (node.op !== sumOp) return undefined;
     const value = constantValue(node.inputs[0]!);
     return value === undefined ? undefined : filled(value * (node.inputs[0]!.size / node.size), 'f32', node.shape);
+  },
+  // A concatenation of many is one of concatenations: a kernel binds few buffers.
+  (node) => {
+    if (node.op !== concatOp || node.inputs.length <= MANY) return undefined;
+    const { axis } = node.attrs as { axis: number };
+    const parts = Array.from({ length: Math.ceil(node.inputs.length / MANY) }, (_, i) =>
+      concat(node.inputs.slice(i * MANY, (i + 1) * MANY), axis),
+    );
+    return concat(parts, axis);
   },
   // The product reads transposed operands in place.
   (node) => {

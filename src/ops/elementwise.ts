@@ -35,7 +35,8 @@ interface Entry {
   readonly cost?: number;
   /** The range of the samples' inputs, one for all or one each. */
   readonly range?: readonly [number, number] | readonly (readonly [number, number])[];
-  readonly dtypes?: readonly DType[];
+  /** Wanted types; those left open must be the last input's. */
+  readonly dtypes?: readonly (DType | undefined)[];
   /** Relative error allowed, where WGSL promises little. */
   readonly tolerance?: number;
 }
@@ -98,9 +99,8 @@ function define(name: string, entry: Entry): Op<object> {
     infer(inputs) {
       if (inputs.length !== arity) throw new ShapeError(`takes ${arity} tensors, got ${inputs.length}`);
       const dtype = inputs[arity - 1]!.dtype;
-      const mixed = inputs.some((input, i) => (entry.dtypes ? input.dtype !== entry.dtypes[i] : input.dtype !== dtype));
-      if (mixed) {
-        const wanted = entry.dtypes?.join(', ') ?? 'one type';
+      if (inputs.some((tensor, i) => tensor.dtype !== (entry.dtypes?.[i] ?? dtype))) {
+        const wanted = entry.dtypes?.map((type) => type ?? 'one type').join(', ') ?? 'one type';
         throw new ShapeError(`wants ${wanted}, got ${inputs.map((tensor) => tensor.dtype).join(', ')}`);
       }
       const shape = inputs.map((tensor) => tensor.shape).reduce(broadcastShapes);
@@ -266,6 +266,7 @@ export const elementwise = {
   where: define('where', {
     wgsl: (condition, a, b) => `select(${b}, ${a}, ${condition} != 0.0)`,
     reference: (condition, a, b) => (condition !== 0 ? a : b),
+    dtypes: ['f32', undefined, undefined],
     grad: (g, [condition]) => [undefined, where(condition!, g, 0), where(condition!, 0, g)],
   }),
   isFinite: define('isFinite', {

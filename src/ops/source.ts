@@ -28,7 +28,8 @@ let nextVariable = 0;
 /** A value that lives on the GPU between runs: a parameter, an optimizer's moment, a counter, a data set. */
 export class Variable {
   readonly id: number = nextVariable++;
-  readonly name: string;
+  /** For people, and the module path of its node: to be settled before the first use in a graph. */
+  name: string;
   readonly shape: Shape;
   readonly dtype: DType;
   /** The first value; zeros if there is none. A u8 variable takes a Uint8Array. */

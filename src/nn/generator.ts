@@ -1,0 +1,35 @@
+// Random numbers on the CPU, for initialisation: the same Philox as on the GPU.
+import { philox } from '../ops/philox.ts';
+
+/** A stream of numbers that depends on `seed` and `stream` alone. */
+export class Generator {
+  private readonly seed: number;
+  private readonly stream: number;
+  private block = 0;
+  private words: number[] = [];
+
+  constructor(seed: number, stream = 0) {
+    this.seed = seed;
+    this.stream = stream;
+  }
+
+  private word(): number {
+    if (this.words.length === 0) {
+      // The third word keeps these apart from what the GPU draws with the same seed.
+      const counter = [this.block++, this.stream, 0x696e6974, 0] as const;
+      this.words = [...philox([...counter], [this.seed >>> 0, Math.floor(this.seed / 2 ** 32) >>> 0])];
+    }
+    return this.words.pop()!;
+  }
+
+  /** Uniform in [0, 1). */
+  uniform(): number {
+    return (this.word() >>> 8) * 2 ** -24;
+  }
+
+  /** Standard normal (Box and Muller, 1958). */
+  normal(): number {
+    const radius = Math.sqrt(-2 * Math.log(1 - this.uniform()));
+    return radius * Math.cos(2 * Math.PI * this.uniform());
+  }
+}

@@ -1,0 +1,100 @@
+// Module and Parameter: models are objects whose parameters are found by walking them, under PyTorch's names.
+import { CheckpointError, OptionError } from '../errors.ts';
+import { packVariables, Variable } from '../ops/source.ts';
+import { type Shape, show } from '../ops/tensor.ts';
+import { Generator } from './generator.ts';
+import type { Initialiser } from './init.ts';
+
+/** A variable that is learned. */
+export class Parameter extends Variable {
+  /** What its first value is drawn from; `Parameters` chooses. */
+  seed = 0;
+  stream: number;
+
+  constructor(shape: Shape, initialise: Initialiser) {
+    super('parameter', shape, { init: () => initialise(shape, new Generator(this.seed, this.stream)) });
+    this.stream = this.id;
+  }
+}
+
+/**
+ * A part of a model. Parameters and modules that are its properties, or elements of arrays that are, belong to it, and
+ * are named by the path to them: `encoder.0.weight`.
+ */
+export abstract class Module {
+  /** Parameters by name, in the order of the properties. */
+  namedParameters(prefix = ''): Map<string, Parameter> {
+    const found = new Map<string, Parameter>();
+    const visit = (name: string, value: unknown) => {
+      if (value instanceof Parameter) found.set(name, value);
+      else if (value instanceof Module)
+        for (const [path, inner] of value.namedParameters(`${name}.`)) found.set(path, inner);
+      else if (Array.isArray(value)) for (const [i, item] of value.entries()) visit(`${name}.${i}`, item);
+    };
+    for (const [name, value] of Object.entries(this)) visit(`${prefix}${name}`, value);
+    return found;
+  }
+}
+
+/** All parameters of a model in one block of memory: an optimizer's step is one dispatch, a checkpoint one copy. */
+export class Parameters {
+  readonly named: ReadonlyMap<string, Parameter>;
+  /** Spans them all, each at a 256-byte boundary. */
+  readonly flat: Variable;
+
+  /**
+   * @param seed of the first values; each parameter draws from a stream of its own
+   * @throws OptionError if the module has none
+   */
+  constructor(module: Module, seed = 0) {
+    this.named = module.namedParameters();
+    if (this.named.size === 0) throw new OptionError(`${module.constructor.name} has no parameters`);
+    let stream = 0;
+    for (const [name, parameter] of this.named) {
+      parameter.name = name;
+      parameter.seed = seed;
+      parameter.stream = stream++;
+    }
+    this.flat = packVariables('parameters', [...this.named.values()]);
+  }
+
+  /** Number of weights. */
+  get count(): number {
+    return [...this.named.values()].reduce((sum, { size }) => sum + size, 0);
+  }
+
+  /** Cuts a copy of the block, or of one laid out like it, into the parameters' own values. */
+  split(flat: Float32Array): Map<string, { shape: Shape; data: Float32Array }> {
+    return new Map(
+      [...this.named].map(([name, { shape, offset, size }]) => [
+        name,
+        { shape, data: flat.slice(offset, offset + size) },
+      ]),
+    );
+  }
+
+  /**
+   * Lays values by name out as the block.
+   *
+   * @param source what they came from, for messages
+   * @throws CheckpointError if one is missing or of another shape
+   */
+  join(
+    values: (name: string) => { shape: Shape; data: Float32Array } | undefined,
+    source: string,
+    prefix = '',
+  ): Float32Array {
+    const flat = new Float32Array(this.flat.size);
+    for (const [name, { shape, offset }] of this.named) {
+      const value = values(name);
+      if (!value) throw new CheckpointError(`${source} has no tensor ${prefix}${name}: it was made by another model`);
+      if (String(value.shape) !== String(shape)) {
+        throw new CheckpointError(
+          `${source}: ${prefix}${name} is ${show(value.shape)}, and this model's is ${show(shape)}`,
+        );
+      }
+      flat.set(value.data, offset);
+    }
+    return flat;
+  }
+}
