@@ -74,7 +74,7 @@ export class Gpu {
       const error = new DeviceLostError(
         `the GPU device is gone: ${cause}. Make a new Gpu and load the last checkpoint`,
       );
-      this.gone = error;
+      this.gone ??= error;
       return error;
     });
     // What no error scope catches is told at the next call. An app that lends its device listens for itself.
@@ -291,6 +291,7 @@ export class Gpu {
 
   /** Frees all that was made on the device, and the device if it was asked for here. */
   destroy(): void {
+    this.gone ??= new DeviceLostError('this Gpu was destroyed');
     for (const value of this.cache.values()) value.destroy();
     this.cache.clear();
     for (const thing of [...this.owned]) thing.destroy();

@@ -120,6 +120,8 @@ function unroll(source: string): string {
   return text;
 }
 
+const DIRECTIVE = /^(enable|requires|diagnostic)\b[^;]*;$/gm;
+
 /**
  * The WGSL of a kernel.
  *
@@ -132,5 +134,8 @@ export function specialise(source: string, library: string, what: Specialisation
   for (const [name, value] of Object.entries(what.constants ?? {})) text = setConstant(text, name, value);
   for (const [name, body] of Object.entries(what.hooks ?? {})) text = setHook(text, name, body);
   const functions = collect(what.functions ?? [], library);
-  return unroll([what.declarations ?? '', functions, text].filter(Boolean).join('\n\n'));
+  // Directives stand before all else.
+  const directives = text.match(DIRECTIVE)?.join('\n') ?? '';
+  const body = text.replace(DIRECTIVE, '');
+  return unroll([directives, what.declarations ?? '', functions, body].filter(Boolean).join('\n\n'));
 }

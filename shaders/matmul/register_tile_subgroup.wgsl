@@ -1,0 +1,89 @@
+enable subgroups;
+// Whole subgroups leave early together, which the analysis cannot see.
+diagnostic(off, subgroup_uniformity);
+
+// Product C[M, N] = A[M, K] · B[K, N], each thread a register tile of TILE_M × 4 results; the lanes of a subgroup lie
+// side by side along N, so they need the same rows of A: each loads a part and the others get it by broadcast.
+//
+// TRANSPOSE_A: A is stored [K, M]. TRANSPOSE_B: B is stored [N, K].
+// A thread walks K in steps of four: it loads TILE_M / SUBGROUP + 4 vec4s and does 16 · TILE_M multiply-adds.
+// Reads A N / (4 · SUBGROUP) times and B M / TILE_M times through the cache; writes C once. 2·M·N·K operations.
+//
+// Constants: M, N, K, TRANSPOSE_A, TRANSPOSE_B, SUBGROUP (the adapter's one size), TILE_M (a multiple of 4 and of
+// SUBGROUP), GROUP_X (a multiple of SUBGROUP), GROUP_Y.
+// Hooks: as in register_tile.wgsl.
+const M: u32 = 64;
+const N: u32 = 64;
+const K: u32 = 64;
+const TRANSPOSE_A: bool = false;
+const TRANSPOSE_B: bool = false;
+const SUBGROUP: u32 = 4;
+const TILE_M: u32 = 16;
+const GROUP_X: u32 = 4;
+const GROUP_Y: u32 = 8;
+
+@group(0) @binding(0) var<storage, read> a: array<vec4f>;
+@group(0) @binding(1) var<storage, read> b: array<vec4f>;
+@group(0) @binding(2) var<storage, read_write> c: array<vec4f>;
+
+fn load_a(row: u32, col4: u32) -> vec4f {
+  return a[row * (select(K, M, TRANSPOSE_A) / 4u) + col4];
+}
+
+fn load_b(row: u32, col4: u32) -> vec4f {
+  return b[row * (select(N, K, TRANSPOSE_B) / 4u) + col4];
+}
+
+fn store(row: u32, col4: u32, value: vec4f) {
+  c[row * (N / 4u) + col4] = value;
+}
+
+@compute @workgroup_size(GROUP_X, GROUP_Y)
+fn main(@builtin(global_invocation_id) id: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
+  let col4 = min(id.x, (N + 3u) / 4u - 1u); // lanes past the edge help to load
+  let row = id.y * TILE_M;
+  if (row >= M) { return; }
+  var sums: array<vec4f, TILE_M>;
+  for (var k4 = 0u; k4 < (K + 3u) / 4u; k4++) {
+    // What the tile needs of A for four k is TILE_M vec4s: one a row, or, stored [K, M], TILE_M / 4 for each k.
+    var mine: array<vec4f, TILE_M / SUBGROUP>;
+    for (var j = 0u; j < TILE_M / SUBGROUP; j++) { // unroll
+      let t = j * SUBGROUP + lane;
+      if (TRANSPOSE_A) {
+        mine[j] = load_a(4u * k4 + t / (TILE_M / 4u), row / 4u + t % (TILE_M / 4u));
+      } else {
+        mine[j] = load_a(min(row + t, M - 1u), k4);
+      }
+    }
+    var right: mat4x4f; // four columns of each of four k
+    if (TRANSPOSE_B) {
+      let col = 4u * col4;
+      right = transpose(mat4x4f(load_b(min(col, N - 1u), k4), load_b(min(col + 1u, N - 1u), k4), load_b(min(col + 2u, N - 1u), k4), load_b(min(col + 3u, N - 1u), k4)));
+    } else {
+      right = mat4x4f(load_b(4u * k4, col4), load_b(4u * k4 + 1u, col4), load_b(4u * k4 + 2u, col4), load_b(4u * k4 + 3u, col4));
+    }
+    if (TRANSPOSE_A) {
+      for (var i = 0u; i < TILE_M / 4u; i++) { // unroll
+        for (var k = 0u; k < 4u; k++) { // unroll
+          let left = subgroupBroadcast(mine[(k * TILE_M / 4u + i) / SUBGROUP], (k * TILE_M / 4u + i) % SUBGROUP);
+          sums[4u * i] += left.x * right[k];
+          sums[4u * i + 1u] += left.y * right[k];
+          sums[4u * i + 2u] += left.z * right[k];
+          sums[4u * i + 3u] += left.w * right[k];
+        }
+      }
+    } else {
+      for (var i = 0u; i < TILE_M; i++) { // unroll
+        let left = subgroupBroadcast(mine[i / SUBGROUP], i % SUBGROUP);
+        sums[i] += left.x * right[0];
+        sums[i] += left.y * right[1];
+        sums[i] += left.z * right[2];
+        sums[i] += left.w * right[3];
+      }
+    }
+  }
+  if (id.x * 4u >= N) { return; }
+  for (var i = 0u; i < TILE_M; i++) { // unroll
+    if (row + i < M) { store(row + i, col4, sums[i]); }
+  }
+}
