@@ -1,11 +1,27 @@
 // One configuration for everything that goes through Vite: the demos, the commands, the published build, the tests.
+import { readFileSync } from 'node:fs';
+import type { Plugin } from 'vite';
 import { defineConfig } from 'vitest/config';
 import { chrome } from './tests/chrome.ts';
 
 // Prepared before a page asks for them: a package that Vite first meets in mid-run reloads the page.
 const pagePackages = ['gl-matrix', 'uplot'];
 
+/** What a driver does not read need not be downloaded: comments and indentation of shaders. */
+const bareShaders: Plugin = {
+  name: 'bare shaders',
+  apply: 'build',
+  enforce: 'pre',
+  load(id) {
+    const [path, query] = id.split('?');
+    if (!path?.endsWith('.wgsl') || query !== 'raw') return undefined;
+    const text = readFileSync(path, 'utf8').replace(/^\s*\/\/(?! unroll).*\n/gm, '');
+    return `export default ${JSON.stringify(text.replace(/^\s+/gm, ''))};`;
+  },
+};
+
 export default defineConfig({
+  plugins: [bareShaders],
   appType: 'mpa',
   server: { host: '127.0.0.1' },
   optimizeDeps: { include: pagePackages },
@@ -13,8 +29,13 @@ export default defineConfig({
     target: 'es2022',
     lib: { entry: 'src/index.ts', formats: ['es'], fileName: 'glia' },
     sourcemap: true,
-    // A typed error is known to its reader by its name.
-    rolldownOptions: { output: { keepNames: true } },
+    rolldownOptions: {
+      output: {
+        // A typed error is known to its reader by its name.
+        keepNames: true,
+        minify: { compress: true, mangle: true, codegen: { removeWhitespace: true } },
+      },
+    },
   },
   test: {
     projects: [

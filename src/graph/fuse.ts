@@ -153,7 +153,9 @@ class Fuser {
       );
       const spread = users.some((user) => !isHeavy(user) && user.size > node.size && user.op !== reshapeOp);
       const repeated = where.size > 1 || spread;
-      if (must.has(node) || (repeated && node.size > 0 && this.inlineCost(node, must) > CHEAP)) {
+      const { cost, leaves } = this.inlineCost(node, must);
+      // What is spread over a larger tensor from several others takes up buffers of a kernel that may need them.
+      if (must.has(node) || (repeated && node.size > 0 && (cost > CHEAP || (spread && leaves > 1)))) {
         const draft = new Draft(isHeavy(node) ? node : undefined, [node]);
         this.home.set(node, draft);
         this.drafts.push(draft);
@@ -200,7 +202,7 @@ class Fuser {
 
   private isView(node: Tensor): boolean {
     if (isSource(node) || isHeavy(node)) return true;
-    return node.op.cost === 0 && node.inputs.length > 0 && node.inputs.every((input) => this.isView(input));
+    return node.op.cost === 0 && node.inputs.every((input) => this.isView(input));
   }
 
   private canPlaceParts(node: Tensor): boolean {
@@ -213,17 +215,23 @@ class Fuser {
     );
   }
 
-  private inlineCost(node: Tensor, must: ReadonlySet<Tensor>): number {
+  /** What computing a node where it is needed costs an element, and how many stored tensors that reads. */
+  private inlineCost(node: Tensor, must: ReadonlySet<Tensor>): { cost: number; leaves: number } {
     let cost = 0;
+    let leaves = 0;
     const seen = new Set<Tensor>();
     const visit = (at: Tensor) => {
-      if (cost > CHEAP || seen.has(at) || isSource(at) || (at !== node && must.has(at))) return;
+      if (cost > CHEAP || seen.has(at)) return;
       seen.add(at);
+      if (isSource(at) || (at !== node && must.has(at))) {
+        leaves++;
+        return;
+      }
       cost += at.op.cost ?? 1;
       at.inputs.forEach(visit);
     };
     visit(node);
-    return cost;
+    return { cost, leaves };
   }
 
   /** Finds what a group reads, and whether it may exist at all. */

@@ -104,17 +104,20 @@ function lowerBound(
   lastUse: ReadonlyMap<Tensor, number>,
   kept: ReadonlySet<Tensor>,
 ): number {
+  // A part of a pack lives as long as the pack, which itself is nothing but its parts.
+  const packOf = new Map<Tensor, Tensor>();
+  for (const { outputs, container } of groups) {
+    if (container) for (const part of outputs[0]!.inputs) packOf.set(stored(part), outputs[0]!);
+  }
   let live = 0;
   let most = 0;
-  const parts = new Set(
-    groups.filter(({ container }) => container).flatMap(({ outputs: [pack] }) => pack!.inputs.map(stored)),
-  );
   const ends = groups.map((): number[] => []);
-  groups.forEach(({ outputs }, index) => {
-    for (const node of outputs) {
-      if (places.get(node)?.kind !== 'slot' || parts.has(node)) continue;
+  groups.forEach(({ outputs, container }, index) => {
+    for (const node of container ? [] : outputs) {
+      if (places.get(node)?.kind !== 'slot') continue;
+      const whole = packOf.get(node) ?? node;
       live += wordsOf(node);
-      if (!kept.has(node)) ends[lastUse.get(node)!]!.push(wordsOf(node));
+      if (!kept.has(whole)) ends[lastUse.get(whole)!]!.push(wordsOf(node));
     }
     most = Math.max(most, live);
     for (const size of ends[index]!) live -= size;

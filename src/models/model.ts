@@ -8,7 +8,7 @@ export interface Batch {
   /** f32 [batch, pixels] */
   readonly images: Tensor;
   /** u32 [batch], where the data have labels */
-  readonly labels: Tensor | undefined;
+  readonly labels?: Tensor | undefined;
 }
 
 /** Per-image numbers, f32 [batch] each. `loss` is what is minimised, on average; the others are shown beside it. */

@@ -3,6 +3,7 @@ import { ShapeError } from '../errors.ts';
 import { Affine } from './affine.ts';
 import { less } from './elementwise.ts';
 import { halfBits, permute, philox } from './philox.ts';
+import { Variable } from './source.ts';
 import {
   apply,
   type Emitter,
@@ -112,6 +113,17 @@ export interface RandomKey {
   readonly counter: Tensor;
   /** Distinguishes draws of one run. */
   readonly stream: number;
+}
+
+/**
+ * A key of a program's own.
+ *
+ * @param counter u32 scalar that differs between runs, such as an optimizer's step
+ * @param stream tells apart draws that share seed and counter
+ */
+export function randomKey(seed: number, counter: Tensor, stream = 0): RandomKey {
+  const words = () => Uint32Array.of(seed >>> 0, Math.floor(seed / 2 ** 32) >>> 0);
+  return { key: new Variable('key', [2], { dtype: 'u32', init: words }).tensor, counter, stream };
 }
 
 /** Uniform numbers in [0, 1). */

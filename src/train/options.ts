@@ -1,0 +1,77 @@
+// The options of a training run, once: the command line, its help, the page's form and checkpoints read this table.
+import { OptionError } from '../errors.ts';
+
+export interface TrainOptions {
+  readonly model: string;
+  readonly epochs: number;
+  /** Stop after so many steps, if that comes before the last epoch's end. */
+  readonly steps: number | undefined;
+  readonly batch: number;
+  readonly lr: number;
+  readonly hidden: number;
+  readonly latent: number;
+  readonly beta: number;
+  readonly likelihood: 'bernoulli' | 'gaussian';
+  readonly seed: number;
+}
+
+export interface OptionRule {
+  readonly help: string;
+  readonly default: string | number | undefined;
+  /** Given for numbers. */
+  readonly range?: { readonly min: number; readonly max: number; readonly integer: boolean };
+  readonly choices?: readonly string[];
+  /** Whether a resumed run may have another value: the result up to here does not depend on it. */
+  readonly free?: boolean;
+}
+
+const count = (max: number) => ({ min: 1, max, integer: true });
+const real = (min: number, max: number) => ({ min, max, integer: false });
+
+export const OPTIONS: { readonly [name in keyof TrainOptions]: OptionRule } = {
+  model: { help: 'what to train', default: 'vae', choices: ['vae', 'classifier'] },
+  epochs: { help: 'passes over the training data', default: 10, range: count(1e6), free: true },
+  steps: {
+    help: 'stop after this many steps, for a quick look',
+    default: undefined,
+    range: count(2 ** 31),
+    free: true,
+  },
+  batch: { help: 'images a step', default: 128, range: count(65536) },
+  lr: { help: 'learning rate of Adam', default: 1e-3, range: real(0, 1e3) },
+  hidden: { help: 'width of the hidden layers', default: 400, range: count(65536) },
+  latent: { help: 'size of the code z', default: 20, range: count(65536) },
+  beta: { help: 'weight of the KL term', default: 1, range: real(0, 1e6) },
+  likelihood: { help: 'what a pixel is to the decoder', default: 'bernoulli', choices: ['bernoulli', 'gaussian'] },
+  seed: {
+    help: 'of weights, noise, shuffle and built-in data',
+    default: 0,
+    range: { min: 0, max: 2 ** 32 - 1, integer: true },
+  },
+};
+
+/** The value of an option, from what was typed. */
+export function parseOption(name: keyof TrainOptions, text: string): string | number {
+  const { range, choices } = OPTIONS[name];
+  if (choices && !choices.includes(text)) {
+    throw new OptionError(`--${name} must be one of ${choices.join(', ')}; got "${text}"`);
+  }
+  if (!range) return text;
+  const value = text.trim() === '' ? Number.NaN : Number(text);
+  const { min, max, integer } = range;
+  if (!(value >= min && value <= max) || (integer && !Number.isInteger(value))) {
+    throw new OptionError(
+      `--${name} must be ${integer ? 'a whole number' : 'a number'} from ${min} to ${max}; got "${text}"`,
+    );
+  }
+  return value;
+}
+
+/** All options: those given, checked, and the defaults of the rest. */
+export function completeOptions(given: { readonly [name in keyof TrainOptions]?: unknown }): TrainOptions {
+  const entries = Object.entries(OPTIONS).map(([name, rule]) => {
+    const value = given[name as keyof TrainOptions];
+    return [name, value === undefined ? rule.default : parseOption(name as keyof TrainOptions, String(value))];
+  });
+  return Object.fromEntries(entries) as unknown as TrainOptions;
+}

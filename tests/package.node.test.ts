@@ -1,0 +1,120 @@
+// The package as it would be published: packed, installed in an empty project, and used from there with the README's
+// own lines, in Chrome.
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { extname, join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import ts from 'typescript';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { launchBrowser } from '../src/cli/browser.ts';
+
+let project: string;
+let server: Server;
+
+const installed = (...path: string[]) => join(project, 'node_modules', 'glia', ...path);
+const npm = (args: string[], cwd: string) => execFileSync('npm', args, { cwd, encoding: 'utf8', stdio: 'pipe' });
+
+/** The first block of JavaScript in the README. */
+function example(): string {
+  const [, code] = /```js\n([\s\S]*?)```/.exec(readFileSync('README.md', 'utf8')) ?? [];
+  if (!code) throw new Error('the README has no example in JavaScript');
+  return code;
+}
+
+beforeAll(async () => {
+  project = mkdtempSync(join(tmpdir(), 'glia-package-'));
+  const [{ filename }] = JSON.parse(npm(['pack', '--json', '--pack-destination', project], '.'));
+  mkdirSync(join(project, 'app'));
+  writeFileSync(join(project, 'package.json'), JSON.stringify({ name: 'app', private: true, type: 'module' }));
+  npm(['install', '--offline', '--no-audit', '--no-fund', `./${filename}`], project);
+  const types = { '.js': 'text/javascript', '.html': 'text/html' } as Record<string, string>;
+  server = createServer(({ url = '/' }, response) => {
+    const path = join(project, new URL(url, 'http://x').pathname);
+    if (!existsSync(path)) return response.writeHead(404).end();
+    response.writeHead(200, { 'content-type': types[extname(path)] ?? 'text/plain' }).end(readFileSync(path));
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+}, 180_000);
+
+afterAll(() => {
+  server?.close();
+  if (project) rmSync(project, { recursive: true, force: true });
+});
+
+test('it has no dependencies, and nothing in it that is of no use to its users', () => {
+  expect(readdirSync(join(project, 'node_modules')).filter((name) => !name.startsWith('.'))).toEqual(['glia']);
+  expect(readdirSync(installed()).sort()).toEqual(['LICENSE', 'README.md', 'dist', 'package.json']);
+  const manifest = JSON.parse(readFileSync(installed('package.json'), 'utf8'));
+  expect(manifest.dependencies).toBeUndefined();
+  expect(manifest.sideEffects).toBe(false);
+  expect(manifest.type).toBe('module');
+});
+
+test('it stays small', () => {
+  const code = readFileSync(installed('dist', 'glia.js'));
+  expect(gzipSync(code).length).toBeLessThan(40_000);
+});
+
+test.each(['Bundler', 'NodeNext'] as const)(
+  'its types are found and right, with module resolution %s',
+  (resolution) => {
+    const file = join(project, 'app', 'example.ts');
+    writeFileSync(file, `declare const images: Float32Array;\n${example()}`);
+    const options: ts.CompilerOptions = {
+      strict: true,
+      noEmit: true,
+      target: ts.ScriptTarget.ES2022,
+      lib: ['lib.es2023.d.ts', 'lib.dom.d.ts', 'lib.esnext.disposable.d.ts'],
+      module: resolution === 'NodeNext' ? ts.ModuleKind.NodeNext : ts.ModuleKind.ESNext,
+      moduleResolution: ts.ModuleResolutionKind[resolution],
+      types: [],
+    };
+    const host = ts.createCompilerHost(options);
+    host.getCurrentDirectory = () => project;
+    const diagnostics = ts.getPreEmitDiagnostics(ts.createProgram([file], options, host));
+    const text = ts.formatDiagnostics(diagnostics, {
+      ...ts.sys,
+      getNewLine: () => '\n',
+      getCanonicalFileName: (x) => x,
+      getCurrentDirectory: () => project,
+    });
+    expect(text).toBe('');
+  },
+);
+
+test("the README's ten lines train in Chrome", async () => {
+  const code = example();
+  const statements = code.split('\n').filter((line) => line.trim() && line.trim() !== '}');
+  expect(statements.length).toBeLessThanOrEqual(10);
+  const html = `<!doctype html><title>app</title>
+    <script type="importmap">{ "imports": { "glia": "/node_modules/glia/dist/glia.js" } }</script>
+    <script type="module">
+      const images = Float32Array.from({ length: 128 * 784 }, (_, i) => (i % 784 < 392 ? 0.9 : 0.1));
+      globalThis.losses = [];
+      globalThis.console = { ...console, log: (value) => losses.push(value[0]) };
+      globalThis.images = images;
+      await import('./example.js').catch((error) => { globalThis.failure = String(error); });
+      globalThis.done = true;
+    </script>`;
+  writeFileSync(join(project, 'app', 'index.html'), html);
+  writeFileSync(join(project, 'app', 'example.js'), code);
+  const browser = await launchBrowser();
+  try {
+    const page = await browser.newPage();
+    await page.goto(`http://127.0.0.1:${(server.address() as AddressInfo).port}/app/index.html`);
+    await page.waitForFunction('globalThis.done', { timeout: 60_000 });
+    const { losses, failure } = (await page.evaluate('({ losses, failure: globalThis.failure })')) as {
+      losses: number[];
+      failure?: string;
+    };
+    expect(failure).toBeUndefined();
+    expect(losses).toHaveLength(10);
+    expect(losses.every(Number.isFinite)).toBe(true);
+    expect(losses[9]!).toBeLessThan(losses[0]! * 0.9);
+  } finally {
+    await browser.close();
+  }
+}, 120_000);

@@ -1,0 +1,147 @@
+// Training as a whole: it learns, the same seed gives the same bits, a resumed run is the run, and NaN stops it.
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { strokeDigits } from '../src/data/digits.ts';
+import type { Dataset } from '../src/data/images.ts';
+import { CheckpointError, NotFiniteError, OptionError } from '../src/errors.ts';
+import { Gpu } from '../src/gpu/gpu.ts';
+import { decodeCheckpoint } from '../src/train/checkpoint.ts';
+import type { EpochEvent, TrainEvent } from '../src/train/events.ts';
+import { completeOptions } from '../src/train/options.ts';
+import { encodeSafetensors } from '../src/train/safetensors.ts';
+import { Trainer } from '../src/train/trainer.ts';
+import { Calls } from './calls.ts';
+
+let gpu: Gpu;
+let data: Dataset;
+
+beforeAll(async () => {
+  gpu = await Gpu.request();
+  data = strokeDigits({ seed: 1, train: 600, test: 100 });
+});
+
+afterAll(() => gpu.destroy());
+
+/** 200 steps of a batch of 30 are ten epochs of 600. */
+const SMALL = { hidden: 40, latent: 5, batch: 30, epochs: 10 };
+
+const bits = async (trainer: Trainer) => new Uint32Array((await trainer.weights()).slice().buffer);
+
+async function finish(trainer: Trainer, until = Number.POSITIVE_INFINITY): Promise<TrainEvent[]> {
+  const events: TrainEvent[] = [];
+  for await (const event of trainer.train()) {
+    events.push(event);
+    if (event.event === 'step' && event.step >= until) break;
+  }
+  return events;
+}
+
+/** A whole run: what it told, and its checkpoint. */
+async function run(given: object) {
+  using trainer = await Trainer.create(gpu, data, completeOptions(given));
+  const events = await finish(trainer);
+  return { events, weights: await bits(trainer), checkpoint: await trainer.checkpoint() };
+}
+
+const epochs = (events: readonly TrainEvent[]) =>
+  events.filter((event): event is EpochEvent => event.event === 'epoch');
+
+test('the VAE learns: its loss falls, on images that it has not seen', async () => {
+  const { events } = await run(SMALL);
+  const told = epochs(events);
+  expect(told.map(({ epoch }) => epoch)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+  expect(told.at(-1)!.test.loss).toBeLessThan(told[0]!.test.loss * 0.8);
+  const { loss, reconstruction, kl } = told.at(-1)!.test;
+  expect(loss).toBeCloseTo(reconstruction! + kl!, 3);
+});
+
+test('the classifier learns: most images that it has not seen are told right', async () => {
+  const { events } = await run({ ...SMALL, model: 'classifier' });
+  expect(epochs(events).at(-1)!.test.accuracy).toBeGreaterThan(0.7);
+});
+
+test('same seed, same bits after 200 steps; another seed, others', async () => {
+  const [first, second, other] = [await run(SMALL), await run(SMALL), await run({ ...SMALL, seed: 2 })];
+  expect(first.events.filter(({ event }) => event === 'step')).toHaveLength(200);
+  expect(second.weights).toEqual(first.weights);
+  expect(other.weights).not.toEqual(first.weights);
+});
+
+test.each([7, 20, 33])('stopped after step %i and resumed, a run ends with the same bits', async (stop) => {
+  const options = { ...SMALL, epochs: 3 };
+  const whole = await run(options);
+  const first = await Trainer.create(gpu, data, completeOptions(options));
+  const before = await finish(first, stop);
+  const checkpoint = decodeCheckpoint(await first.checkpoint(), 'checkpoint');
+  first.destroy();
+  expect(checkpoint.step).toBeGreaterThanOrEqual(stop);
+  expect(checkpoint.step).toBeLessThan(60);
+  using second = await Trainer.create(gpu, data, completeOptions(options), checkpoint);
+  const after = await finish(second);
+  expect(await bits(second)).toEqual(whole.weights);
+  expect(epochs([...before, ...after])).toEqual(epochs(whole.events));
+});
+
+test('a submit holds one pass, of one step or several, and makes nothing on the device', async () => {
+  using trainer = await Trainer.create(gpu, data, completeOptions({ ...SMALL, batch: 3, epochs: 1 }));
+  const training = trainer.train();
+  // The ring of staging buffers is made when it is first gone through.
+  while (trainer.step < 60) await training.next();
+  const calls = new Calls(gpu.device);
+  const start = trainer.step;
+  while (trainer.step < 190) await training.next();
+  expect(calls.created).toEqual([]);
+  expect(calls.of('queue.submit')).toBeGreaterThan(0);
+  expect(calls.of('queue.submit')).toBeLessThanOrEqual(trainer.step - start);
+  expect(calls.of('encoder.beginComputePass')).toBe(calls.of('queue.submit'));
+  await training.return(undefined);
+});
+
+test('a loss that is not finite stops the run, names the op, and leaves the last good weights', async () => {
+  using trainer = await Trainer.create(gpu, data, completeOptions({ ...SMALL, lr: 500 }));
+  const error = await finish(trainer).catch((reason) => reason);
+  expect(error).toBeInstanceOf(NotFiniteError);
+  expect(error.message).toMatch(/^step \d+: the loss or its gradient is not finite; first made by \w+ in [\w.]+ \(/);
+  const { tensors, step } = decodeCheckpoint(await trainer.checkpoint(), 'checkpoint');
+  expect(step).toBe(trainer.step);
+  for (const [name, { data }] of tensors) {
+    expect(Array.from(data as Float32Array).every(Number.isFinite), name).toBe(true);
+  }
+});
+
+describe('what does not fit is refused', () => {
+  const create = (given: object, checkpoint?: ReturnType<typeof decodeCheckpoint>) =>
+    Trainer.create(gpu, data, completeOptions(given), checkpoint);
+
+  test('a batch larger than the data', async () => {
+    await expect(create({ batch: 601 })).rejects.toThrow(/batch of 601 is larger than the data.*600 training images/);
+  });
+
+  test('a checkpoint of other options', async () => {
+    const { checkpoint } = await run({ ...SMALL, steps: 2 });
+    const decoded = decodeCheckpoint(checkpoint, 'old');
+    await expect(create({ ...SMALL, hidden: 41 }, decoded)).rejects.toThrow(/old was made with --hidden 40, not 41/);
+    await expect(create({ ...SMALL, hidden: 41 }, decoded)).rejects.toThrow(OptionError);
+  });
+
+  test('a checkpoint that lacks a tensor, or has one of another shape', async () => {
+    const { checkpoint } = await run({ ...SMALL, steps: 2 });
+    const decoded = decodeCheckpoint(checkpoint, 'bad');
+    const without = new Map([...decoded.tensors].filter(([name]) => name !== 'optimizer.exp_avg.decoder.0.bias'));
+    await expect(create(SMALL, { ...decoded, tensors: without })).rejects.toThrow(
+      /bad has no tensor optimizer\.exp_avg\.decoder\.0\.bias/,
+    );
+    const bias = decoded.tensors.get('decoder.0.bias')!;
+    const bent = new Map(decoded.tensors).set('decoder.0.bias', { ...bias, shape: [8, 5] });
+    await expect(create(SMALL, { ...decoded, tensors: bent })).rejects.toThrow(/decoder\.0\.bias is \[8, 5\]/);
+  });
+
+  test('a file that is no checkpoint', () => {
+    const weights = encodeSafetensors({ w: { dtype: 'F32', shape: [1], data: new Float32Array(1) } }, { format: 'pt' });
+    expect(() => decodeCheckpoint(weights, 'weights')).toThrow(/weights is no checkpoint of Glia's/);
+    expect(() => decodeCheckpoint(new Uint8Array(5), 'short')).toThrow(CheckpointError);
+  });
+
+  test('nothing is left behind', () => {
+    expect(gpu.allocations).toBe(0);
+  });
+});
