@@ -2,15 +2,15 @@ enable subgroups;
 // Whole subgroups leave early together, which the analysis cannot see.
 diagnostic(off, subgroup_uniformity);
 
-// Product C[M, N] = A[M, K] · B[K, N], each thread a register tile of TILE_M × 4 results; the lanes of a subgroup lie
-// side by side along N, so they need the same rows of A: each loads a part and the others get it by broadcast.
+// Product C[M, N] = A[M, K] · B[K, N], each thread a register tile of TILE_M × 4·TILE_N4 results; the lanes of a
+// subgroup lie side by side along N, so they need the same rows of A: each loads a part and the others get it by broadcast.
 //
 // TRANSPOSE_A: A is stored [K, M]. TRANSPOSE_B: B is stored [N, K].
-// A thread walks K in steps of four: it loads TILE_M / SUBGROUP + 4 vec4s and does 16 · TILE_M multiply-adds.
-// Reads A N / (4 · SUBGROUP) times and B M / TILE_M times through the cache; writes C once. 2·M·N·K operations.
+// A thread walks K in steps of four: it loads TILE_M / SUBGROUP + 4 · TILE_N4 vec4s and does 16 · TILE_M · TILE_N4
+// multiply-adds. Reads A N / (4 · TILE_N4 · SUBGROUP) times and B M / TILE_M times through the cache; writes C once. 2·M·N·K operations.
 //
 // Constants: M, N, K, TRANSPOSE_A, TRANSPOSE_B, SUBGROUP (the adapter's one size), TILE_M (a multiple of 4 and of
-// SUBGROUP), GROUP_X (a multiple of SUBGROUP), GROUP_Y.
+// SUBGROUP), TILE_N4, GROUP_X (a multiple of SUBGROUP), GROUP_Y.
 // Hooks: as in register_tile.wgsl.
 const M: u32 = 64;
 const N: u32 = 64;
@@ -19,6 +19,7 @@ const TRANSPOSE_A: bool = false;
 const TRANSPOSE_B: bool = false;
 const SUBGROUP: u32 = 4;
 const TILE_M: u32 = 16;
+const TILE_N4: u32 = 1;
 const GROUP_X: u32 = 4;
 const GROUP_Y: u32 = 8;
 
@@ -40,10 +41,10 @@ fn store(row: u32, col4: u32, value: vec4f) {
 
 @compute @workgroup_size(GROUP_X, GROUP_Y)
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
-  let col4 = min(id.x, (N + 3u) / 4u - 1u); // lanes past the edge help to load
+  let col4 = id.x * TILE_N4;
   let row = id.y * TILE_M;
   if (row >= M) { return; }
-  var sums: array<vec4f, TILE_M>;
+  var sums: array<vec4f, TILE_M * TILE_N4>;
   for (var k4 = 0u; k4 < (K + 3u) / 4u; k4++) {
     // What the tile needs of A for four k is TILE_M vec4s: one a row, or, stored [K, M], TILE_M / 4 for each k.
     var mine: array<vec4f, TILE_M / SUBGROUP>;
@@ -55,35 +56,43 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(subgroup_invocation_i
         mine[j] = load_a(min(row + t, M - 1u), k4);
       }
     }
-    var right: mat4x4f; // four columns of each of four k
-    if (TRANSPOSE_B) {
-      let col = 4u * col4;
-      right = transpose(mat4x4f(load_b(min(col, N - 1u), k4), load_b(min(col + 1u, N - 1u), k4), load_b(min(col + 2u, N - 1u), k4), load_b(min(col + 3u, N - 1u), k4)));
-    } else {
-      right = mat4x4f(load_b(4u * k4, col4), load_b(4u * k4 + 1u, col4), load_b(4u * k4 + 2u, col4), load_b(4u * k4 + 3u, col4));
+    var right: array<mat4x4f, TILE_N4>; // four columns of each of four k
+    for (var j = 0u; j < TILE_N4; j++) { // unroll
+      if (TRANSPOSE_B) {
+        let col = 4u * (col4 + j);
+        right[j] = transpose(mat4x4f(load_b(min(col, N - 1u), k4), load_b(min(col + 1u, N - 1u), k4), load_b(min(col + 2u, N - 1u), k4), load_b(min(col + 3u, N - 1u), k4)));
+      } else {
+        let col = min(col4 + j, (N - 1u) / 4u);
+        right[j] = mat4x4f(load_b(4u * k4, col), load_b(4u * k4 + 1u, col), load_b(4u * k4 + 2u, col), load_b(4u * k4 + 3u, col));
+      }
     }
     if (TRANSPOSE_A) {
       for (var i = 0u; i < TILE_M / 4u; i++) { // unroll
         for (var k = 0u; k < 4u; k++) { // unroll
           let left = subgroupBroadcast(mine[(k * TILE_M / 4u + i) / SUBGROUP], (k * TILE_M / 4u + i) % SUBGROUP);
-          sums[4u * i] += left.x * right[k];
-          sums[4u * i + 1u] += left.y * right[k];
-          sums[4u * i + 2u] += left.z * right[k];
-          sums[4u * i + 3u] += left.w * right[k];
+          for (var j = 0u; j < TILE_N4; j++) { // unroll
+            sums[4u * i * TILE_N4 + j] += left.x * right[j][k];
+            sums[(4u * i + 1u) * TILE_N4 + j] += left.y * right[j][k];
+            sums[(4u * i + 2u) * TILE_N4 + j] += left.z * right[j][k];
+            sums[(4u * i + 3u) * TILE_N4 + j] += left.w * right[j][k];
+          }
         }
       }
     } else {
       for (var i = 0u; i < TILE_M; i++) { // unroll
         let left = subgroupBroadcast(mine[i / SUBGROUP], i % SUBGROUP);
-        sums[i] += left.x * right[0];
-        sums[i] += left.y * right[1];
-        sums[i] += left.z * right[2];
-        sums[i] += left.w * right[3];
+        for (var j = 0u; j < TILE_N4; j++) { // unroll
+          sums[i * TILE_N4 + j] += left.x * right[j][0];
+          sums[i * TILE_N4 + j] += left.y * right[j][1];
+          sums[i * TILE_N4 + j] += left.z * right[j][2];
+          sums[i * TILE_N4 + j] += left.w * right[j][3];
+        }
       }
     }
   }
-  if (id.x * 4u >= N) { return; }
   for (var i = 0u; i < TILE_M; i++) { // unroll
-    if (row + i < M) { store(row + i, col4, sums[i]); }
+    for (var j = 0u; j < TILE_N4; j++) { // unroll
+      if (row + i < M && (col4 + j) * 4u < N) { store(row + i, col4 + j, sums[i * TILE_N4 + j]); }
+    }
   }
 }

@@ -65,16 +65,18 @@ function fewestLeftOver(tiles: number): number {
   return [8, 7, 6, 5, 4].reduce((best, size) => (spare(size) < spare(best) ? size : best), Math.min(8, tiles));
 }
 
-/** Register tile of 16×4 whose rows of A are shared in the subgroup: the fastest on a CPU adapter. */
+/** Register tile whose rows of A are shared in the subgroup: the fastest on a CPU adapter. */
 function subgroupTile(node: Tensor<MatmulAttrs>, writer: KernelWriter): Kernel {
   const [a, b] = node.inputs;
   const { transposeA, transposeB } = node.attrs;
   const { m, n, k } = sizes(a!.shape, b!.shape, node.attrs);
   const { subgroupSize } = writer.traits;
   const tileM = 16;
+  // A larger tile loads less for each multiply-add; a small product has too few of them to share out.
+  const tileN4 = m * n >= 128 * 256 ? 2 : 1;
   const groupY = fewestLeftOver(Math.ceil(m / tileM));
   return {
-    variant: `register tile ${tileM}×4, subgroup broadcast`,
+    variant: `register tile ${tileM}×${4 * tileN4}, subgroup broadcast`,
     source: subgroupShader,
     constants: {
       M: m,
@@ -84,11 +86,12 @@ function subgroupTile(node: Tensor<MatmulAttrs>, writer: KernelWriter): Kernel {
       TRANSPOSE_B: transposeB,
       SUBGROUP: subgroupSize,
       TILE_M: tileM,
+      TILE_N4: tileN4,
       GROUP_X: subgroupSize,
       GROUP_Y: groupY,
     },
     hooks: matmulHooks(node, writer),
-    workgroups: [Math.ceil(n / 4 / subgroupSize), Math.ceil(m / tileM / groupY), 1],
+    workgroups: [Math.ceil(n / 4 / tileN4 / subgroupSize), Math.ceil(m / tileM / groupY), 1],
     flops: 2 * m * n * k,
   };
 }
