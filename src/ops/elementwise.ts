@@ -80,6 +80,7 @@ const SHAPES: readonly (readonly Shape[])[] = [
   [[4, 1], [1, 12], []],
   [[1], [3, 1, 5], [3, 4, 1]],
   [[], [], []],
+  [[0, 3], [3], [1]],
 ];
 
 function define(name: string, entry: Entry): Op<object> {

@@ -172,6 +172,9 @@ export const matmulOp: Op<MatmulAttrs> = {
     sample(130, 136, 10, false, true),
     sample(140, 132, 9, true, false),
     sample(1, 64, 40),
+    sample(128, 257, 5),
+    sample(4, 5, 0),
+    sample(0, 5, 4),
   ],
   random: (int) => sample(int(1, 40), int(1, 40), int(1, 40), int(0, 1) === 1, int(0, 1) === 1),
 };

@@ -127,6 +127,13 @@ const SAMPLES: readonly Sample<ReduceAttrs>[] = [
   { inputs: [{ shape: [1, 1] }], attrs: { axes: [1] } },
 ];
 
+/** Of nothing, only the sum is defined. */
+const EMPTY: readonly Sample<ReduceAttrs>[] = [
+  { inputs: [{ shape: [3, 0] }], attrs: { axes: [1] } },
+  { inputs: [{ shape: [0, 8] }], attrs: { axes: [0] } },
+  { inputs: [{ shape: [3, 0] }], attrs: { axes: [0] } },
+];
+
 function random(int: (min: number, max: number) => number): Sample<ReduceAttrs> {
   const shape = Array.from({ length: int(1, 4) }, () => int(1, 9));
   const axes = shape.map((_, axis) => axis).filter(() => int(0, 1) === 1);
@@ -154,7 +161,7 @@ function define(
     },
     reference: referenceOf(fold),
     kernel: (node, writer) => kernel(node, writer, name),
-    samples: SAMPLES,
+    samples: name === 'sum' ? [...SAMPLES, ...EMPTY] : SAMPLES,
     random,
   };
 }

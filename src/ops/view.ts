@@ -300,6 +300,7 @@ export const concatOp: Op<{ axis: number }> = {
     { inputs: [{ shape: [3, 4] }, { shape: [3, 8] }], attrs: { axis: 1 } },
     { inputs: [{ shape: [3, 5] }, { shape: [3, 1] }, { shape: [3, 7] }], attrs: { axis: 1 } },
     { inputs: [{ shape: [2, 5] }, { shape: [4, 5] }], attrs: { axis: 0 } },
+    { inputs: [{ shape: [2, 5] }, { shape: [0, 5] }], attrs: { axis: 0 } },
   ],
   random(int) {
     const shape = Array.from({ length: int(1, 3) }, () => int(1, 6));
