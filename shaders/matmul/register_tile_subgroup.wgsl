@@ -90,9 +90,14 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(subgroup_invocation_i
       }
     }
   }
-  for (var i = 0u; i < TILE_M; i++) { // unroll
-    for (var j = 0u; j < TILE_N4; j++) { // unroll
-      if (row + i < M && (col4 + j) * 4u < N) { store(row + i, col4 + j, sums[i * TILE_N4 + j]); }
-    }
+  // What is fused behind comes once, not once a result: a driver compiles this many times as fast. The copy keeps
+  // the sums themselves free of computed indices, and so in registers.
+  var results: array<vec4f, TILE_M * TILE_N4>;
+  for (var i = 0u; i < TILE_M * TILE_N4; i++) { // unroll
+    results[i] = sums[i];
+  }
+  for (var i = 0u; i < TILE_M * TILE_N4; i++) {
+    let at = vec2u(row + i / TILE_N4, col4 + i % TILE_N4);
+    if (at.x < M && at.y * 4u < N) { store(at.x, at.y, results[i]); }
   }
 }

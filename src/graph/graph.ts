@@ -42,13 +42,19 @@ export function topological(roots: Iterable<Tensor>): Tensor[] {
   return order;
 }
 
-/** Rebuilds a graph from its leaves: `rule` gets each node with its inputs rebuilt and returns what stands for it. */
-export function rewrite(graph: Graph, rule: (node: Tensor) => Tensor): Graph {
+/**
+ * Rebuilds a graph from its leaves: `rule` gets each node with its inputs rebuilt, and as it was, and returns what
+ * stands for it.
+ */
+export function rewrite(graph: Graph, rule: (node: Tensor, before: Tensor) => Tensor): Graph {
   const replaced = new Map<Tensor, Tensor>();
   for (const node of topological(rootsOf(graph))) {
     const inputs = node.inputs.map((input) => replaced.get(input)!);
     const same = inputs.every((input, i) => input === node.inputs[i]);
-    replaced.set(node, rule(same ? node : new Tensor(node.op, inputs, node.attrs, node.shape, node.dtype, node.path)));
+    replaced.set(
+      node,
+      rule(same ? node : new Tensor(node.op, inputs, node.attrs, node.shape, node.dtype, node.path), node),
+    );
   }
   return {
     outputs: Object.fromEntries(Object.entries(graph.outputs).map(([name, node]) => [name, replaced.get(node)!])),

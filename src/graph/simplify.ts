@@ -16,7 +16,7 @@ import {
   transpose,
   transposeOp,
 } from '../ops/view.ts';
-import { type Graph, printGraph, rewrite } from './graph.ts';
+import { type Graph, printGraph, rewrite, rootsOf, topological } from './graph.ts';
 
 const elementwiseOps = new Set<unknown>(Object.values(elementwise));
 
@@ -42,7 +42,8 @@ function rebuilt(node: Tensor, inputs: readonly Tensor[]): Tensor {
 /** Inputs of a concatenation that one kernel may have to bind, with room for what is fused to it. */
 const MANY = 4;
 
-type Rule = (node: Tensor) => Tensor | undefined;
+/** @param users how many nodes use an input of the node, by its position, as the graph stood before this round */
+type Rule = (node: Tensor, users: (input: number) => number) => Tensor | undefined;
 
 /** What an operand may be replaced by in an elementwise op, which broadcasts by itself. */
 function unbroadcast(operand: Tensor, others: readonly Tensor[], shape: Shape): Tensor {
@@ -100,11 +101,11 @@ const rules: readonly Rule[] = [
     if ((node.op === elementwise.mul || node.op === elementwise.div) && is(b, 1)) return keep(a!);
     return undefined;
   },
-  // (x · c) · d is x · (c d).
-  (node) => {
+  // (x · c) · d is x · (c d), unless x · c is needed anyway.
+  (node, users) => {
     if (node.op !== elementwise.mul || node.dtype !== 'f32') return undefined;
     const [x, c] = factor(node);
-    if (c === undefined || x!.op !== elementwise.mul) return undefined;
+    if (c === undefined || x!.op !== elementwise.mul || users(node.inputs.indexOf(x!)) > 1) return undefined;
     const [y, d] = factor(x!);
     return d === undefined || !sameShape(y!.shape, node.shape) ? undefined : mul(y!, c * d);
   },
@@ -196,10 +197,15 @@ export function simplify(graph: Graph): Graph {
   for (let round = 0; round < 20; round++) {
     const unique = new Map<string, Tensor>();
     let changed = false;
-    const next = rewrite(current, (node) => {
+    const uses = new Map<Tensor, number>();
+    for (const { inputs } of topological(rootsOf(current))) {
+      for (const input of inputs) uses.set(input, (uses.get(input) ?? 0) + 1);
+    }
+    const next = rewrite(current, (node, before) => {
       let result = node;
+      const users = (input: number) => (before.inputs[input] ? (uses.get(before.inputs[input]) ?? 0) : 0);
       for (const rule of rules) {
-        const better = scope(node.path, () => rule(result));
+        const better = scope(node.path, () => rule(result, users));
         if (better && better !== result) {
           changed = true;
           result = better;
