@@ -3,6 +3,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { gradients } from '../src/graph/autodiff.ts';
+import type { ChooseVariant } from '../src/graph/variants.ts';
 import { add, mul } from '../src/ops/elementwise.ts';
 import { sum } from '../src/ops/reduce.ts';
 import { ops } from '../src/ops/registry.ts';
@@ -73,7 +74,7 @@ function centralDifference(op: Op, of: Case, operand: number, at: number): numbe
   return ((value(STEP) - value(-STEP)) / (2 * STEP)) * SCALE;
 }
 
-async function check(op: Op, samples: readonly Sample[], seed: number): Promise<void> {
+async function check(op: Op, samples: readonly Sample[], seed: number, variant?: string): Promise<void> {
   const gpu = await sharedGpu();
   const random = randomFrom(seed);
   const cases = samples.map((sample, index) => prepare(op, sample, index, random));
@@ -89,9 +90,10 @@ async function check(op: Op, samples: readonly Sample[], seed: number): Promise<
     const targets = of.inputs.filter(({ dtype }) => dtype === 'f32');
     for (const [i, g] of gradients(loss, targets).entries()) outputs[`d${index}_${of.inputs.indexOf(targets[i]!)}`] = g;
   }
-  const values = await evaluate(gpu, outputs, given);
+  const chooseVariant: ChooseVariant = (_, possible) => possible.find(({ name }) => name === variant);
+  const values = await evaluate(gpu, outputs, given, { chooseVariant });
   for (const [index, of] of cases.entries()) {
-    const what = `${op.name} ${JSON.stringify(of.sample)} with seed ${seed}`;
+    const what = `${op.name}${variant ? ` by ${variant}` : ''} ${JSON.stringify(of.sample)} with seed ${seed}`;
     const expected = op.reference!(operandValues(of), of.sample.attrs, of.result.shape);
     expect(errorOf(values[`y${index}`]!, expected), `forward of ${what}`).toBeLessThan(op.tolerance ?? FORWARD);
     if (!differentiable(of)) continue;
@@ -112,14 +114,18 @@ const freshSeed = () => 1 + Math.floor(Math.random() * 2 ** 31);
 
 describe.each(ops.filter((op) => !SOURCES.has(op)).map((op) => [op.name, op] as const))('%s', (_, op) => {
   test('says all that an op must say', () => {
-    const ways = [op.emit, op.kernel, op.decompose].filter(Boolean);
-    expect(ways, 'exactly one of emit, kernel and decompose').toHaveLength(1);
+    const ways = [op.emit, op.variants, op.decompose].filter(Boolean);
+    expect(ways, 'exactly one of emit, variants and decompose').toHaveLength(1);
     expect(op.reference, 'a float64 reference').toBeDefined();
     if (op.infer.length > 0 && op !== (constant(0).op as Op)) expect(op.samples?.length, 'samples').toBeGreaterThan(0);
   });
 
   if (op.samples) {
     test('its samples, forward and backward', () => check(op, op.samples!, freshSeed()));
+  }
+
+  for (const { name } of op.variants ?? []) {
+    test(`its samples by ${name}`, () => check(op, op.samples!, freshSeed(), name));
   }
 
   if (op.random) {

@@ -41,7 +41,7 @@ export function isSource(node: Tensor): boolean {
   return node.op === inputOp || node.op === variableOp;
 }
 
-const isHeavy = (node: Tensor) => node.op.kernel !== undefined;
+const isHeavy = (node: Tensor) => node.op.variants !== undefined;
 const isMatmul = (node: Tensor) => node.op.name === 'matmul';
 /** So dear per element that it must not be computed twice, nor its inputs inside it. */
 const isDear = (node: Tensor) => (node.op.cost ?? 1) >= 1000;

@@ -5,8 +5,11 @@ import type { Kernel, KernelWriter, Tensor, Traits, Unflatten } from '../ops/ten
 import { type Binding, BodyEmitter, KernelText } from './emit.ts';
 import { type Group, isSource } from './fuse.ts';
 import { type MemoryPlan, type Place, wordsOf } from './memory.ts';
+import { type ChooseVariant, pickVariant } from './variants.ts';
 
 export interface Lowered extends Kernel {
+  /** Which of the heavy op's variants; `pointwise` where there is no heavy op. */
+  readonly variant: string;
   /** What it computes, for people: `matmul+add+relu`. */
   readonly label: string;
   readonly group: Group;
@@ -107,7 +110,6 @@ function pointwise(group: Group, writer: Writer): Kernel {
   const threads = size / lanes;
   const at = (lane: number) => Affine.variable('i', threads).times(lanes).plus(lane);
   return {
-    variant: 'pointwise',
     source: pointwiseShader,
     constants: { THREADS: threads },
     hooks: { body: writer.store(at, new Array<string>(lanes).fill('')) },
@@ -137,7 +139,7 @@ function pointwiseFlops(group: Group): number {
   const visit = (node: Tensor) => {
     if (seen.has(node) || group.reads.has(node) || isSource(node)) return;
     seen.add(node);
-    if (!node.op.kernel) flops += (node.op.cost ?? 1) * node.size;
+    if (!node.op.variants) flops += (node.op.cost ?? 1) * node.size;
     node.inputs.forEach(visit);
   };
   for (const output of group.outputs) visit(output);
@@ -152,14 +154,14 @@ function keyOfPlace(place: Place, tensor: Tensor): string {
 }
 
 /** Lowers one group, given where everything lies. */
-export function lower(group: Group, { places }: MemoryPlan, traits: Traits): Lowered {
+export function lower(group: Group, { places }: MemoryPlan, traits: Traits, choose?: ChooseVariant): Lowered {
   const keyOf = (tensor: Tensor) => keyOfPlace(places.get(tensor)!, tensor);
   const scalars = new Set<string>();
+  const variant = group.heavy && pickVariant(group.heavy, traits, choose);
   const write = () => {
     const text = new KernelText(keyOf, scalars);
     const writer = new Writer(text, group, places, traits);
-    const { heavy } = group;
-    return { text, kernel: heavy ? heavy.op.kernel!(heavy, writer) : pointwise(group, writer) };
+    return { text, kernel: variant ? variant.kernel(group.heavy!, writer) : pointwise(group, writer) };
   };
   // The first round finds out which buffers cannot be read four at a time; the second writes the text.
   let before = -1;
@@ -173,6 +175,7 @@ export function lower(group: Group, { places }: MemoryPlan, traits: Traits): Low
   const bytes = [...touched].reduce((sum, node) => sum + (node.dtype === 'u8' ? 1 : 4) * node.size, 0);
   return {
     ...kernel,
+    variant: variant?.name ?? 'pointwise',
     label: labelOf(group),
     group,
     flops: kernel.flops + pointwiseFlops(group),

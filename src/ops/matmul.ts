@@ -3,7 +3,7 @@ import registerTileShader from '../../shaders/matmul/register_tile.wgsl?raw';
 import subgroupShader from '../../shaders/matmul/register_tile_subgroup.wgsl?raw';
 import { ShapeError } from '../errors.ts';
 import { Affine } from './affine.ts';
-import { apply, type Kernel, type KernelWriter, type Op, show, type Tensor } from './tensor.ts';
+import { apply, type KernelWriter, type Op, show, type Tensor, type Variant } from './tensor.ts';
 
 export interface MatmulAttrs {
   /** A is stored [K, M]. */
@@ -28,34 +28,36 @@ function sizes(a: readonly number[], b: readonly number[], { transposeA, transpo
   return { m, n, k };
 }
 
-/** Register tile: 8×8 where there are enough of them to keep a machine busy, else 4×4. */
-function registerTile(node: Tensor<MatmulAttrs>, writer: KernelWriter): Kernel {
-  const [a, b] = node.inputs;
-  const { transposeA, transposeB } = node.attrs;
-  const { m, n, k } = sizes(a!.shape, b!.shape, node.attrs);
-  const big = m >= 8 && n >= 8 && m * n >= 64 * 256;
-  const tileM = big ? 8 : 4;
-  const tileN4 = big ? 2 : 1;
+/**
+ * Whether rows of both operands and of the result are whole vec4s. Where they are not, every load is four with bounds
+ * of their own, and a large unrolled tile of such takes drivers seconds to compile.
+ */
+function isAligned({ inputs, shape }: Tensor<MatmulAttrs>): boolean {
+  return [inputs[0]!.shape[1]!, inputs[1]!.shape[1]!, shape[1]!].every((width) => width % 4 === 0);
+}
+
+/** Register tile of tileM × 4·tileN4, without workgroup memory. */
+function registerTile(
+  tileM: number,
+  tileN4: number,
+  sensible?: Variant<MatmulAttrs>['sensible'],
+): Variant<MatmulAttrs> {
   const groupX = 8;
   const groupY = 8;
-  const n4 = Math.ceil(n / 4);
   return {
-    variant: `register tile ${tileM}×${tileN4 * 4}`,
-    source: registerTileShader,
-    constants: {
-      M: m,
-      N: n,
-      K: k,
-      TRANSPOSE_A: transposeA,
-      TRANSPOSE_B: transposeB,
-      TILE_M: tileM,
-      TILE_N4: tileN4,
-      GROUP_X: groupX,
-      GROUP_Y: groupY,
+    name: `register tile ${tileM}×${4 * tileN4}`,
+    ...(tileM * tileN4 > 4 && { possible: isAligned }),
+    ...(sensible && { sensible }),
+    kernel(node, writer) {
+      const { m, n, k } = sizesOf(node);
+      return {
+        source: registerTileShader,
+        constants: { ...constantsOf(node), TILE_M: tileM, TILE_N4: tileN4, GROUP_X: groupX, GROUP_Y: groupY },
+        hooks: matmulHooks(node, writer),
+        workgroups: [Math.ceil(n / 4 / tileN4 / groupX), Math.ceil(m / tileM / groupY), 1],
+        flops: 2 * m * n * k,
+      };
     },
-    hooks: matmulHooks(node, writer),
-    workgroups: [Math.ceil(n4 / tileN4 / groupX), Math.ceil(m / tileM / groupY), 1],
-    flops: 2 * m * n * k,
   };
 }
 
@@ -66,41 +68,44 @@ function fewestLeftOver(tiles: number): number {
 }
 
 /** Register tile whose rows of A are shared in the subgroup: the fastest on a CPU adapter. */
-function subgroupTile(node: Tensor<MatmulAttrs>, writer: KernelWriter): Kernel {
-  const [a, b] = node.inputs;
-  const { transposeA, transposeB } = node.attrs;
-  const { m, n, k } = sizes(a!.shape, b!.shape, node.attrs);
-  const { subgroupSize } = writer.traits;
-  const tileM = 16;
-  // A larger tile loads less for each multiply-add; a small product has too few of them to share out.
-  const tileN4 = m * n >= 128 * 256 ? 2 : 1;
-  const groupY = fewestLeftOver(Math.ceil(m / tileM));
+function subgroupTile(tileM: number, tileN4: number, sensible: Variant<MatmulAttrs>['sensible']): Variant<MatmulAttrs> {
   return {
-    variant: `register tile ${tileM}×${4 * tileN4}, subgroup broadcast`,
-    source: subgroupShader,
-    constants: {
-      M: m,
-      N: n,
-      K: k,
-      TRANSPOSE_A: transposeA,
-      TRANSPOSE_B: transposeB,
-      SUBGROUP: subgroupSize,
-      TILE_M: tileM,
-      TILE_N4: tileN4,
-      GROUP_X: subgroupSize,
-      GROUP_Y: groupY,
+    name: `register tile ${tileM}×${4 * tileN4}, subgroup broadcast`,
+    possible: (node, { subgroupSize }) => subgroupSize >= 4 && tileM % subgroupSize === 0 && isAligned(node),
+    ...(sensible && { sensible }),
+    kernel(node, writer) {
+      const { m, n, k } = sizesOf(node);
+      const { subgroupSize } = writer.traits;
+      const groupY = fewestLeftOver(Math.ceil(m / tileM));
+      const tile = { SUBGROUP: subgroupSize, TILE_M: tileM, TILE_N4: tileN4, GROUP_X: subgroupSize, GROUP_Y: groupY };
+      return {
+        source: subgroupShader,
+        constants: { ...constantsOf(node), ...tile },
+        hooks: matmulHooks(node, writer),
+        workgroups: [Math.ceil(n / 4 / tileN4 / subgroupSize), Math.ceil(m / tileM / groupY), 1],
+        flops: 2 * m * n * k,
+      };
     },
-    hooks: matmulHooks(node, writer),
-    workgroups: [Math.ceil(n / 4 / tileN4 / subgroupSize), Math.ceil(m / tileM / groupY), 1],
-    flops: 2 * m * n * k,
   };
 }
 
-function kernel(node: Tensor<MatmulAttrs>, writer: KernelWriter): Kernel {
-  const { software, subgroupSize } = writer.traits;
-  const shared = software && subgroupSize >= 4 && 16 % subgroupSize === 0 && node.shape[0]! >= 8;
-  return shared ? subgroupTile(node, writer) : registerTile(node, writer);
+function sizesOf({ inputs, attrs }: Tensor<MatmulAttrs>): Sizes {
+  return sizes(inputs[0]!.shape, inputs[1]!.shape, attrs);
 }
+
+function constantsOf(node: Tensor<MatmulAttrs>): Record<string, number | boolean> {
+  const { m, n, k } = sizesOf(node);
+  const { transposeA, transposeB } = node.attrs;
+  return { M: m, N: n, K: k, TRANSPOSE_A: transposeA, TRANSPOSE_B: transposeB };
+}
+
+const variants: readonly Variant<MatmulAttrs>[] = [
+  // A larger tile loads less for each multiply-add; a small product has too few of them to share out.
+  subgroupTile(16, 2, (node, { software }) => software && node.shape[0]! >= 8 && node.size >= 128 * 256),
+  subgroupTile(16, 1, (node, { software }) => software && node.shape[0]! >= 8),
+  registerTile(8, 2, ({ shape: [m, n], size }) => m! >= 8 && n! >= 8 && size >= 64 * 256),
+  registerTile(4, 1),
+];
 
 /** The hooks that every variant of the product has. */
 function matmulHooks(node: Tensor<MatmulAttrs>, writer: KernelWriter): Record<string, string> {
@@ -160,7 +165,7 @@ export const matmulOp: Op<MatmulAttrs> = {
     }
     return out;
   },
-  kernel,
+  variants,
   samples: [
     sample(8, 8, 8),
     sample(5, 7, 3),
@@ -169,14 +174,22 @@ export const matmulOp: Op<MatmulAttrs> = {
     sample(9, 12, 30, true, false),
     sample(9, 10, 31, false, true),
     sample(13, 11, 6, true, true),
-    sample(130, 136, 10, false, true),
-    sample(140, 132, 9, true, false),
+    sample(130, 256, 12, false, true),
+    sample(132, 252, 9, true, false),
     sample(1, 64, 40),
-    sample(128, 257, 5),
+    sample(24, 36, 20),
+    sample(36, 24, 18),
+    sample(20, 28, 44, false, true),
+    sample(12, 132, 25, true, false),
+    sample(20, 12, 8, true, true),
     sample(4, 5, 0),
     sample(0, 5, 4),
   ],
-  random: (int) => sample(int(1, 40), int(1, 40), int(1, 40), int(0, 1) === 1, int(0, 1) === 1),
+  random(int) {
+    const unit = int(0, 1) === 1 ? 4 : 1;
+    const size = () => unit * int(1, 40 / unit);
+    return sample(size(), size(), size(), int(0, 1) === 1, int(0, 1) === 1);
+  },
 };
 
 function sample(m: number, n: number, k: number, transposeA = false, transposeB = false) {

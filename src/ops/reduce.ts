@@ -78,7 +78,6 @@ function kernel(node: Tensor<ReduceAttrs>, writer: KernelWriter, kind: keyof typ
     const lanes = (reduced.at(-1) ?? 1) % 4 === 0 ? 4 : 1;
     const step = Affine.variable('r', length / lanes);
     return {
-      variant: 'rows',
       source: rowsShader,
       constants: { KIND: kindNumber, OUTPUTS: outputs, STEPS: length / lanes, LANES: lanes },
       hooks: {
@@ -100,7 +99,6 @@ function kernel(node: Tensor<ReduceAttrs>, writer: KernelWriter, kind: keyof typ
       .times(lanes)
       .plus(lane);
   return {
-    variant: 'columns',
     source: columnsShader,
     constants: { KIND: kindNumber, THREADS: outputs / lanes, STEPS: length },
     hooks: {
@@ -160,7 +158,7 @@ function define(
       return [grad(node, spread, cotangent)];
     },
     reference: referenceOf(fold),
-    kernel: (node, writer) => kernel(node, writer, name),
+    variants: [{ name: 'one thread a result', kernel: (node, writer) => kernel(node, writer, name) }],
     samples: name === 'sum' ? [...SAMPLES, ...EMPTY] : SAMPLES,
     random,
   };

@@ -41,9 +41,18 @@ export interface Traits {
   readonly subgroupSize: number;
 }
 
+/** One way to compute a heavy op: a kernel of its own. */
+export interface Variant<A = unknown> {
+  readonly name: string;
+  /** Whether it computes this node, on this adapter; always, unless told. */
+  possible?(node: Tensor<A>, traits: Traits): boolean;
+  /** Whether it is a sensible choice. The first that is possible and sensible is taken, unless the tuner knows better. */
+  sensible?(node: Tensor<A>, traits: Traits): boolean;
+  kernel(node: Tensor<A>, writer: KernelWriter): Kernel;
+}
+
 /** One dispatch: a shader file with its constants and hooks filled in. */
 export interface Kernel {
-  readonly variant: string;
   readonly source: string;
   readonly constants: Readonly<Record<string, number | boolean>>;
   readonly hooks: Readonly<Record<string, string>>;
@@ -90,7 +99,7 @@ export interface Sample<A = unknown> {
 /** A source of random sizes for samples. */
 export type RandomInt = (min: number, max: number) => number;
 
-/** All that is true of an op. Exactly one of `emit`, `kernel` and `decompose` says how it is computed. */
+/** All that is true of an op. Exactly one of `emit`, `variants` and `decompose` says how it is computed. */
 export interface Op<A = unknown> {
   readonly name: string;
   /** Shape and type of the result; throws a ShapeError that says what it got and what it wanted. */
@@ -101,8 +110,8 @@ export interface Op<A = unknown> {
   reference?(inputs: readonly NdArray[], attrs: A, shape: Shape): Float64Array;
   /** Pointwise ops: the element at `coords`. They own no kernel and are fused into others. */
   emit?(emitter: Emitter, node: Tensor<A>, coords: readonly Affine[]): string;
-  /** Heavy ops: the dispatch. */
-  kernel?(node: Tensor<A>, writer: KernelWriter): Kernel;
+  /** Heavy ops: the dispatch, in one or more ways. The last must be possible everywhere. */
+  readonly variants?: readonly Variant<A>[];
   /** Composite ops: the same in terms of other ops, which also gives the gradient. */
   decompose?(inputs: readonly Tensor[], attrs: A): Tensor;
   /** Pointwise: about how many operations an element costs; 0 for a mere change of index. */

@@ -8,6 +8,7 @@ import { type Graph, rootsOf, topological, type Update } from '../graph/graph.ts
 import { lower } from '../graph/lower.ts';
 import { planMemory } from '../graph/memory.ts';
 import { simplify, splitReductions } from '../graph/simplify.ts';
+import type { ChooseVariant } from '../graph/variants.ts';
 import { inputOp } from '../ops/source.ts';
 import { show, type Tensor, type Traits } from '../ops/tensor.ts';
 import { type Dispatch, Program, type ProgramInput } from './program.ts';
@@ -28,7 +29,7 @@ const BUSY_GPU = 16384;
 /** Buffers one kernel binds at most, however many the device allows: more gain nothing. */
 const MAX_BUFFERS = 16;
 
-function traitsOf(gpu: Gpu): Traits {
+export function traitsOf(gpu: Gpu): Traits {
   const { software, subgroupSize } = gpu.adapter;
   return { software, subgroupSize: gpu.has('subgroups') ? subgroupSize : 0 };
 }
@@ -59,12 +60,21 @@ function inputsOf(graph: Graph): Map<string, ProgramInput> {
   return inputs;
 }
 
+export interface CompileOptions {
+  /** Overrules the choice of kernel variants. */
+  readonly chooseVariant?: ChooseVariant;
+}
+
 /**
  * Compiles a graph for a device. The inputs are those that the graph was built from; run, read and destroy the result.
  *
  * @throws ShaderError if the driver refuses a kernel, OutOfMemoryError if the memory planned is not to be had
  */
-export async function compile(gpu: Gpu, { outputs = {}, updates = [] }: ProgramDescription): Promise<Program> {
+export async function compile(
+  gpu: Gpu,
+  { outputs = {}, updates = [] }: ProgramDescription,
+  { chooseVariant }: CompileOptions = {},
+): Promise<Program> {
   gpu.check();
   const graph: Graph = { outputs, updates };
   check(graph);
@@ -76,7 +86,7 @@ export async function compile(gpu: Gpu, { outputs = {}, updates = [] }: ProgramD
   const memory = planMemory(schedule);
   const kernels = schedule.groups
     .filter((group) => !group.container && group.outputs[0]!.size > 0)
-    .map((group) => lower(group, memory, traits));
+    .map((group) => lower(group, memory, traits, chooseVariant));
   const dispatches = await Promise.all(
     kernels.map(async (kernel): Promise<Dispatch> => {
       const code = specialise(kernel.source, functionsShader, kernel);
@@ -97,8 +107,9 @@ export async function evaluate<T extends Readonly<Record<string, Tensor>>>(
   gpu: Gpu,
   outputs: T,
   inputs: Readonly<Record<string, InputData>> = {},
+  options: CompileOptions = {},
 ): Promise<Record<keyof T, Values>> {
-  const program = await compile(gpu, { outputs });
+  const program = await compile(gpu, { outputs }, options);
   try {
     program.run(inputs);
     const names = Object.keys(outputs);
