@@ -91,9 +91,12 @@ export { logsumexp, max, mean, type ReduceOptions, sum } from './ops/reduce.ts';
 export { constant, input, iota, Variable } from './ops/source.ts';
 export { type DType, type Shape, scope, Tensor } from './ops/tensor.ts';
 export { broadcastTo, concat, pack, padTo, reshape, slice, stopGradient, transpose } from './ops/view.ts';
+export type { Ceilings } from './runtime/ceilings.ts';
 // Programs.
 export { compile, evaluate, type InputData, type ProgramDescription } from './runtime/compile.ts';
-export type { Dispatch, Program, ProgramInput, RunInputs, RunOptions } from './runtime/program.ts';
+export type { Dispatch, RunInputs } from './runtime/dispatch.ts';
+export { type DispatchProfile, type Profile, type ProfileOptions, traceOf } from './runtime/profile.ts';
+export type { Program, ProgramInput, RunOptions } from './runtime/program.ts';
 export { type BufferRange, Readback, type Values } from './runtime/readback.ts';
 export { freeVariables, readVariable, type VariableData, writeVariable } from './runtime/variables.ts';
 // Training runs.

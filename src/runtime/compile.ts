@@ -11,7 +11,8 @@ import { simplify, splitReductions } from '../graph/simplify.ts';
 import type { ChooseVariant } from '../graph/variants.ts';
 import { inputOp } from '../ops/source.ts';
 import { show, type Tensor, type Traits } from '../ops/tensor.ts';
-import { type Dispatch, Program, type ProgramInput } from './program.ts';
+import type { Dispatch } from './dispatch.ts';
+import { Program, type ProgramInput } from './program.ts';
 import type { Values } from './readback.ts';
 
 /** What a program computes. */

@@ -2,9 +2,11 @@
 import { OptionError } from '../errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import type { Schedule } from '../graph/fuse.ts';
-import type { Lowered } from '../graph/lower.ts';
 import type { MemoryPlan, Place } from '../graph/memory.ts';
+import type { Variable } from '../ops/source.ts';
 import { type DType, type Shape, show, sizeOf, type Tensor } from '../ops/tensor.ts';
+import { type Command, type Dispatch, type RunInputs, record } from './dispatch.ts';
+import { type Profile, type ProfileOptions, profileProgram } from './profile.ts';
 import { type BufferRange, copyOut, type Values } from './readback.ts';
 import { rangeOf } from './variables.ts';
 
@@ -12,14 +14,6 @@ export interface ProgramInput {
   readonly name: string;
   readonly shape: Shape;
   readonly dtype: DType;
-}
-
-export interface Dispatch {
-  readonly kernel: Lowered;
-  /** The WGSL as the driver got it. */
-  readonly code: string;
-  readonly pipeline: GPUComputePipeline;
-  readonly layout: GPUBindGroupLayout;
 }
 
 interface ProgramParts {
@@ -30,9 +24,6 @@ interface ProgramParts {
   /** The outputs as they were named, with the shapes that they were given. */
   readonly names: Readonly<Record<string, Tensor>>;
 }
-
-/** Values by input name: typed arrays are copied to the GPU; the app's own buffers are used where they are. */
-export type RunInputs = Readonly<Record<string, Float32Array | Uint32Array | Uint8Array | GPUBuffer>>;
 
 export interface RunOptions {
   /** How many times in a row, in one pass; 1 unless told. */
@@ -212,18 +203,21 @@ export class Program {
     throw new OptionError(`the program has no output ${name}; its outputs are: ${known}`);
   }
 
+  /** What a run sets and dispatches, in order. Arrays among the inputs are copied now. */
+  commands(inputs: RunInputs = {}, outputs?: RunOptions['outputs']): Command[] {
+    const bound = this.bind(inputs, outputs);
+    return this.dispatches.map(({ pipeline, kernel: { workgroups } }, i) => ({
+      pipeline,
+      group: this.bindGroup(i, bound),
+      workgroups,
+    }));
+  }
+
   /** Records the dispatches, `steps` times, into a pass that is open. Arrays among the inputs are copied before. */
   encodePass(pass: GPUComputePassEncoder, inputs: RunInputs = {}, { steps = 1, outputs }: RunOptions = {}): void {
     if (!Number.isInteger(steps) || steps < 1) throw new OptionError(`steps must be a positive integer, got ${steps}`);
-    const bound = this.bind(inputs, outputs);
-    const groups = this.dispatches.map((_, i) => this.bindGroup(i, bound));
-    for (let step = 0; step < steps; step++) {
-      for (const [i, { pipeline, kernel }] of this.dispatches.entries()) {
-        pass.setPipeline(pipeline);
-        pass.setBindGroup(0, groups[i]!);
-        pass.dispatchWorkgroups(...kernel.workgroups);
-      }
-    }
+    const commands = this.commands(inputs, outputs);
+    for (let step = 0; step < steps; step++) for (const command of commands) record(pass, command);
   }
 
   /** Records one compute pass into the app's own encoder; the app submits it. */
@@ -244,6 +238,16 @@ export class Program {
     this.encode(encoder, inputs, options);
     then?.(encoder);
     device.queue.submit([encoder.finish()]);
+  }
+
+  /** Profiles the program: every dispatch timed, beside what this adapter can do at best. Variables stay as they are. */
+  profile(inputs: RunInputs = {}, options: ProfileOptions = {}): Promise<Profile> {
+    return profileProgram(this, inputs, options);
+  }
+
+  /** Variables that a run changes. */
+  get updated(): Variable[] {
+    return [...new Set(this.parts.schedule.targets.values())];
   }
 
   /** Where an output lies after a run: to copy from, or to bind in the app's own kernels. */

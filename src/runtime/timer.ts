@@ -1,0 +1,81 @@
+// Times compute passes on the GPU, by timestamps where the device has them and by the clock where it has not.
+import type { Gpu } from '../gpu/gpu.ts';
+
+export interface TimedPass {
+  /** Records the dispatches to be timed. */
+  record(pass: GPUComputePassEncoder): void;
+}
+
+/** Timestamps that one query set holds. */
+const MAX_QUERIES = 4096;
+
+/** Whether the device tells when a pass began and ended. */
+export function hasTimestamps(gpu: Gpu): boolean {
+  return gpu.has('timestamp-query');
+}
+
+/**
+ * Runs passes in order, once, and gives the milliseconds that each took, and when it began, from the first on.
+ *
+ * Without timestamps each pass is submitted by itself and waited for: the times then hold the way there and back.
+ */
+export async function timePasses(gpu: Gpu, passes: readonly TimedPass[]): Promise<{ start: number; ms: number }[]> {
+  if (!hasTimestamps(gpu)) return timeByClock(gpu, passes);
+  const times: { start: number; ms: number }[] = [];
+  for (let first = 0; first < passes.length; first += MAX_QUERIES / 2) {
+    times.push(...(await timeByQueries(gpu, passes.slice(first, first + MAX_QUERIES / 2))));
+  }
+  return times;
+}
+
+async function timeByQueries(gpu: Gpu, passes: readonly TimedPass[]): Promise<{ start: number; ms: number }[]> {
+  const { device } = gpu;
+  const count = 2 * passes.length;
+  const querySet = gpu.createQuerySet({ type: 'timestamp', count });
+  // QUERY_RESOLVE and COPY_SRC; MAP_READ and COPY_DST.
+  const resolved = gpu.createBuffer({ size: 8 * count, usage: 0x200 | 0x04 });
+  const staging = gpu.createBuffer({ size: 8 * count, usage: 0x01 | 0x08 });
+  try {
+    const encoder = device.createCommandEncoder();
+    passes.forEach(({ record }, i) => {
+      const timestampWrites = { querySet, beginningOfPassWriteIndex: 2 * i, endOfPassWriteIndex: 2 * i + 1 };
+      const pass = encoder.beginComputePass({ timestampWrites });
+      record(pass);
+      pass.end();
+    });
+    encoder.resolveQuerySet(querySet, 0, count, resolved, 0);
+    encoder.copyBufferToBuffer(resolved, 0, staging, 0, 8 * count);
+    device.queue.submit([encoder.finish()]);
+    await staging.mapAsync(1);
+    const stamps = new BigInt64Array(staging.getMappedRange().slice(0));
+    const at = (i: number) => Number(stamps[i]! - stamps[0]!) / 1e6;
+    // A driver may give a later pass an earlier stamp when it overlaps them; a time is never negative.
+    return passes.map((_, i) => ({ start: at(2 * i), ms: Math.max(0, at(2 * i + 1) - at(2 * i)) }));
+  } finally {
+    for (const thing of [querySet, resolved, staging]) thing.destroy();
+  }
+}
+
+async function timeByClock(gpu: Gpu, passes: readonly TimedPass[]): Promise<{ start: number; ms: number }[]> {
+  const { device } = gpu;
+  const times: { start: number; ms: number }[] = [];
+  await device.queue.onSubmittedWorkDone();
+  const origin = performance.now();
+  for (const { record } of passes) {
+    const encoder = device.createCommandEncoder();
+    const pass = encoder.beginComputePass();
+    record(pass);
+    pass.end();
+    const start = performance.now();
+    device.queue.submit([encoder.finish()]);
+    await device.queue.onSubmittedWorkDone();
+    times.push({ start: start - origin, ms: performance.now() - start });
+  }
+  return times;
+}
+
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+}
