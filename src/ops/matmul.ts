@@ -1,6 +1,7 @@
 // The matrix product, in the forms A·B, A·Bᵀ and Aᵀ·B (and Aᵀ·Bᵀ), so that no backward pass transposes anything.
 import registerTileShader from '../../shaders/matmul/register_tile.wgsl?raw';
 import subgroupShader from '../../shaders/matmul/register_tile_subgroup.wgsl?raw';
+import workgroupShader from '../../shaders/matmul/workgroup_tile.wgsl?raw';
 import { ShapeError } from '../errors.ts';
 import { Affine } from './affine.ts';
 import { apply, type KernelWriter, type Op, show, type Tensor, type Variant } from './tensor.ts';
@@ -89,6 +90,32 @@ function subgroupTile(tileM: number, tileN4: number, sensible: Variant<MatmulAtt
   };
 }
 
+/** Tile of one workgroup, through workgroup memory: what a GPU wants of a product of some size. */
+function workgroupTile(tile: number, reg4: number, leastGroups: number): Variant<MatmulAttrs> {
+  const threads = (tile / (4 * reg4)) ** 2;
+  const depth = 16;
+  const groups = ({ m, n }: Sizes) => [Math.ceil(n / tile), Math.ceil(m / tile), 1] as const;
+  return {
+    name: `workgroup tile ${tile}×${tile}, ${4 * reg4}×${4 * reg4} a thread`,
+    possible: (node) => isAligned(node) && sizesOf(node).k > 0,
+    sensible(node, { software }) {
+      const [x, y] = groups(sizesOf(node));
+      return !software && x * y >= leastGroups;
+    },
+    kernel(node, writer) {
+      const sizes = sizesOf(node);
+      const constants = { TILE_M: tile, TILE_N: tile, DEPTH: depth, REG_M4: reg4, REG_N4: reg4, THREADS: threads };
+      return {
+        source: workgroupShader,
+        constants: { ...constantsOf(node), ...constants },
+        hooks: matmulHooks(node, writer),
+        workgroups: groups(sizes),
+        flops: 2 * sizes.m * sizes.n * sizes.k,
+      };
+    },
+  };
+}
+
 function sizesOf({ inputs, attrs }: Tensor<MatmulAttrs>): Sizes {
   return sizes(inputs[0]!.shape, inputs[1]!.shape, attrs);
 }
@@ -103,6 +130,10 @@ const variants: readonly Variant<MatmulAttrs>[] = [
   // A larger tile loads less for each multiply-add; a small product has too few of them to share out.
   subgroupTile(16, 2, (node, { software }) => software && node.shape[0]! >= 8 && node.size >= 128 * 256),
   subgroupTile(16, 1, (node, { software }) => software && node.shape[0]! >= 8),
+  // A large tile reads least; it wants enough workgroups to keep every core of a GPU busy.
+  workgroupTile(128, 2, 128),
+  workgroupTile(64, 2, 64),
+  workgroupTile(32, 1, 16),
   registerTile(8, 2, ({ shape: [m, n], size }) => m! >= 8 && n! >= 8 && size >= 64 * 256),
   registerTile(4, 1),
 ];
