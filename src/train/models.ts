@@ -19,14 +19,19 @@ export interface Picture {
 
 interface ModelEntry {
   create(data: Dataset, options: TrainOptions): Model;
-  /** @param examples test images, [EXAMPLES, pixels] */
+  /** @param examples test images, [exampleCount(…), pixels] */
   pictures?(model: Model, examples: Tensor, key: RandomKey): Record<string, Picture>;
 }
 
 /** Test images that pictures are made of. */
-export const EXAMPLES = 32;
+const EXAMPLES = 32;
 /** Columns of the pictures that stand for many. */
 const COLUMNS = 16;
+
+/** Of so many test images, those that fill rows. */
+export function exampleCount(available: number): number {
+  return available < COLUMNS ? available : Math.min(EXAMPLES, available - (available % COLUMNS));
+}
 
 const pixelsOf = ({ train }: Dataset) => train.height * train.width * train.channels;
 
@@ -37,7 +42,7 @@ export const MODELS: Readonly<Record<string, ModelEntry>> = {
     pictures(model, examples, key) {
       const vae = model as VAE;
       return {
-        reconstructions: { images: interleave(examples, vae.reconstruct(examples)), columns: COLUMNS },
+        reconstructions: interleave(examples, vae.reconstruct(examples)),
         samples: { images: vae.sample(COLUMNS * 8, key), columns: COLUMNS },
         manifold: vae.latent === 2 ? plane(vae) : interpolations(vae, examples),
       };
@@ -53,18 +58,19 @@ export const MODELS: Readonly<Record<string, ModelEntry>> = {
 };
 
 /** Rows of the first, each with the row of the second below it. */
-function interleave(first: Tensor, second: Tensor): Tensor {
+function interleave(first: Tensor, second: Tensor): Picture {
   const [count, pixels] = first.shape as [number, number];
-  const width = Math.min(COLUMNS, count);
-  const rows = (x: Tensor) => reshape(x, [count / width, 1, width * pixels]);
-  return reshape(concat([rows(first), rows(second)], 1), [2 * count, pixels]);
+  const columns = Math.min(COLUMNS, count);
+  const rows = (x: Tensor) => reshape(x, [count / columns, 1, columns * pixels]);
+  return { images: reshape(concat([rows(first), rows(second)], 1), [2 * count, pixels]), columns };
 }
 
 /** From one example to another, along a straight line through the codes: a row a pair. */
 function interpolations(vae: VAE, examples: Tensor): Picture {
-  const pairs = examples.shape[0]! / 2;
+  const count = examples.shape[0]!;
+  const pairs = Math.ceil(count / 2);
   const { mean } = vae.encode(examples);
-  const ends = [slice(mean, 0, 0, pairs), slice(mean, 0, pairs)].map((x) => reshape(x, [pairs, 1, vae.latent]));
+  const ends = [slice(mean, 0, 0, pairs), slice(mean, 0, count - pairs)].map((x) => reshape(x, [pairs, 1, vae.latent]));
   const [from, to] = ends as [Tensor, Tensor];
   const fractions = concat(
     Array.from({ length: COLUMNS }, (_, i) => reshape(constant(i / (COLUMNS - 1)), [1, 1, 1])),

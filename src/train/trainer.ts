@@ -28,7 +28,7 @@ import {
 import { GpuDataset } from './dataset.ts';
 import { firstNotFinite } from './diagnose.ts';
 import type { Means, TrainEvent } from './events.ts';
-import { EXAMPLES, modelEntry } from './models.ts';
+import { exampleCount, modelEntry } from './models.ts';
 import type { TrainOptions } from './options.ts';
 
 /** Most steps in one submit; also the rows of the history that a readback takes along. */
@@ -314,9 +314,7 @@ export class Trainer {
     const build = modelEntry(this.options.model).pictures;
     if (!build) return [];
     const { height, width, channels, count } = this.dataset.test;
-    const examples = this.data.test.rows(
-      iota([Math.min(EXAMPLES, count - (count % 2 && count > 1 ? 1 : 0))], 0, 'u32'),
-    );
+    const examples = this.data.test.rows(iota([exampleCount(count)], 0, 'u32'));
     const pictures = build(this.model, examples.images, this.randomKey(constant(0, 'u32'), 'samples'));
     const outputs = Object.fromEntries(Object.entries(pictures).map(([name, { images }]) => [name, images]));
     this.pictureProgram ??= this.compile({ outputs });

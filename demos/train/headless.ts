@@ -1,0 +1,161 @@
+// The page behind `npm run train`: runs the trainer, and sends what it tells and makes to the command.
+import { type Job, type Outcome, STOP, type StartEvent, TELL, type Tell } from '../../src/cli/train/protocol.ts';
+import type { ImageSet } from '../../src/data/images.ts';
+import { NotFiniteError } from '../../src/errors.ts';
+import { Gpu } from '../../src/gpu/gpu.ts';
+import { type Checkpoint, decodeCheckpoint } from '../../src/train/checkpoint.ts';
+import type { Means, StepEvent, TrainEvent } from '../../src/train/events.ts';
+import { Trainer } from '../../src/train/trainer.ts';
+import { drawPicture, toPng } from './pictures.ts';
+import { LossCurve, plotPicture } from './plot.ts';
+
+/** A checkpoint at least so often: milliseconds. */
+const CHECKPOINT_INTERVAL = 60_000;
+/** Between epochs that are shorter than this, nothing is saved: milliseconds. */
+const SAVE_INTERVAL = 1000;
+/** Events travel together, so that the training does not wait for them: milliseconds. */
+const TELL_INTERVAL = 200;
+
+/** @param base where the command has the job's files, and takes those that are made */
+export async function run(base: string): Promise<Outcome> {
+  const stop = new AbortController();
+  addEventListener(STOP, () => stop.abort());
+  try {
+    return await train(base, stop.signal);
+  } catch (error) {
+    const { name, message } = error instanceof Error ? error : new Error(String(error));
+    return { event: 'error', name, message };
+  }
+}
+
+async function train(base: string, stop: AbortSignal): Promise<Outcome> {
+  const job = JSON.parse(new TextDecoder().decode(await get(`${base}/job.json`))) as Job;
+  const split = async (name: 'train' | 'test'): Promise<ImageSet> => {
+    const outline = job.dataset[name];
+    const images = await get(`${base}/${name}.images`);
+    return outline.classes > 0
+      ? { ...outline, images, labels: await get(`${base}/${name}.labels`) }
+      : { ...outline, images };
+  };
+  const dataset = { name: job.dataset.name, train: await split('train'), test: await split('test') };
+  const checkpoint = job.checkpoint ? decodeCheckpoint(await get(`${base}/checkpoint`), job.checkpoint) : undefined;
+  const gpu = await Gpu.request();
+  const lost = gpu.lost.then((error) => {
+    throw error;
+  });
+  const trainer = await Promise.race([Trainer.create(gpu, dataset, job.options, checkpoint), lost]);
+  const session = new Session(base, trainer, job.history, checkpoint);
+  return Promise.race([session.train(stop), lost]);
+}
+
+async function get(url: string): Promise<Uint8Array> {
+  const response = await fetch(url);
+  if (!response.ok) throw new Error(`${url} is not there (${response.status})`);
+  return new Uint8Array(await response.arrayBuffer());
+}
+
+class Session {
+  private readonly base: string;
+  private readonly trainer: Trainer;
+  private readonly curve: LossCurve;
+  /** A step event is kept for metrics.jsonl every so many steps. */
+  private readonly every: number;
+  private kept: (StartEvent | TrainEvent)[] = [];
+  private latest: StepEvent | undefined;
+  private told = 0;
+  private hasCheckpoint: boolean;
+  /** The step after which everything was saved last. */
+  private saved: number | undefined;
+  private savedAt = 0;
+  private test: Means | undefined;
+
+  constructor(base: string, trainer: Trainer, history: readonly TrainEvent[], checkpoint: Checkpoint | undefined) {
+    this.base = base;
+    this.trainer = trainer;
+    this.hasCheckpoint = checkpoint !== undefined;
+    this.curve = new LossCurve((epoch) => trainer.stepsUntil(epoch));
+    for (const event of history) this.curve.add(event);
+    const perEpoch = trainer.stepsUntil(1);
+    this.every = Math.max(Math.min(10, Math.ceil(perEpoch / 100)), Math.ceil(perEpoch / 5000));
+  }
+
+  async train(stop: AbortSignal): Promise<Outcome> {
+    const { trainer } = this;
+    const { gpu, parameters, terms, step, totalSteps } = trainer;
+    const { software } = gpu.adapter;
+    this.kept.push({ event: 'start', adapter: gpu.name, software, weights: parameters.count, terms, step, totalSteps });
+    await this.flush();
+    try {
+      for (;;) {
+        const pause = AbortSignal.any([stop, AbortSignal.timeout(CHECKPOINT_INTERVAL)]);
+        for await (const event of trainer.train(pause)) await this.take(event);
+        if (stop.aborted || !pause.aborted) break;
+        await this.saveCheckpoint();
+      }
+      // Stopped after the last step: what is left is the test of the last epoch.
+      if (trainer.step === totalSteps) for await (const event of trainer.train()) await this.take(event);
+    } catch (error) {
+      if (error instanceof NotFiniteError && !this.hasCheckpoint) await this.saveCheckpoint();
+      throw error;
+    } finally {
+      await this.flush();
+    }
+    if (this.saved !== trainer.step) await this.saveAll();
+    if (stop.aborted && trainer.step < totalSteps) return { event: 'stopped', step: trainer.step };
+    return { event: 'done', step: trainer.step, test: this.test ?? (await trainer.evaluate()) };
+  }
+
+  private async take(event: TrainEvent): Promise<void> {
+    const { totalSteps } = this.trainer;
+    if (event.event === 'epoch') {
+      this.keep(event);
+      this.test = event.test;
+      await this.flush();
+      if (performance.now() - this.savedAt > SAVE_INTERVAL) await this.saveAll();
+      return;
+    }
+    this.latest = event;
+    this.test = undefined;
+    const { step } = event;
+    if (step === 1 || step === totalSteps || step % this.every === 0) this.keep(event);
+    // Nobody waits: a failure to tell ends the page anyway.
+    if (performance.now() - this.told > TELL_INTERVAL) void this.flush();
+  }
+
+  private keep(event: TrainEvent): void {
+    this.kept.push(event);
+    this.curve.add(event);
+  }
+
+  private flush(): Promise<void> {
+    const tell = (globalThis as unknown as Record<typeof TELL, Tell>)[TELL];
+    const { kept, latest } = this;
+    this.kept = [];
+    this.latest = undefined;
+    this.told = performance.now();
+    return tell(kept, latest);
+  }
+
+  private async saveCheckpoint(): Promise<void> {
+    await this.post('checkpoint.safetensors', await this.trainer.checkpoint());
+    this.hasCheckpoint = true;
+  }
+
+  private async saveAll(): Promise<void> {
+    this.saved = this.trainer.step;
+    await this.saveCheckpoint();
+    await this.post('model.safetensors', await this.trainer.weights());
+    await this.post('loss.png', await toPng(await plotPicture(this.curve)));
+    for (const picture of await this.trainer.pictures()) {
+      const canvas = document.createElement('canvas');
+      drawPicture(canvas, picture);
+      await this.post(`${picture.name}.png`, await toPng(canvas));
+    }
+    this.savedAt = performance.now();
+  }
+
+  private async post(name: string, content: Uint8Array | Blob): Promise<void> {
+    const response = await fetch(`${this.base}/${name}`, { method: 'POST', body: content as BodyInit });
+    if (!response.ok) throw new Error(`${name} could not be written: ${await response.text()}`);
+  }
+}

@@ -1,0 +1,250 @@
+// The page that trains live: data, options and buttons, and a run that they steer.
+import 'uplot/dist/uPlot.min.css';
+import { strokeDigits } from '../../src/data/digits.ts';
+import { datasetFromFiles } from '../../src/data/idx.ts';
+import type { Dataset } from '../../src/data/images.ts';
+import { GliaError, UnsupportedError } from '../../src/errors.ts';
+import { Gpu } from '../../src/gpu/gpu.ts';
+import { type Checkpoint, decodeCheckpoint } from '../../src/train/checkpoint.ts';
+import { Trainer } from '../../src/train/trainer.ts';
+import { OptionsForm } from './form.ts';
+import { drawPicture } from './pictures.ts';
+import { Run } from './run.ts';
+import { View } from './view.ts';
+
+const PREVIEW = 24;
+
+function element<T extends HTMLElement = HTMLElement>(id: string): T {
+  const found = document.getElementById(id);
+  if (!found) throw new Error(`the page has no element ${id}`);
+  return found as T;
+}
+
+const play = element<HTMLButtonElement>('play');
+const reset = element<HTMLButtonElement>('reset');
+const builtIn = element<HTMLButtonElement>('built-in');
+const files = element<HTMLInputElement>('files');
+const optionsForm = element<HTMLFormElement>('options');
+const saveModel = element<HTMLButtonElement>('save-model');
+const saveCheckpoint = element<HTMLButtonElement>('save-checkpoint');
+
+type State = 'no gpu' | 'ready' | 'preparing' | 'training' | 'paused' | 'done' | 'failed';
+
+const form = new OptionsForm(element<HTMLFieldSetElement>('fields'));
+const view = new View(element('numbers'), element('plot'), element('pictures'));
+let gpu: Gpu | undefined;
+let run: Run | undefined;
+/** Undefined means the built-in digits, drawn when a run starts. */
+let dropped: Dataset | undefined;
+let checkpoint: Checkpoint | undefined;
+let state: State = 'no gpu';
+
+function show(next: State, status = ''): void {
+  state = next;
+  document.body.classList.toggle('running', run !== undefined);
+  element('status').textContent = status || (next === 'ready' ? 'Ready: press Start.' : '');
+  const label: Partial<Record<State, string>> = {
+    training: 'Pause',
+    paused: 'Resume',
+    done: 'Done',
+    failed: 'Stopped',
+  };
+  play.textContent = label[next] ?? 'Start';
+  play.disabled = !['ready', 'training', 'paused'].includes(next);
+  reset.disabled = !run && !checkpoint;
+  if (next === 'preparing') reset.disabled = true;
+  const free = ['no gpu', 'ready'].includes(next);
+  form.disabled = !free || checkpoint !== undefined;
+  for (const control of [files, builtIn]) control.disabled = !free;
+  for (const button of [saveModel, saveCheckpoint]) button.disabled = !run || !gpu;
+}
+
+function showError(error: unknown): void {
+  const { name, message } = error instanceof Error ? error : new Error(String(error));
+  const box = element('error');
+  // Options are named as on the command line.
+  box.textContent = error instanceof GliaError ? message.replaceAll(/(^|\()--/g, '$1') : `${name}: ${message}`;
+  box.hidden = false;
+  box.scrollIntoView({ block: 'nearest' });
+  if (!(error instanceof GliaError)) console.error(error);
+}
+
+const clearError = () => {
+  element('error').hidden = true;
+};
+
+/** Finds the device, or says what to do about there being none. */
+async function requestGpu(): Promise<Gpu | undefined> {
+  try {
+    const found = await Gpu.request();
+    element('adapter').textContent = found.name;
+    found.lost.then((error) => {
+      if (gpu !== found) return;
+      gpu = undefined;
+      if (run) show('failed', 'Reset begins anew.');
+      showError(error);
+    });
+    return found;
+  } catch (error) {
+    element('adapter').textContent = 'no WebGPU';
+    if (!(error instanceof UnsupportedError)) throw error;
+    element('unsupported-reason').textContent = `${error.message}.`;
+    element('unsupported').hidden = false;
+    return undefined;
+  }
+}
+
+/** Lets the browser draw what was just said, before something keeps it busy. */
+const painted = () => new Promise<void>((resolve) => requestAnimationFrame(() => setTimeout(resolve)));
+
+async function start(): Promise<void> {
+  try {
+    run = await prepare();
+  } catch (error) {
+    show(gpu ? 'ready' : 'no gpu');
+    throw error;
+  }
+  await train(run);
+}
+
+async function prepare(): Promise<Run> {
+  const { options } = form;
+  show('preparing', dropped ? 'Compiling shaders …' : 'Drawing digits …');
+  await painted();
+  const dataset = dropped ?? strokeDigits({ seed: options.seed });
+  show('preparing', 'Compiling shaders …');
+  gpu ??= await requestGpu();
+  if (!gpu) throw new UnsupportedError('there is no GPU to train on');
+  const trainer = await Trainer.create(gpu, dataset, options, checkpoint);
+  view.reset(trainer);
+  try {
+    return await Run.create(trainer, view);
+  } catch (error) {
+    trainer.destroy();
+    throw error;
+  }
+}
+
+async function train(current: Run): Promise<void> {
+  show('training', 'Training …');
+  try {
+    await current.play();
+  } catch (error) {
+    // What it has learned can still be saved, as long as the device is there.
+    if (run === current) show('failed', 'Reset begins anew.');
+    throw error;
+  }
+  if (run !== current || state !== 'training') return;
+  if (current.isDone) show('done', `Done after ${current.trainer.options.epochs} epochs.`);
+  else show('paused', 'Paused.');
+}
+
+async function attempt(work: () => Promise<void>): Promise<void> {
+  clearError();
+  try {
+    await work();
+  } catch (error) {
+    showError(error);
+  }
+}
+
+optionsForm.addEventListener('submit', (event) => {
+  event.preventDefault();
+  if (state === 'training') void run?.pause();
+  else if (state === 'paused' && run) void attempt(() => train(run!));
+  else if (state === 'ready') void attempt(start);
+});
+
+reset.addEventListener('click', () =>
+  attempt(async () => {
+    const old = run;
+    run = undefined;
+    checkpoint = undefined;
+    await old?.destroy();
+    view.reset();
+    gpu ??= await requestGpu();
+    show(gpu ? 'ready' : 'no gpu');
+  }),
+);
+
+function download(name: string, bytes: Uint8Array): void {
+  const link = document.createElement('a');
+  link.href = URL.createObjectURL(new Blob([bytes as Uint8Array<ArrayBuffer>]));
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}
+
+/** Between two steps, so that weights, moments and counters belong together. */
+function save(name: string, encode: (trainer: Trainer) => Promise<Uint8Array>): Promise<void> {
+  return attempt(async () => {
+    const current = run!;
+    const wasTraining = state === 'training';
+    await current.pause();
+    download(name, await encode(current.trainer));
+    if (wasTraining && run === current && !current.isDone) await train(current);
+  });
+}
+
+saveModel.addEventListener('click', () => save('model.safetensors', (trainer) => trainer.weights()));
+saveCheckpoint.addEventListener('click', () => save('checkpoint.safetensors', (trainer) => trainer.checkpoint()));
+
+function showData(): void {
+  builtIn.hidden = !dropped;
+  const { name, train: set, test } = dropped ?? strokeDigits({ seed: 0, train: 1, test: PREVIEW });
+  const { height, width, channels } = test;
+  const counts = [set.count, test.count].map((count) => count.toLocaleString('en'));
+  element('data-name').textContent = dropped
+    ? `${name}: ${counts[0]} training and ${counts[1]} test images of ${width}×${height}`
+    : 'Built-in digits: drawn stroke by stroke with random hands, the same for the same seed.';
+  const data = Float32Array.from(test.images.subarray(0, PREVIEW * height * width * channels), (byte) => byte / 255);
+  drawPicture(element<HTMLCanvasElement>('preview'), { name, data, columns: 8, height, width, channels });
+}
+
+function takeFiles(list: Iterable<File>): Promise<void> {
+  return attempt(async () => {
+    if (run) throw new GliaError('A run is in progress: reset it before you bring other files.');
+    const read = await Promise.all(
+      [...list].map(async (file) => ({ name: file.name, bytes: new Uint8Array(await file.arrayBuffer()) })),
+    );
+    const saved = read.find(({ name }) => name.endsWith('.safetensors'));
+    if (saved) {
+      checkpoint = decodeCheckpoint(saved.bytes, saved.name);
+      form.options = { ...checkpoint.progress.options, steps: undefined };
+      show(state, `${saved.name}: goes on after step ${checkpoint.step}.`);
+    }
+    const data = read.filter((file) => file !== saved);
+    if (data.length > 0) dropped = await datasetFromFiles(data);
+    showData();
+  });
+}
+
+files.addEventListener('change', async () => {
+  await takeFiles(files.files ?? []);
+  files.value = '';
+});
+builtIn.addEventListener('click', () => {
+  dropped = undefined;
+  showData();
+});
+
+const drop = element('drop');
+addEventListener('dragover', (event) => {
+  event.preventDefault();
+  drop.hidden = !event.dataTransfer?.types.includes('Files');
+});
+addEventListener('dragleave', (event) => {
+  if (!event.relatedTarget) drop.hidden = true;
+});
+addEventListener('drop', (event) => {
+  event.preventDefault();
+  drop.hidden = true;
+  if (event.dataTransfer?.files.length) void takeFiles(event.dataTransfer.files);
+});
+
+showData();
+show('no gpu');
+void attempt(async () => {
+  gpu = await requestGpu();
+  if (gpu) show('ready');
+});

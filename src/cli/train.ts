@@ -1,0 +1,131 @@
+// `npm run train`: trains a model in headless Chrome and writes what comes of it into a run folder.
+import { readFileSync } from 'node:fs';
+import { dirname, relative } from 'node:path';
+import type { ViteDevServer } from 'vite';
+import { GliaError, NotFiniteError, OptionError } from '../errors.ts';
+import { decodeCheckpoint } from '../train/checkpoint.ts';
+import { completeOptions } from '../train/options.ts';
+import { checkRun } from '../train/trainer.ts';
+import { type Arguments, parseArguments, resumeCommand, showPath } from './train/arguments.ts';
+import { loadData } from './train/data.ts';
+import { findCheckpoint, historyOf, newRun, RunFolder } from './train/folder.ts';
+import { trainInPage } from './train/page.ts';
+import { JsonReport, TextReport } from './train/report.ts';
+
+/** As shells count it: 128 and the number of SIGINT. */
+const INTERRUPTED = 130;
+/** npm passes Ctrl-C on to a process that the terminal has told already; both come within this time. */
+const SAME_KEYPRESS = 300;
+
+export async function main(args: string[], { server }: { server: ViteDevServer }): Promise<number> {
+  const parsed = parseArguments(args);
+  if (!parsed) return 0;
+  const run = await prepare(parsed);
+  return train(run, parsed, server);
+}
+
+type Prepared = Awaited<ReturnType<typeof prepare>>;
+
+/** Reads and checks everything, before there is a browser or a folder. */
+async function prepare(parsed: Arguments) {
+  const { given, data, out, resume } = parsed;
+  const saved = resume === undefined ? undefined : readCheckpoint(findCheckpoint(resume, out));
+  // --steps is for a quick look at one run; what goes on from it goes to the end.
+  const inherited = saved && { ...saved.checkpoint.progress.options, steps: undefined };
+  const options = completeOptions({ ...inherited, ...given });
+  const folder = saved ? new RunFolder(out ?? dirname(saved.path)) : newRun(out, options.model);
+  if (saved && folder.hasCheckpoint && relative(folder.path, dirname(saved.path)) !== '') {
+    throw new OptionError(`${folder.path} holds another run than the one to resume: give another --out`);
+  }
+  const dataset = await loadData(data, options.seed);
+  checkRun(dataset, options, saved?.checkpoint);
+  return { options, saved, folder, dataset };
+}
+
+function readCheckpoint(path: string) {
+  const bytes = readFileSync(path);
+  const checkpoint = decodeCheckpoint(bytes, path);
+  return { path, bytes, checkpoint, history: historyOf(path, checkpoint) };
+}
+
+async function train(run: Prepared, parsed: Arguments, server: ViteDevServer): Promise<number> {
+  const { options, saved, folder, dataset } = run;
+  const began = performance.now();
+  const report = parsed.json ? new JsonReport() : new TextReport();
+  const out = showPath(folder.path);
+  const history = saved?.history ?? [];
+  let started = false;
+  const stop = stopOnSignals(() => started);
+  stop.addEventListener('abort', () => report.stopping());
+  try {
+    const outcome = await trainInPage({
+      server,
+      job: { options, history, ...(saved && { checkpoint: saved.path }) },
+      dataset,
+      checkpoint: saved?.bytes,
+      headed: parsed.headed,
+      stop,
+      tell(events, latest) {
+        for (const event of events) {
+          if (event.event !== 'start') continue;
+          folder.create(history);
+          started = true;
+          report.start({ ...event, ...describe(run, parsed), out });
+        }
+        const kept = events.filter((event) => event.event !== 'start');
+        folder.append(kept);
+        report.events(kept, latest);
+      },
+      save(name, bytes) {
+        folder.write(name, bytes);
+        report.file(name);
+      },
+    });
+    report.close();
+    const seconds = (performance.now() - began) / 1000;
+    const resume = resumeCommand(parsed, out);
+    report.end({ ...outcome, seconds, out, files: [...folder.written].sort(), resume });
+    return outcome.event === 'stopped' ? INTERRUPTED : 0;
+  } catch (error) {
+    report.close();
+    throw started && folder.hasCheckpoint ? withCheckpoint(error, out, resumeCommand(parsed, out)) : error;
+  }
+}
+
+function describe({ options, dataset }: Prepared, { data }: Arguments) {
+  const { name, train, test } = dataset;
+  const { height, width, channels } = train;
+  const { model, batch } = options;
+  const counts = { train: train.count, test: test.count };
+  return {
+    model,
+    batch,
+    data: { name: data ?? name, builtIn: data === undefined, ...counts, height, width, channels },
+  };
+}
+
+/** Adds what is left of a run that failed, where one can go on from it. */
+function withCheckpoint(error: unknown, out: string, resume: string): unknown {
+  if (!(error instanceof GliaError)) return error;
+  const kept = `the last good checkpoint is in ${out}`;
+  // The same step would fail again.
+  const cure = error instanceof NotFiniteError ? '' : `; go on with: ${resume}`;
+  return Object.assign(error, { message: `${error.message}; ${kept}${cure}` });
+}
+
+/** The first signal asks the page to stop, with a checkpoint; the second, or one before there is a run, ends at once. */
+function stopOnSignals(started: () => boolean): AbortSignal {
+  const controller = new AbortController();
+  let first = 0;
+  const stop = () => {
+    if (first && performance.now() - first < SAME_KEYPRESS) return;
+    if (first || !started()) process.exit(INTERRUPTED);
+    first = performance.now();
+    controller.abort();
+  };
+  process.on('SIGINT', stop);
+  process.on('SIGTERM', stop);
+  // Nobody reads on (`| head`): the same as one Ctrl-C, however many lines are lost.
+  process.stdout.on('error', () => first || stop());
+  return controller.signal;
+}

@@ -1,0 +1,109 @@
+// The options of `npm run train`: those of the trainer's table, and those that only a command has.
+import { relative, resolve } from 'node:path';
+import { Command, CommanderError, Option } from 'commander';
+import { OptionError } from '../../errors.ts';
+import { OPTIONS, parseOption, type TrainOptions } from '../../train/options.ts';
+
+export interface Arguments {
+  /** The trainer's options that were given; the others have their defaults, or what the checkpoint says. */
+  readonly given: { readonly [name in keyof TrainOptions]?: string | number };
+  /** A folder or an address; the built-in digits without. */
+  readonly data: string | undefined;
+  readonly out: string | undefined;
+  /** A checkpoint or run folder, or true for the one that suggests itself. */
+  readonly resume: string | true | undefined;
+  readonly headed: boolean;
+  readonly json: boolean;
+}
+
+const COMMAND = 'npm run train --';
+
+const EXAMPLES = `
+Examples:
+  npm run train                                         built-in digits, all defaults
+  ${COMMAND} --data ../mnist --epochs 20          a folder of IDX files, gzipped or not
+  ${COMMAND} --model classifier --data ../mnist   needs labels, prints accuracy
+  ${COMMAND} --latent 2 --out runs/plane          a run folder of your own choice
+  ${COMMAND} --out runs/plane --resume            go on where it stopped, to the same bits
+
+Ctrl-C stops with a checkpoint; a second Ctrl-C stops at once.`;
+
+/** @returns undefined if help was asked for, and printed. @throws OptionError */
+export function parseArguments(args: readonly string[]): Arguments | undefined {
+  const command = createCommand();
+  try {
+    command.parse(args, { from: 'user' });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    if (error.exitCode === 0) return undefined;
+    const message = error.message.replace(/^error: |\.$/g, '').replace(/\s*\n\s*/g, ' ');
+    throw new OptionError(`${message}; ${COMMAND} --help lists the options`);
+  }
+  const { data, out, resume, headed = false, json = false } = command.opts();
+  for (const [name, value] of Object.entries({ data, out, resume })) {
+    if (value === '') throw new OptionError(`--${name} is empty`);
+  }
+  const names = Object.keys(OPTIONS).filter((name) => command.getOptionValueSource(name) === 'cli');
+  return {
+    given: Object.fromEntries(names.map((name) => [name, command.getOptionValue(name)])),
+    data: typeof data === 'string' && !isAddress(data) ? resolvePath(data) : data,
+    out: out && resolvePath(out),
+    resume: typeof resume === 'string' ? resolvePath(resume) : resume,
+    headed,
+    json,
+  };
+}
+
+function createCommand(): Command {
+  const command = new Command(COMMAND)
+    .usage('[options]')
+    .description('Trains a model on the GPU, in headless Chrome, and writes what it learned into a run folder.')
+    .exitOverride()
+    .configureOutput({ writeErr: () => {} });
+  for (const [name, rule] of Object.entries(OPTIONS)) {
+    const option = new Option(`--${name} <${rule.choices?.join('|') ?? 'n'}>`, rule.help);
+    option.argParser((text) => parseOption(name as keyof TrainOptions, text));
+    command.addOption(rule.default === undefined ? option : option.default(rule.default));
+  }
+  return command
+    .option('--data <where>', 'folder or http(s) address of IDX files (default: built-in stroke digits)')
+    .option('--out <folder>', 'run folder to write to (default: runs/MODEL-TIME)')
+    .option(
+      '--resume [checkpoint]',
+      'go on from a checkpoint or run folder (default: that of --out, else the newest run)',
+    )
+    .option('--headed', 'show the browser')
+    .option('--json', 'one JSON line an event on standard output, and nothing else')
+    .helpOption('-h, --help', 'print this help')
+    .addHelpText('after', EXAMPLES);
+}
+
+export function isAddress(data: string): boolean {
+  return /^https?:\/\//i.test(data);
+}
+
+/** npm runs scripts in the project's folder; paths are meant, and shown, from where the command was typed. */
+const typedFrom = () => process.env.INIT_CWD ?? process.cwd();
+
+function resolvePath(path: string): string {
+  return resolve(typedFrom(), path);
+}
+
+export function showPath(path: string): string {
+  const short = relative(typedFrom(), path);
+  return short.startsWith('..') ? path : short || '.';
+}
+
+/** The command that goes on with a run. */
+export function resumeCommand({ given, data, headed, json }: Arguments, out: string): string {
+  const values = { ...given, data, out };
+  const words = Object.entries(values).flatMap(([name, value]) =>
+    value === undefined ? [] : [`--${name}`, `${value}`],
+  );
+  const flags = Object.entries({ headed, json }).flatMap(([name, set]) => (set ? [`--${name}`] : []));
+  return [COMMAND, ...[...words, ...flags].map(quote), '--resume'].join(' ');
+}
+
+function quote(word: string): string {
+  return /^[\w@%+=:,./\\-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+}
