@@ -93,11 +93,13 @@ export { type DType, type Shape, scope, Tensor } from './ops/tensor.ts';
 export { broadcastTo, concat, pack, padTo, reshape, slice, stopGradient, transpose } from './ops/view.ts';
 export type { Ceilings } from './runtime/ceilings.ts';
 // Programs.
-export { compile, evaluate, type InputData, type ProgramDescription } from './runtime/compile.ts';
+export { type CompileOptions, compile, evaluate, type InputData, type ProgramDescription } from './runtime/compile.ts';
 export type { Dispatch, RunInputs } from './runtime/dispatch.ts';
 export { type DispatchProfile, type Profile, type ProfileOptions, traceOf } from './runtime/profile.ts';
 export type { Program, ProgramInput, RunOptions } from './runtime/program.ts';
 export { type BufferRange, Readback, type Values } from './runtime/readback.ts';
+export { type TuneCandidate, type Tuned, type TuneOptions, type TuneResult, tune } from './runtime/tune.ts';
+export type { TuneStore } from './runtime/tune_store.ts';
 export { freeVariables, readVariable, type VariableData, writeVariable } from './runtime/variables.ts';
 // Training runs.
 export { type Checkpoint, decodeCheckpoint } from './train/checkpoint.ts';

@@ -9,7 +9,8 @@ import { sum } from '../src/ops/reduce.ts';
 import { ops } from '../src/ops/registry.ts';
 import { constant, input, inputOp, variableOp } from '../src/ops/source.ts';
 import { apply, type NdArray, type Op, type Sample, type Tensor, type Variant } from '../src/ops/tensor.ts';
-import { evaluate, traitsOf } from '../src/runtime/compile.ts';
+import { traitsOf } from '../src/runtime/build.ts';
+import { evaluate } from '../src/runtime/compile.ts';
 import { errorOf, type HostArray, ndarray, randomFrom, randomValues, sharedGpu } from './numbers.ts';
 
 /** Inputs and variables compute nothing; constants have no inputs to sample. */

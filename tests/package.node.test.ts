@@ -10,6 +10,7 @@ import { gzipSync } from 'node:zlib';
 import ts from 'typescript';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { launchBrowser } from '../src/cli/browser.ts';
+import { VERSION } from '../src/version.ts';
 
 let project: string;
 let server: Server;
@@ -51,6 +52,7 @@ test('it has no dependencies, and nothing in it that is of no use to its users',
   expect(manifest.dependencies).toBeUndefined();
   expect(manifest.sideEffects).toBe(false);
   expect(manifest.type).toBe('module');
+  expect(manifest.version).toBe(VERSION);
 });
 
 test('it stays small', () => {

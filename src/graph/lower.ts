@@ -1,7 +1,7 @@
 // Turns a group of fused nodes into a kernel: a shader with its constants, its hooks, and the memory that it binds.
 import pointwiseShader from '../../shaders/pointwise.wgsl?raw';
 import { Affine } from '../ops/affine.ts';
-import type { Kernel, KernelWriter, Tensor, Traits, Unflatten } from '../ops/tensor.ts';
+import type { Kernel, KernelWriter, Tensor, Traits, Unflatten, Variant } from '../ops/tensor.ts';
 import { type Binding, BodyEmitter, KernelText } from './emit.ts';
 import { type Group, isSource } from './fuse.ts';
 import { type MemoryPlan, type Place, wordsOf } from './memory.ts';
@@ -10,6 +10,7 @@ import { type ChooseVariant, pickVariant } from './variants.ts';
 export interface Lowered extends Kernel {
   /** Which of the heavy op's variants; `pointwise` where there is no heavy op. */
   readonly variant: string;
+  readonly variantOf: Variant | undefined;
   /** What it computes, for people: `matmul+add+relu`. */
   readonly label: string;
   readonly group: Group;
@@ -176,6 +177,7 @@ export function lower(group: Group, { places }: MemoryPlan, traits: Traits, choo
   return {
     ...kernel,
     variant: variant?.name ?? 'pointwise',
+    variantOf: variant,
     label: labelOf(group),
     group,
     flops: kernel.flops + pointwiseFlops(group),

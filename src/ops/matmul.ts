@@ -72,6 +72,7 @@ function fewestLeftOver(tiles: number): number {
 function subgroupTile(tileM: number, tileN4: number, sensible: Variant<MatmulAttrs>['sensible']): Variant<MatmulAttrs> {
   return {
     name: `register tile ${tileM}×${4 * tileN4}, subgroup broadcast`,
+    doubtful: true,
     possible: (node, { subgroupSize }) => subgroupSize >= 4 && tileM % subgroupSize === 0 && isAligned(node),
     ...(sensible && { sensible }),
     kernel(node, writer) {

@@ -48,6 +48,11 @@ export interface Variant<A = unknown> {
   possible?(node: Tensor<A>, traits: Traits): boolean;
   /** Whether it is a sensible choice. The first that is possible and sensible is taken, unless the tuner knows better. */
   sensible?(node: Tensor<A>, traits: Traits): boolean;
+  /**
+   * Whether it relies on what drivers have been found to get wrong (the order of lanes in a subgroup, say): then its
+   * result is compared with the last variant's, on the op's first sample that it computes, before it is used.
+   */
+  readonly doubtful?: boolean;
   kernel(node: Tensor<A>, writer: KernelWriter): Kernel;
 }
 

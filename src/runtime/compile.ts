@@ -1,69 +1,20 @@
-// From a graph to a Program: simplify, split, fuse, plan memory, lower, specialise, compile, allocate.
-import functionsShader from '../../shaders/functions.wgsl?raw';
-import { OptionError } from '../errors.ts';
+// Compiles graphs: picks kernel variants that are known to be right on this driver, and the fastest where they were tuned.
 import type { Gpu } from '../gpu/gpu.ts';
-import { specialise } from '../gpu/specialise.ts';
-import { fuse } from '../graph/fuse.ts';
-import { type Graph, rootsOf, topological, type Update } from '../graph/graph.ts';
-import { lower } from '../graph/lower.ts';
-import { planMemory } from '../graph/memory.ts';
-import { simplify, splitReductions } from '../graph/simplify.ts';
 import type { ChooseVariant } from '../graph/variants.ts';
-import { inputOp } from '../ops/source.ts';
-import { show, type Tensor, type Traits } from '../ops/tensor.ts';
-import type { Dispatch } from './dispatch.ts';
-import { Program, type ProgramInput } from './program.ts';
+import type { Tensor } from '../ops/tensor.ts';
+import { build, type ProgramDescription } from './build.ts';
+import type { Program } from './program.ts';
 import type { Values } from './readback.ts';
+import { distrusted } from './trust.ts';
+import { type TuneOptions, tune } from './tune.ts';
 
-/** What a program computes. */
-export interface ProgramDescription {
-  /** Results by name. */
-  readonly outputs?: Readonly<Record<string, Tensor>>;
-  /** Variables and what they hold after a run. */
-  readonly updates?: readonly Update[];
-}
-
-/** Threads that keep an adapter busy: a reduction with fewer outputs is cut in two. */
-const BUSY_SOFTWARE = 1024;
-const BUSY_GPU = 16384;
-
-/** Buffers one kernel binds at most, however many the device allows: more gain nothing. */
-const MAX_BUFFERS = 16;
-
-export function traitsOf(gpu: Gpu): Traits {
-  const { software, subgroupSize } = gpu.adapter;
-  return { software, subgroupSize: gpu.has('subgroups') ? subgroupSize : 0 };
-}
-
-function check(graph: Graph): void {
-  const seen = new Set<unknown>();
-  for (const { variable, value } of graph.updates) {
-    if (seen.has(variable)) throw new OptionError(`variable ${variable.name} is updated twice in one program`);
-    seen.add(variable);
-    const fits = value.dtype === variable.dtype && String(value.shape) === String(variable.shape);
-    if (!fits) {
-      throw new OptionError(
-        `variable ${variable.name} is ${variable.dtype}${show(variable.shape)}, its update ${value.dtype}${show(value.shape)}`,
-      );
-    }
-  }
-}
-
-function inputsOf(graph: Graph): Map<string, ProgramInput> {
-  const inputs = new Map<string, ProgramInput>();
-  for (const node of topological(rootsOf(graph))) {
-    if (node.op !== inputOp) continue;
-    const input = node.attrs as ProgramInput;
-    const other = inputs.get(input.name);
-    if (other && other !== input) throw new OptionError(`two inputs are called ${input.name}`);
-    inputs.set(input.name, input);
-  }
-  return inputs;
-}
+export type { ProgramDescription } from './build.ts';
 
 export interface CompileOptions {
   /** Overrules the choice of kernel variants. */
   readonly chooseVariant?: ChooseVariant;
+  /** Measures the kernel variants for the graph's own shapes first, and remembers which is the fastest. */
+  readonly tune?: boolean | TuneOptions;
 }
 
 /**
@@ -73,31 +24,19 @@ export interface CompileOptions {
  */
 export async function compile(
   gpu: Gpu,
-  { outputs = {}, updates = [] }: ProgramDescription,
-  { chooseVariant }: CompileOptions = {},
+  description: ProgramDescription,
+  { chooseVariant, tune: tuning }: CompileOptions = {},
 ): Promise<Program> {
-  gpu.check();
-  const graph: Graph = { outputs, updates };
-  check(graph);
-  const traits = traitsOf(gpu);
-  const busy = traits.software ? BUSY_SOFTWARE : BUSY_GPU;
-  // Cutting a reduction leaves reshapes behind.
-  const simple = simplify(splitReductions(simplify(graph), busy));
-  const schedule = fuse(simple, Math.min(MAX_BUFFERS, gpu.device.limits.maxStorageBuffersPerShaderStage));
-  const memory = planMemory(schedule);
-  const kernels = schedule.groups
-    .filter((group) => !group.container && group.outputs[0]!.size > 0)
-    .map((group) => lower(group, memory, traits, chooseVariant));
-  const dispatches = await Promise.all(
-    kernels.map(async (kernel): Promise<Dispatch> => {
-      const code = specialise(kernel.source, functionsShader, kernel);
-      const writable = kernel.bindings.map((binding) => binding.writable);
-      const pipeline = await gpu.pipeline(code, writable, kernel.label);
-      return { kernel, code, layout: gpu.bindGroupLayout(writable), pipeline };
-    }),
-  );
-  const parts = { dispatches, memory, schedule, inputs: inputsOf(graph), names: graph.outputs };
-  return gpu.guarded('the program', () => new Program(gpu, parts));
+  const tuned = tuning ? await tune(gpu, description, tuning === true ? {} : tuning) : undefined;
+  const choose = chooseVariant ?? tuned?.choose;
+  const program = await build(gpu, description, choose);
+  const wrong = await distrusted(gpu, program.dispatches);
+  if (wrong.size === 0) return program;
+  program.destroy();
+  return build(gpu, description, (node, possible) => {
+    const right = possible.filter((variant) => !wrong.has(variant));
+    return choose?.(node, right) ?? right.at(-1);
+  });
 }
 
 /** What a program may be given for an input. */

@@ -5,7 +5,7 @@ import type { Variable } from '../ops/source.ts';
 import type { Tensor } from '../ops/tensor.ts';
 import { type Ceilings, measureCeilings } from './ceilings.ts';
 import { type Command, type Dispatch, type RunInputs, record } from './dispatch.ts';
-import { hasTimestamps, median, timePasses } from './timer.ts';
+import { countsFor, hasTimestamps, median, repeated, type Timed, timePasses } from './timer.ts';
 import { rangeOf } from './variables.ts';
 
 /** What is profiled: a Program. */
@@ -29,7 +29,7 @@ export interface DispatchProfile {
   readonly shapes: string;
   readonly workgroups: readonly [number, number, number];
   /** When it began in the run that the trace shows, and how long it took there: milliseconds. */
-  readonly trace: { readonly start: number; readonly ms: number };
+  readonly trace: Timed;
   /** Median of the repeats. */
   readonly ms: number;
   readonly flops: number;
@@ -57,7 +57,7 @@ export interface Profile {
   readonly gapMs: number;
   /** Time on the CPU to encode one run, and each command's part of it. */
   readonly encodeMs: number;
-  readonly encoding: readonly { readonly start: number; readonly ms: number }[];
+  readonly encoding: readonly Timed[];
   readonly flops: number;
   /** Share of the arithmetic ceiling that the whole step reaches (model FLOP utilisation). */
   readonly utilisation: number;
@@ -87,9 +87,7 @@ export async function profileProgram(
       await runs(gpu, commands, count),
     ]);
     const { encodeMs, encoding } = timeEncoding(gpu, commands);
-    const passes = commands.map((command) => ({ record: (pass: GPUComputePassEncoder) => record(pass, command) }));
-    const rounds: { start: number; ms: number }[][] = [];
-    for (let i = 0; i < repeats; i++) rounds.push(await timePasses(gpu, passes));
+    const rounds = await timeDispatches(gpu, commands, repeats);
     const dispatches = program.dispatches.map((dispatch, i) =>
       describe(
         dispatch,
@@ -149,6 +147,28 @@ async function runs(gpu: Gpu, commands: readonly Command[], count: number): Prom
   return (performance.now() - start) / count;
 }
 
+/** Times every dispatch, in the order of a run, so many times. Where the clock is coarse, each is run several times. */
+async function timeDispatches(gpu: Gpu, commands: readonly Command[], repeats: number): Promise<Timed[][]> {
+  const passes = commands.map((command) => ({ record: (pass: GPUComputePassEncoder) => record(pass, command) }));
+  const counts = await countsFor(gpu, passes);
+  const rounds: Timed[][] = [];
+  for (let i = 0; i < repeats; i++) {
+    const times = await timePasses(gpu, repeated(passes, counts));
+    rounds.push(counts.some((count) => count > 1) ? endToEnd(times, counts) : times);
+  }
+  return rounds;
+}
+
+/** As if each had run once, without gaps: those of a real run are not known. */
+function endToEnd(times: readonly Timed[], counts: readonly number[]): Timed[] {
+  let start = 0;
+  return times.map((time, i) => {
+    const ms = time.ms / counts[i]!;
+    start += ms;
+    return { start: start - ms, ms };
+  });
+}
+
 /** Encodings that are timed together: a page's clock is too coarse for one. */
 const ENCODINGS = 100;
 
@@ -169,7 +189,7 @@ function timeEncoding(gpu: Gpu, commands: readonly Command[]): Pick<Profile, 'en
 
 function describe(
   { kernel }: Dispatch,
-  rounds: readonly { start: number; ms: number }[],
+  rounds: readonly Timed[],
   ceilings: Ceilings,
 ): DispatchProfile {
   const { label, variant, workgroups, flops, bytes, group } = kernel;

@@ -6,8 +6,23 @@ export interface TimedPass {
   record(pass: GPUComputePassEncoder): void;
 }
 
+export interface Timed {
+  /** Milliseconds from the beginning of the first pass. */
+  readonly start: number;
+  readonly ms: number;
+}
+
 /** Timestamps that one query set holds. */
 const MAX_QUERIES = 4096;
+
+/** A pass lasts at least so many ticks of the clock that times it, */
+const TICKS = 20;
+/** a tick counting from this on: milliseconds. Below, one dispatch is timed as it is. */
+const COARSE_MS = 1e-3;
+/** Submitting a pass by itself and waiting for it takes about this long: the tick of devices without timestamps. */
+const SUBMIT_MS = 0.5;
+/** Most times that a pass's work is repeated in it. */
+const MAX_COUNT = 1000;
 
 /** Whether the device tells when a pass began and ended. */
 export function hasTimestamps(gpu: Gpu): boolean {
@@ -19,16 +34,16 @@ export function hasTimestamps(gpu: Gpu): boolean {
  *
  * Without timestamps each pass is submitted by itself and waited for: the times then hold the way there and back.
  */
-export async function timePasses(gpu: Gpu, passes: readonly TimedPass[]): Promise<{ start: number; ms: number }[]> {
+export async function timePasses(gpu: Gpu, passes: readonly TimedPass[]): Promise<Timed[]> {
   if (!hasTimestamps(gpu)) return timeByClock(gpu, passes);
-  const times: { start: number; ms: number }[] = [];
+  const times: Timed[] = [];
   for (let first = 0; first < passes.length; first += MAX_QUERIES / 2) {
     times.push(...(await timeByQueries(gpu, passes.slice(first, first + MAX_QUERIES / 2))));
   }
   return times;
 }
 
-async function timeByQueries(gpu: Gpu, passes: readonly TimedPass[]): Promise<{ start: number; ms: number }[]> {
+async function timeByQueries(gpu: Gpu, passes: readonly TimedPass[]): Promise<Timed[]> {
   const { device } = gpu;
   const count = 2 * passes.length;
   const querySet = gpu.createQuerySet({ type: 'timestamp', count });
@@ -56,9 +71,9 @@ async function timeByQueries(gpu: Gpu, passes: readonly TimedPass[]): Promise<{ 
   }
 }
 
-async function timeByClock(gpu: Gpu, passes: readonly TimedPass[]): Promise<{ start: number; ms: number }[]> {
+async function timeByClock(gpu: Gpu, passes: readonly TimedPass[]): Promise<Timed[]> {
   const { device } = gpu;
-  const times: { start: number; ms: number }[] = [];
+  const times: Timed[] = [];
   await device.queue.onSubmittedWorkDone();
   const origin = performance.now();
   for (const { record } of passes) {
@@ -72,6 +87,42 @@ async function timeByClock(gpu: Gpu, passes: readonly TimedPass[]): Promise<{ st
     times.push({ start: start - origin, ms: performance.now() - start });
   }
   return times;
+}
+
+/** Passes that do their work several times over. */
+export function repeated(passes: readonly TimedPass[], counts: readonly number[]): TimedPass[] {
+  return passes.map(({ record }, i) => ({
+    record(pass) {
+      for (let count = 0; count < counts[i]!; count++) record(pass);
+    },
+  }));
+}
+
+/**
+ * How often each pass must do its work to be timed well: once, unless the clock is coarse (browsers may round timestamps
+ * to a tenth of a millisecond, which is longer than most kernels of a GPU) or the pass is to last `least` milliseconds.
+ */
+export async function countsFor(gpu: Gpu, passes: readonly TimedPass[], least = 0): Promise<number[]> {
+  let counts = passes.map(() => 1);
+  // A pass that took no time to be seen tells little of how much more it needs: three rounds get there.
+  for (let round = 0; round < 3; round++) {
+    const times = await timePasses(gpu, repeated(passes, counts));
+    const tick = hasTimestamps(gpu) ? tickOf(times) : SUBMIT_MS;
+    const wanted = Math.max(least, tick < COARSE_MS ? 0 : TICKS * tick);
+    if (wanted === 0) return counts;
+    counts = counts.map((count, i) => {
+      const more = Math.min(32, wanted / Math.max(times[i]!.ms, tick / 2));
+      return Math.max(count, Math.min(MAX_COUNT, Math.ceil(count * more)));
+    });
+  }
+  return counts;
+}
+
+/** The largest step that all timestamps are multiples of: milliseconds. */
+function tickOf(times: readonly Timed[]): number {
+  const divisor = (a: number, b: number): number => (b === 0 ? a : divisor(b, a % b));
+  const stamps = times.flatMap(({ start, ms }) => [start, ms].map((value) => Math.round(value * 1e6)));
+  return stamps.reduce(divisor, 0) / 1e6;
 }
 
 export function median(values: readonly number[]): number {

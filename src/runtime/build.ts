@@ -1,0 +1,91 @@
+// From a graph to a Program: simplify, split, fuse, plan memory, lower, specialise, compile, allocate.
+import functionsShader from '../../shaders/functions.wgsl?raw';
+import { OptionError } from '../errors.ts';
+import type { Gpu } from '../gpu/gpu.ts';
+import { specialise } from '../gpu/specialise.ts';
+import { fuse } from '../graph/fuse.ts';
+import { type Graph, rootsOf, topological, type Update } from '../graph/graph.ts';
+import { lower } from '../graph/lower.ts';
+import { planMemory } from '../graph/memory.ts';
+import { simplify, splitReductions } from '../graph/simplify.ts';
+import type { ChooseVariant } from '../graph/variants.ts';
+import { inputOp } from '../ops/source.ts';
+import { show, type Tensor, type Traits } from '../ops/tensor.ts';
+import type { Dispatch } from './dispatch.ts';
+import { Program, type ProgramInput } from './program.ts';
+
+/** What a program computes. */
+export interface ProgramDescription {
+  /** Results by name. */
+  readonly outputs?: Readonly<Record<string, Tensor>>;
+  /** Variables and what they hold after a run. */
+  readonly updates?: readonly Update[];
+}
+
+/** Threads that keep an adapter busy: a reduction with fewer outputs is cut in two. */
+const BUSY_SOFTWARE = 1024;
+const BUSY_GPU = 16384;
+
+/** Buffers one kernel binds at most, however many the device allows: more gain nothing. */
+const MAX_BUFFERS = 16;
+
+export function traitsOf(gpu: Gpu): Traits {
+  const { software, subgroupSize } = gpu.adapter;
+  return { software, subgroupSize: gpu.has('subgroups') ? subgroupSize : 0 };
+}
+
+function check(graph: Graph): void {
+  const seen = new Set<unknown>();
+  for (const { variable, value } of graph.updates) {
+    if (seen.has(variable)) throw new OptionError(`variable ${variable.name} is updated twice in one program`);
+    seen.add(variable);
+    const fits = value.dtype === variable.dtype && String(value.shape) === String(variable.shape);
+    if (!fits) {
+      throw new OptionError(
+        `variable ${variable.name} is ${variable.dtype}${show(variable.shape)}, its update ${value.dtype}${show(value.shape)}`,
+      );
+    }
+  }
+}
+
+function inputsOf(graph: Graph): Map<string, ProgramInput> {
+  const inputs = new Map<string, ProgramInput>();
+  for (const node of topological(rootsOf(graph))) {
+    if (node.op !== inputOp) continue;
+    const input = node.attrs as ProgramInput;
+    const other = inputs.get(input.name);
+    if (other && other !== input) throw new OptionError(`two inputs are called ${input.name}`);
+    inputs.set(input.name, input);
+  }
+  return inputs;
+}
+
+/** The graph as it is compiled: simplified, and with long reductions cut. */
+export function prepare(gpu: Gpu, { outputs = {}, updates = [] }: ProgramDescription): Graph {
+  const graph: Graph = { outputs, updates };
+  check(graph);
+  const busy = traitsOf(gpu).software ? BUSY_SOFTWARE : BUSY_GPU;
+  // Cutting a reduction leaves reshapes behind.
+  return simplify(splitReductions(simplify(graph), busy));
+}
+
+/** Compiles a graph with given variants. */
+export async function build(gpu: Gpu, description: ProgramDescription, choose?: ChooseVariant): Promise<Program> {
+  gpu.check();
+  const graph: Graph = { outputs: description.outputs ?? {}, updates: description.updates ?? [] };
+  const schedule = fuse(prepare(gpu, graph), Math.min(MAX_BUFFERS, gpu.device.limits.maxStorageBuffersPerShaderStage));
+  const memory = planMemory(schedule);
+  const kernels = schedule.groups
+    .filter((group) => !group.container && group.outputs[0]!.size > 0)
+    .map((group) => lower(group, memory, traitsOf(gpu), choose));
+  const dispatches = await Promise.all(
+    kernels.map(async (kernel): Promise<Dispatch> => {
+      const code = specialise(kernel.source, functionsShader, kernel);
+      const writable = kernel.bindings.map((binding) => binding.writable);
+      const pipeline = await gpu.pipeline(code, writable, kernel.label);
+      return { kernel, code, layout: gpu.bindGroupLayout(writable), pipeline };
+    }),
+  );
+  const parts = { dispatches, memory, schedule, inputs: inputsOf(graph), names: graph.outputs };
+  return gpu.guarded('the program', () => new Program(gpu, parts));
+}
