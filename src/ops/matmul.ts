@@ -128,9 +128,9 @@ function constantsOf(node: Tensor<MatmulAttrs>): Record<string, number | boolean
 }
 
 const variants: readonly Variant<MatmulAttrs>[] = [
-  // A larger tile loads less for each multiply-add; a small product has too few of them to share out.
-  subgroupTile(16, 2, (node, { software }) => software && node.shape[0]! >= 8 && node.size >= 128 * 256),
-  subgroupTile(16, 1, (node, { software }) => software && node.shape[0]! >= 8),
+  // The larger tile loads less for each multiply-add.
+  subgroupTile(16, 2, ({ shape: [m, n] }, { software }) => software && m! >= 8 && n! > 4),
+  subgroupTile(16, 1, ({ shape: [m] }, { software }) => software && m! >= 8),
   // A large tile reads least; it wants enough workgroups to keep every core of a GPU busy.
   workgroupTile(128, 2, 128),
   workgroupTile(64, 2, 64),

@@ -12,7 +12,8 @@ import { mean, sum } from '../ops/reduce.ts';
 import { constant, iota, Variable } from '../ops/source.ts';
 import type { Tensor } from '../ops/tensor.ts';
 import { concat, reshape } from '../ops/view.ts';
-import { compile, type ProgramDescription } from '../runtime/compile.ts';
+import { type CompileOptions, compile, type ProgramDescription } from '../runtime/compile.ts';
+import type { Profile, ProfileOptions } from '../runtime/profile.ts';
 import type { Program } from '../runtime/program.ts';
 import { Readback } from '../runtime/readback.ts';
 import { freeVariables, rangeOf, readVariable, writeVariable } from '../runtime/variables.ts';
@@ -129,13 +130,20 @@ export class Trainer {
   /**
    * Compiles the step, and takes up where a checkpoint left off if one is given.
    *
+   * @param compiling how the step is compiled; tuned, say
    * @throws OptionError, DataError or CheckpointError if these do not fit each other
    */
-  static async create(gpu: Gpu, dataset: Dataset, options: TrainOptions, checkpoint?: Checkpoint): Promise<Trainer> {
+  static async create(
+    gpu: Gpu,
+    dataset: Dataset,
+    options: TrainOptions,
+    checkpoint?: Checkpoint,
+    compiling: CompileOptions = {},
+  ): Promise<Trainer> {
     const trainer = new Trainer(gpu, dataset, options);
     try {
       if (checkpoint) trainer.resume(checkpoint);
-      trainer.program = await trainer.compile({ updates: trainer.updates });
+      trainer.program = await trainer.compile({ updates: trainer.updates }, compiling);
     } catch (error) {
       trainer.destroy();
       throw error;
@@ -143,8 +151,8 @@ export class Trainer {
     return trainer;
   }
 
-  private async compile(description: ProgramDescription): Promise<Program> {
-    const program = await compile(this.gpu, description);
+  private async compile(description: ProgramDescription, options: CompileOptions = {}): Promise<Program> {
+    const program = await compile(this.gpu, description, options);
     this.programs.push(program);
     return program;
   }
@@ -326,6 +334,11 @@ export class Trainer {
         return { name, data, columns, height, width, channels };
       }),
     );
+  }
+
+  /** Profiles the training step; weights and counters stay as they are. */
+  profile(options?: ProfileOptions): Promise<Profile> {
+    return this.program.profile({}, options);
   }
 
   private get progress(): Progress {
