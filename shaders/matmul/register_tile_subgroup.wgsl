@@ -27,6 +27,9 @@ const GROUP_Y: u32 = 8;
 @group(0) @binding(1) var<storage, read> b: array<vec4f>;
 @group(0) @binding(2) var<storage, read_write> c: array<vec4f>;
 
+// Which of several products this is: hooks may look at it.
+var<private> batch: u32;
+
 fn load_a(row: u32, col4: u32) -> vec4f {
   return a[row * (select(K, M, TRANSPOSE_A) / 4u) + col4];
 }
@@ -41,6 +44,7 @@ fn store(row: u32, col4: u32, value: vec4f) {
 
 @compute @workgroup_size(GROUP_X, GROUP_Y)
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
+  batch = id.z;
   let col4 = id.x * TILE_N4;
   let row = id.y * TILE_M;
   if (row >= M) { return; }
@@ -69,7 +73,7 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(subgroup_invocation_i
     if (TRANSPOSE_A) {
       for (var i = 0u; i < TILE_M / 4u; i++) { // unroll
         for (var k = 0u; k < 4u; k++) { // unroll
-          let left = subgroupBroadcast(mine[(k * TILE_M / 4u + i) / SUBGROUP], (k * TILE_M / 4u + i) % SUBGROUP);
+          let left = subgroupShuffle(mine[(k * TILE_M / 4u + i) / SUBGROUP], (k * TILE_M / 4u + i) % SUBGROUP);
           for (var j = 0u; j < TILE_N4; j++) { // unroll
             sums[4u * i * TILE_N4 + j] += left.x * right[j][k];
             sums[(4u * i + 1u) * TILE_N4 + j] += left.y * right[j][k];
@@ -80,7 +84,7 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(subgroup_invocation_i
       }
     } else {
       for (var i = 0u; i < TILE_M; i++) { // unroll
-        let left = subgroupBroadcast(mine[i / SUBGROUP], i % SUBGROUP);
+        let left = subgroupShuffle(mine[i / SUBGROUP], i % SUBGROUP);
         for (var j = 0u; j < TILE_N4; j++) { // unroll
           sums[i * TILE_N4 + j] += left.x * right[j][0];
           sums[i * TILE_N4 + j] += left.y * right[j][1];

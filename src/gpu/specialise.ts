@@ -52,7 +52,8 @@ function collect(names: readonly string[], library: string): string {
     .join('\n\n');
 }
 
-function setConstant(source: string, name: string, value: number | boolean): string {
+/** Replaces the value of a `const` declaration; lines stay where they are. */
+export function setConstant(source: string, name: string, value: number | boolean): string {
   const pattern = new RegExp(`^(const ${name}: (\\w+) = )[^;]*;`, 'm');
   const match = pattern.exec(source);
   if (!match) throw new ShaderError(`the shader declares no constant ${name}`);
@@ -120,6 +121,11 @@ function unroll(source: string): string {
   return text;
 }
 
+/** A shuffle from a lane that is known once loops are written out is a broadcast, which drivers do in an instruction. */
+function broadcasts(source: string): string {
+  return source.replace(/subgroupShuffle\((.*), ([\du+*/%() A-Z_]+)\);/g, 'subgroupBroadcast($1, $2);');
+}
+
 const DIRECTIVE = /^(enable|requires|diagnostic)\b[^;]*;$/gm;
 
 /**
@@ -137,5 +143,5 @@ export function specialise(source: string, library: string, what: Specialisation
   // Directives stand before all else.
   const directives = text.match(DIRECTIVE)?.join('\n') ?? '';
   const body = text.replace(DIRECTIVE, '');
-  return unroll([directives, what.declarations ?? '', functions, body].filter(Boolean).join('\n\n'));
+  return broadcasts(unroll([directives, what.declarations ?? '', functions, body].filter(Boolean).join('\n\n')));
 }

@@ -1,0 +1,90 @@
+// Shaders are files that compile as they stand; specialisation replaces constants and hooks by name, unrolls, and no more.
+import { describe, expect, test } from 'vitest';
+import { ShaderError } from '../src/errors.ts';
+import { specialise } from '../src/gpu/specialise.ts';
+
+const SHADER = `// A header.
+const SIZE: u32 = 8;
+const FLAG: bool = false;
+
+fn hook(x: f32) -> f32 {
+  return x;
+}
+
+@compute @workgroup_size(SIZE)
+fn main() {
+  for (var i = 0u; i < SIZE / 4u; i++) { // unroll
+    for (var j = 0u; j < 2u; j++) { // unroll
+      y[i * 2u + j] = hook(x[j]);
+    }
+  }
+}
+`;
+
+const LIBRARY = `fn inner(x: f32) -> f32 {
+  return x;
+}
+
+/// Calls the other.
+fn outer(x: f32) -> f32 {
+  return inner(x) + 1.0;
+}
+
+fn unused() {}
+`;
+
+test('nothing changes but what is named', () => {
+  const text = specialise(SHADER, LIBRARY, { constants: { SIZE: 4, FLAG: true } });
+  expect(text).toContain('const SIZE: u32 = 4;');
+  expect(text).toContain('const FLAG: bool = true;');
+  expect(text).toContain('fn hook(x: f32) -> f32 {\n  return x;\n}');
+});
+
+test('a hook gets a body, with the functions that it calls and those that they call', () => {
+  const text = specialise(SHADER, LIBRARY, { hooks: { hook: '\n  return outer(x);' }, functions: ['outer'] });
+  expect(text).toContain('fn hook(x: f32) -> f32 {\n  return outer(x);\n}');
+  expect(text.indexOf('fn inner')).toBeLessThan(text.indexOf('fn outer'));
+  expect(text).not.toContain('unused');
+});
+
+test('marked loops are written out, inner ones too', () => {
+  const text = specialise(SHADER, LIBRARY, {});
+  expect(text).not.toContain('for (');
+  for (const i of [0, 1]) for (const j of [0, 1]) expect(text).toContain(`y[${i}u * 2u + ${j}u] = hook(x[${j}u]);`);
+});
+
+test('directives come before declarations', () => {
+  const text = specialise(`enable subgroups;\n${SHADER}`, LIBRARY, { declarations: 'var<private> a: u32;' });
+  expect(text.indexOf('enable subgroups;')).toBe(0);
+  expect(text.match(/enable/g)).toHaveLength(1);
+});
+
+test('a shuffle from a lane that unrolling makes known becomes a broadcast', () => {
+  const shader = `const S: u32 = 4;
+fn main() {
+  for (var i = 0u; i < 2u; i++) { // unroll
+    let a = subgroupShuffle(mine[i / S], i % S);
+  }
+  let b = subgroupShuffle(x, lane);
+}`;
+  const text = specialise(shader, '', {});
+  expect(text).toContain('let a = subgroupBroadcast(mine[1u / S], 1u % S);');
+  expect(text).toContain('let b = subgroupShuffle(x, lane);');
+});
+
+describe('what is not there is an error', () => {
+  test.each([
+    [{ constants: { WIDTH: 1 } }, /no constant WIDTH/],
+    [{ constants: { SIZE: 1.5 } }, /constant SIZE is u32, got 1.5/],
+    [{ hooks: { load: '' } }, /no hook load/],
+    [{ functions: ['sine'] }, /no function sine/],
+  ])('%j', (what, message) => {
+    expect(() => specialise(SHADER, LIBRARY, what as object)).toThrow(ShaderError);
+    expect(() => specialise(SHADER, LIBRARY, what as object)).toThrow(message);
+  });
+
+  test('a loop that cannot be unrolled', () => {
+    const shader = 'fn main() {\n  for (var i = 0u; i < count; i++) { // unroll\n  }\n}';
+    expect(() => specialise(shader, '', {})).toThrow(/cannot unroll up to «count»/);
+  });
+});
