@@ -70,7 +70,10 @@ export class Gpu {
     this.adapter = adapter;
     this.ownsDevice = ownsDevice;
     this.lost = device.lost.then(({ reason, message }) => {
-      const cause = reason === 'destroyed' ? 'it was destroyed' : message.replace(/\.$/, '') || 'the GPU process or the driver stopped';
+      const cause =
+        reason === 'destroyed'
+          ? 'it was destroyed'
+          : message.replace(/\.$/, '') || 'the GPU process or the driver stopped';
       const error = new DeviceLostError(
         `the GPU device is gone (${cause}): go on from the last checkpoint with a new device`,
       );
