@@ -49,7 +49,7 @@ export interface Profile {
   readonly timestamps: boolean;
   readonly ceilings: Ceilings;
   readonly dispatches: readonly DispatchProfile[];
-  /** A whole run, from submit to done, of many in a row: milliseconds. */
+  /** A whole run, from submit to done, or of several in a row: milliseconds. */
   readonly stepMs: number;
   /** The sum of the dispatches' times. */
   readonly dispatchMs: number;
@@ -64,8 +64,8 @@ export interface Profile {
   readonly memory: { readonly peakBytes: number; readonly lowerBoundBytes: number };
 }
 
-/** Runs in a row that the whole step's time is taken over; long enough that submitting does not show. */
-const RUNS_MS = 300;
+/** Time for all measurements of the whole run; each is of several in a row where these are short: milliseconds. */
+const RUNS_MS = 500;
 
 /** Profiles a program on given inputs. Variables are as they were afterwards. */
 export async function profileProgram(
@@ -78,16 +78,8 @@ export async function profileProgram(
   const restore = keep(gpu, program.updated);
   try {
     const commands = program.commands(inputs);
-    await runs(gpu, commands, 1);
-    const once = await runs(gpu, commands, 1);
-    const count = Math.max(1, Math.min(100, Math.round(RUNS_MS / once)));
-    const stepMs = median([
-      await runs(gpu, commands, count),
-      await runs(gpu, commands, count),
-      await runs(gpu, commands, count),
-    ]);
     const { encodeMs, encoding } = timeEncoding(gpu, commands);
-    const rounds = await timeDispatches(gpu, commands, repeats);
+    const { stepMs, rounds } = await timeRounds(gpu, commands, repeats);
     const dispatches = program.dispatches.map((dispatch, i) =>
       describe(
         dispatch,
@@ -147,16 +139,25 @@ async function runs(gpu: Gpu, commands: readonly Command[], count: number): Prom
   return (performance.now() - start) / count;
 }
 
-/** Times every dispatch, in the order of a run, so many times. Where the clock is coarse, each is run several times. */
-async function timeDispatches(gpu: Gpu, commands: readonly Command[], repeats: number): Promise<Timed[][]> {
+/** Times the run as a whole and dispatch by dispatch, by turns, so that both meet the same state of the machine. */
+async function timeRounds(
+  gpu: Gpu,
+  commands: readonly Command[],
+  repeats: number,
+): Promise<{ stepMs: number; rounds: Timed[][] }> {
   const passes = commands.map((command) => ({ record: (pass: GPUComputePassEncoder) => record(pass, command) }));
+  // Where the clock is coarse, each dispatch is run several times.
   const counts = await countsFor(gpu, passes);
+  const once = await runs(gpu, commands, 1);
+  const inRow = Math.max(1, Math.min(100, Math.round(RUNS_MS / repeats / once)));
+  const steps: number[] = [];
   const rounds: Timed[][] = [];
   for (let i = 0; i < repeats; i++) {
+    steps.push(await runs(gpu, commands, inRow));
     const times = await timePasses(gpu, repeated(passes, counts));
     rounds.push(counts.some((count) => count > 1) ? endToEnd(times, counts) : times);
   }
-  return rounds;
+  return { stepMs: median(steps), rounds };
 }
 
 /** As if each had run once, without gaps: those of a real run are not known. */
@@ -187,11 +188,7 @@ function timeEncoding(gpu: Gpu, commands: readonly Command[]): Pick<Profile, 'en
   return { encodeMs, encoding: commands.map((_, i) => ({ start: i * ms, ms })) };
 }
 
-function describe(
-  { kernel }: Dispatch,
-  rounds: readonly Timed[],
-  ceilings: Ceilings,
-): DispatchProfile {
+function describe({ kernel }: Dispatch, rounds: readonly Timed[], ceilings: Ceilings): DispatchProfile {
   const { label, variant, workgroups, flops, bytes, group } = kernel;
   const ms = median(rounds.map((round) => round.ms));
   const show = (tensors: Iterable<Tensor>) => [...tensors].map(({ shape }) => shape.join('×') || '1').join(' ');

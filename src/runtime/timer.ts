@@ -19,6 +19,8 @@ const MAX_QUERIES = 4096;
 const TICKS = 20;
 /** a tick counting from this on: milliseconds. Below, one dispatch is timed as it is. */
 const COARSE_MS = 1e-3;
+/** No browser rounds to more. */
+const COARSEST_MS = 0.2;
 /** Submitting a pass by itself and waiting for it takes about this long: the tick of devices without timestamps. */
 const SUBMIT_MS = 0.5;
 /** Most times that a pass's work is repeated in it. */
@@ -118,11 +120,13 @@ export async function countsFor(gpu: Gpu, passes: readonly TimedPass[], least = 
   return counts;
 }
 
-/** The largest step that all timestamps are multiples of: milliseconds. */
+/** What timestamps are rounded to, as far as these tell: milliseconds, 0 if they are not. */
 function tickOf(times: readonly Timed[]): number {
   const divisor = (a: number, b: number): number => (b === 0 ? a : divisor(b, a % b));
   const stamps = times.flatMap(({ start, ms }) => [start, ms].map((value) => Math.round(value * 1e6)));
-  return stamps.reduce(divisor, 0) / 1e6;
+  const tick = stamps.reduce(divisor, 0) / 1e6 || COARSEST_MS;
+  // A larger one is an accident of few times.
+  return tick > COARSEST_MS ? 0 : tick;
 }
 
 export function median(values: readonly number[]): number {
