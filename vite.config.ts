@@ -20,6 +20,14 @@ const bareShaders: Plugin = {
   },
 };
 
+/** The modules of the published package, by what is imported: `glia`, `glia/models`, … */
+const entries = {
+  glia: 'src/index.ts',
+  models: 'src/models/index.ts',
+  train: 'src/train/index.ts',
+  profiler: 'src/runtime/index.ts',
+};
+
 export default defineConfig({
   plugins: [bareShaders],
   appType: 'mpa',
@@ -27,7 +35,7 @@ export default defineConfig({
   optimizeDeps: { include: pagePackages },
   build: {
     target: 'es2022',
-    lib: { entry: 'src/index.ts', formats: ['es'], fileName: 'glia' },
+    lib: { entry: entries, formats: ['es'] },
     sourcemap: true,
     rolldownOptions: {
       output: {
@@ -41,7 +49,13 @@ export default defineConfig({
     projects: [
       {
         extends: true,
-        test: { name: 'node', environment: 'node', include: ['tests/**/*.node.test.ts'], sequence: { groupOrder: 0 } },
+        test: {
+          name: 'node',
+          environment: 'node',
+          include: ['tests/**/*.node.test.ts'],
+          testTimeout: 60_000,
+          sequence: { groupOrder: 0 },
+        },
       },
       {
         extends: true,

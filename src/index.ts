@@ -1,18 +1,10 @@
-// The public API: what `import { … } from 'glia'` gives.
-
-// Data sets, in memory.
-export { datasetFromFiles, type NamedFile, readIdxDataset } from './data/idx.ts';
-export type { Dataset, ImageSet } from './data/images.ts';
+// The public API, core: what `import { … } from 'glia'` gives.
 export * from './errors.ts';
 // The device.
 export { Gpu, type GpuOptions } from './gpu/gpu.ts';
 // Graphs and their transforms.
 export { grad, gradients, valueAndGrad } from './graph/autodiff.ts';
 export { type Graph, printGraph, type Update } from './graph/graph.ts';
-// Models.
-export { Classifier, type ClassifierOptions } from './models/classifier.ts';
-export { type Batch, Model, type Terms } from './models/model.ts';
-export { type ElboTerms, type Likelihood, type Posterior, VAE, type VAEOptions } from './models/vae.ts';
 // Modules and optimizers.
 export { Generator } from './nn/generator.ts';
 export * as init from './nn/init.ts';
@@ -95,15 +87,9 @@ export type { Ceilings } from './runtime/ceilings.ts';
 // Programs.
 export { type CompileOptions, compile, evaluate, type InputData, type ProgramDescription } from './runtime/compile.ts';
 export type { Dispatch, RunInputs } from './runtime/dispatch.ts';
-export { type DispatchProfile, type Profile, type ProfileOptions, traceOf } from './runtime/profile.ts';
+export type { DispatchProfile, Profile, ProfileOptions } from './runtime/profile.ts';
 export type { Program, ProgramInput, RunOptions } from './runtime/program.ts';
 export { type BufferRange, Readback, type Values } from './runtime/readback.ts';
-export { type TuneCandidate, type Tuned, type TuneOptions, type TuneResult, tune } from './runtime/tune.ts';
+export type { TuneCandidate, TuneOptions, TuneResult } from './runtime/tune.ts';
 export type { TuneStore } from './runtime/tune_store.ts';
 export { freeVariables, readVariable, type VariableData, writeVariable } from './runtime/variables.ts';
-// Training runs.
-export { type Checkpoint, decodeCheckpoint } from './train/checkpoint.ts';
-export type { EpochEvent, Means, StepEvent, TrainEvent } from './train/events.ts';
-export { completeOptions, type TrainOptions } from './train/options.ts';
-export { decodeSafetensors, encodeSafetensors } from './train/safetensors.ts';
-export { type ShownPicture, Trainer } from './train/trainer.ts';

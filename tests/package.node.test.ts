@@ -55,9 +55,17 @@ test('it has no dependencies, and nothing in it that is of no use to its users',
   expect(manifest.version).toBe(VERSION);
 });
 
-test('it stays small', () => {
-  const code = readFileSync(installed('dist', 'glia.js'));
-  expect(gzipSync(code).length).toBeLessThan(40_000);
+test('the core stays small', () => {
+  const seen = new Set<string>();
+  const sizeOf = (name: string): number => {
+    if (seen.has(name)) return 0;
+    seen.add(name);
+    const code = readFileSync(installed('dist', name), 'utf8');
+    const imports = [...code.matchAll(/(?:from|import)\s*"\.\/([^"]+)"/g)].map(([, other]) => other!);
+    return gzipSync(code).length + imports.reduce((sum, other) => sum + sizeOf(other), 0);
+  };
+  expect(sizeOf('glia.js')).toBeLessThan(40_000);
+  expect(seen.size, 'what it imports was counted').toBeGreaterThan(1);
 });
 
 test.each(['Bundler', 'NodeNext'] as const)(
@@ -92,7 +100,9 @@ test("the README's ten lines train in Chrome", async () => {
   const statements = code.split('\n').filter((line) => line.trim() && line.trim() !== '}');
   expect(statements.length).toBeLessThanOrEqual(10);
   const html = `<!doctype html><title>app</title>
-    <script type="importmap">{ "imports": { "glia": "/node_modules/glia/dist/glia.js" } }</script>
+    <script type="importmap">
+      { "imports": { "glia": "/node_modules/glia/dist/glia.js", "glia/models": "/node_modules/glia/dist/models.js" } }
+    </script>
     <script type="module">
       const images = Float32Array.from({ length: 128 * 784 }, (_, i) => (i % 784 < 392 ? 0.9 : 0.1));
       globalThis.losses = [];

@@ -6,7 +6,7 @@ import { build, type ProgramDescription } from './build.ts';
 import type { Program } from './program.ts';
 import type { Values } from './readback.ts';
 import { distrusted } from './trust.ts';
-import { type TuneOptions, tune } from './tune.ts';
+import type { TuneOptions } from './tune.ts';
 
 export type { ProgramDescription } from './build.ts';
 
@@ -27,7 +27,9 @@ export async function compile(
   description: ProgramDescription,
   { chooseVariant, tune: tuning }: CompileOptions = {},
 ): Promise<Program> {
-  const tuned = tuning ? await tune(gpu, description, tuning === true ? {} : tuning) : undefined;
+  // Few programs are tuned; those that are not need not load the tuner.
+  const tuner = tuning ? await import('./tune.ts') : undefined;
+  const tuned = await tuner?.tune(gpu, description, tuning === true ? {} : tuning || {});
   const choose = chooseVariant ?? tuned?.choose;
   const program = await build(gpu, description, choose);
   const wrong = await distrusted(gpu, program.dispatches);

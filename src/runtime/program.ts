@@ -6,7 +6,7 @@ import type { MemoryPlan, Place } from '../graph/memory.ts';
 import type { Variable } from '../ops/source.ts';
 import { type DType, type Shape, show, sizeOf, type Tensor } from '../ops/tensor.ts';
 import { type Command, type Dispatch, type RunInputs, record } from './dispatch.ts';
-import { type Profile, type ProfileOptions, profileProgram } from './profile.ts';
+import type { Profile, ProfileOptions } from './profile.ts';
 import { type BufferRange, copyOut, type Values } from './readback.ts';
 import { rangeOf } from './variables.ts';
 
@@ -241,7 +241,8 @@ export class Program {
   }
 
   /** Profiles the program: every dispatch timed, beside what this adapter can do at best. Variables stay as they are. */
-  profile(inputs: RunInputs = {}, options: ProfileOptions = {}): Promise<Profile> {
+  async profile(inputs: RunInputs = {}, options: ProfileOptions = {}): Promise<Profile> {
+    const { profileProgram } = await import('./profile.ts');
     return profileProgram(this, inputs, options);
   }
 
