@@ -87,8 +87,7 @@ fn permute(index: u32, count: u32, half_bits: u32, key: vec2u) -> u32 {
     var left = value >> half_bits;
     var right = value & mask;
     for (var i = 0u; i < 4u; i++) {
-      let mixed = philox_round(philox_round(vec4u(right, i, key.x, key.y), key), key.yx);
-      let next = left ^ ((mixed.x ^ mixed.w) & mask);
+      let next = left ^ (philox(vec4u(right, i, 0x7065726du, 0u), key).x & mask);
       left = right;
       right = next;
     }

@@ -42,8 +42,8 @@ export function permute(index: number, count: number, key: readonly [number, num
     let left = value >>> half;
     let right = value & mask;
     for (let i = 0; i < 4; i++) {
-      const mixed = round(round([right, i, key[0], key[1]], key), [key[1], key[0]]);
-      [left, right] = [right, (left ^ ((mixed[0] ^ mixed[3]) & mask)) >>> 0];
+      const mixed = philox([right, i, 0x7065726d, 0], key)[0]!;
+      [left, right] = [right, (left ^ (mixed & mask)) >>> 0];
     }
     value = ((left << half) | right) >>> 0;
   } while (value >= count);
