@@ -1,7 +1,7 @@
 // Rewrites a graph to one that computes the same with less: each rule is a line with its reason.
 import { elementwise, mul } from '../ops/elementwise.ts';
 import { type MatmulAttrs, matmulOp } from '../ops/matmul.ts';
-import { type ReduceAttrs, sum, sumOp } from '../ops/reduce.ts';
+import { logsumexpOp, maxOp, type ReduceAttrs, sumOp } from '../ops/reduce.ts';
 import { constant, constantOp } from '../ops/source.ts';
 import { apply, type DType, type Shape, sameShape, scope, sizeOf, Tensor } from '../ops/tensor.ts';
 import {
@@ -235,25 +235,32 @@ function nearestDivisor(value: number, target: number): number {
 /** Steps below which one thread may as well do the whole reduction. */
 const LONG = 512;
 
+/** Reductions whose results over parts reduce to that over the whole, by the same op. */
+const FOLDS = new Set<unknown>([sumOp, maxOp, logsumexpOp]);
+
 /**
  * Cuts long reductions with few outputs in two, so that at least `threads` threads have something to do in the first:
  * two passes in a fixed order, where others would use atomics.
+ *
+ * @param threadsARow that fold a result together where its elements lie side by side
  */
-export function splitReductions(graph: Graph, threads: number): Graph {
+export function splitReductions(graph: Graph, threads: number, threadsARow = 1): Graph {
   return rewrite(graph, (node) => {
-    if (node.op !== sumOp) return node;
+    if (!FOLDS.has(node.op)) return node;
     const [x] = node.inputs as [Tensor];
     const { axes } = node.attrs as ReduceAttrs;
     const length = x.size / node.size;
     const adjacent = axes.every((axis, i) => i === 0 || axis === axes[i - 1]! + 1);
-    if (length <= LONG || node.size >= threads || !adjacent) return node;
-    const parts = nearestDivisor(length, Math.min(Math.ceil(threads / node.size), Math.sqrt(length)));
-    if (parts === 1) return node;
     const outer = x.shape.slice(0, axes[0]);
     const inner = x.shape.slice(axes.at(-1)! + 1);
+    const busy = node.size * (sizeOf(inner) === 1 ? threadsARow : 1);
+    if (length <= LONG || busy >= threads || !adjacent) return node;
+    const parts = nearestDivisor(length, Math.min(Math.ceil(threads / busy), Math.sqrt(length)));
+    if (parts === 1) return node;
     // Rows keep their chunks whole; columns are dealt out in bands.
     const rest = sizeOf(inner) === 1 ? [] : [sizeOf(inner)];
     const cut = reshape(x, [sizeOf(outer), parts, length / parts, ...rest]);
-    return reshape(sum(sum(cut, { axis: 2 }), { axis: 1 }), node.shape);
+    const parted = apply(node.op, [cut], { axes: [2] }, node.path);
+    return reshape(apply(node.op, [parted], { axes: [1] }, node.path), node.shape);
   });
 }

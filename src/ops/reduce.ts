@@ -1,6 +1,7 @@
 // Reductions over any axes: sum, max, logsumexp, and mean.
 import columnsShader from '../../shaders/reduce/columns.wgsl?raw';
 import rowsShader from '../../shaders/reduce/rows.wgsl?raw';
+import rowsWorkgroupShader from '../../shaders/reduce/rows_workgroup.wgsl?raw';
 import { ShapeError } from '../errors.ts';
 import { Affine } from './affine.ts';
 import { div, equal, exp, mul, sub } from './elementwise.ts';
@@ -57,29 +58,48 @@ function referenceOf(fold: (values: Float64Array) => number) {
 
 const KINDS = { sum: 0, max: 1, logsumexp: 2 } as const;
 
+/** Threads that fold one result together. */
+export const REDUCTION_WORKGROUP = 64;
+
+/** Whether the reduced elements of a result lie side by side. */
+function isByRows({ inputs, attrs }: Tensor<ReduceAttrs>): boolean {
+  return inputs[0]!.shape.slice((attrs.axes.at(-1) ?? -1) + 1).every((dim) => dim === 1);
+}
+
 /**
  * One thread an output: rows.wgsl where the reduced elements lie side by side, columns.wgsl where outputs do.
  * Enough outputs are the graph's business: `splitReductions` cuts a long reduction in two.
  */
-function kernel(node: Tensor<ReduceAttrs>, writer: KernelWriter, kind: keyof typeof KINDS): Kernel {
+function kernel(
+  node: Tensor<ReduceAttrs>,
+  writer: KernelWriter,
+  kind: keyof typeof KINDS,
+  threadsAResult: 1 | typeof REDUCTION_WORKGROUP,
+): Kernel {
   const [x] = node.inputs;
   const { axes } = node.attrs;
   const reduced = axes.map((axis) => x!.shape[axis]!);
   const length = sizeOf(reduced);
   const outputs = node.size;
-  const byRows = x!.shape.slice((axes.at(-1) ?? -1) + 1).every((dim) => dim === 1);
   const kindNumber = KINDS[kind];
   const coords = (out: readonly Affine[], inner: readonly Affine[]) => {
     let i = 0;
     let j = 0;
     return x!.shape.map((_, axis) => (axes.includes(axis) ? inner[j++]! : out[i++]!));
   };
-  if (byRows) {
+  if (isByRows(node)) {
+    const together = threadsAResult > 1;
     const lanes = (reduced.at(-1) ?? 1) % 4 === 0 ? 4 : 1;
     const step = Affine.variable('r', length / lanes);
     return {
-      source: rowsShader,
-      constants: { KIND: kindNumber, OUTPUTS: outputs, STEPS: length / lanes, LANES: lanes },
+      source: together ? rowsWorkgroupShader : rowsShader,
+      constants: {
+        KIND: kindNumber,
+        OUTPUTS: outputs,
+        STEPS: length / lanes,
+        LANES: lanes,
+        ...(together && { THREADS: REDUCTION_WORKGROUP }),
+      },
       hooks: {
         load: writer.load(
           x!,
@@ -89,7 +109,7 @@ function kernel(node: Tensor<ReduceAttrs>, writer: KernelWriter, kind: keyof typ
         ),
         store: writer.store(() => Affine.variable('o', outputs), ['value']),
       },
-      workgroups: writer.grid(Math.ceil(outputs / 64)),
+      workgroups: writer.grid(together ? outputs : Math.ceil(outputs / 64)),
       flops: x!.size * (kind === 'logsumexp' ? 10 : 1),
     };
   }
@@ -121,6 +141,7 @@ const SAMPLES: readonly Sample<ReduceAttrs>[] = [
   { inputs: [{ shape: [64, 12] }], attrs: { axes: [0] } },
   { inputs: [{ shape: [3, 4, 8] }], attrs: { axes: [0, 2] } },
   { inputs: [{ shape: [3, 5, 8] }], attrs: { axes: [1] } },
+  { inputs: [{ shape: [3, 1100], min: -30, max: 30 }], attrs: { axes: [1] } },
   { inputs: [{ shape: [2, 3, 5] }], attrs: { axes: [0, 1, 2] } },
   { inputs: [{ shape: [1, 1] }], attrs: { axes: [1] } },
 ];
@@ -158,7 +179,17 @@ function define(
       return [grad(node, spread, cotangent)];
     },
     reference: referenceOf(fold),
-    variants: [{ name: 'one thread a result', kernel: (node, writer) => kernel(node, writer, name) }],
+    variants: [
+      {
+        name: 'one workgroup a result',
+        possible: isByRows,
+        // A GPU hides the latency of memory by threads, and a thread a row is too few of them, too far apart.
+        sensible: (node, { software }) =>
+          !software && node.inputs[0]!.size / Math.max(1, node.size) >= 4 * REDUCTION_WORKGROUP,
+        kernel: (node, writer) => kernel(node, writer, name, REDUCTION_WORKGROUP),
+      },
+      { name: 'one thread a result', kernel: (node, writer) => kernel(node, writer, name, 1) },
+    ],
     samples: name === 'sum' ? [...SAMPLES, ...EMPTY] : SAMPLES,
     random,
   };

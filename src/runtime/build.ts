@@ -9,6 +9,7 @@ import { lower } from '../graph/lower.ts';
 import { planMemory } from '../graph/memory.ts';
 import { simplify, splitReductions } from '../graph/simplify.ts';
 import type { ChooseVariant } from '../graph/variants.ts';
+import { REDUCTION_WORKGROUP } from '../ops/reduce.ts';
 import { inputOp } from '../ops/source.ts';
 import { show, type Tensor, type Traits } from '../ops/tensor.ts';
 import type { Dispatch } from './dispatch.ts';
@@ -24,7 +25,7 @@ export interface ProgramDescription {
 
 /** Threads that keep an adapter busy: a reduction with fewer outputs is cut in two. */
 const BUSY_SOFTWARE = 1024;
-const BUSY_GPU = 16384;
+const BUSY_GPU = 8192;
 
 /** Buffers one kernel binds at most, however many the device allows: more gain nothing. */
 const MAX_BUFFERS = 16;
@@ -64,9 +65,10 @@ function inputsOf(graph: Graph): Map<string, ProgramInput> {
 export function prepare(gpu: Gpu, { outputs = {}, updates = [] }: ProgramDescription): Graph {
   const graph: Graph = { outputs, updates };
   check(graph);
-  const busy = traitsOf(gpu).software ? BUSY_SOFTWARE : BUSY_GPU;
+  const { software } = traitsOf(gpu);
+  const busy = software ? BUSY_SOFTWARE : BUSY_GPU;
   // Cutting a reduction leaves reshapes behind.
-  return simplify(splitReductions(simplify(graph), busy));
+  return simplify(splitReductions(simplify(graph), busy, software ? 1 : REDUCTION_WORKGROUP));
 }
 
 /** Compiles a graph with given variants. */

@@ -1,0 +1,54 @@
+// Reduction of elements that lie side by side, a workgroup an output: y[o] = fold over r of x[o, r].
+//
+// Threads of a workgroup take neighbouring steps of LANES elements (one vec4 load each), fold what they get, and then
+// each other's, by halves, through workgroup memory: the same order every time.
+// Reads OUTPUTS · STEPS · LANES floats once, writes OUTPUTS.
+// Constants: KIND (0 sum, 1 max, 2 logsumexp), OUTPUTS, STEPS, LANES (1 or 4; 1 uses x alone), THREADS (a power of 2).
+// Hooks: load, store.
+const KIND: u32 = 0;
+const OUTPUTS: u32 = 64;
+const STEPS: u32 = 256;
+const LANES: u32 = 4;
+const THREADS: u32 = 64;
+const LOWEST: f32 = -3.4028234e38;
+
+@group(0) @binding(0) var<storage, read> x: array<vec4f>;
+@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+
+// A state is the sum or the greatest value, and, for logsumexp, Σ exp(value - greatest).
+var<workgroup> states: array<vec2f, THREADS>;
+
+fn load(o: u32, r: u32) -> vec4f {
+  return x[o * STEPS + r];
+}
+
+fn store(o: u32, value: f32) {
+  y[o] = value;
+}
+
+fn fold(a: vec2f, b: vec2f) -> vec2f {
+  if (KIND == 0u) { return a + b; }
+  let top = max(a.x, b.x);
+  if (KIND == 1u) { return vec2f(top, 0.0); }
+  return vec2f(top, a.y * exp(a.x - top) + b.y * exp(b.x - top));
+}
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32) {
+  let o = min(group.y * groups.x + group.x, OUTPUTS - 1u); // groups to spare do the last one again
+  var state = vec2f(select(LOWEST, 0.0, KIND == 0u), 0.0);
+  for (var r = local; r < STEPS; r += THREADS) {
+    let value = load(o, r);
+    for (var lane = 0u; lane < LANES; lane++) { // unroll
+      state = fold(state, vec2f(value[lane], 1.0));
+    }
+  }
+  states[local] = state;
+  for (var half = THREADS / 2u; half > 0u; half /= 2u) {
+    workgroupBarrier();
+    if (local < half) { states[local] = fold(states[local], states[local + half]); }
+  }
+  if (local == 0u) {
+    store(o, select(states[0].x, states[0].x + log(states[0].y), KIND == 2u));
+  }
+}
