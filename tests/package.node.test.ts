@@ -1,15 +1,24 @@
 // The package as it would be published: packed, installed in an empty project, and used from there with the README's
 // own lines, in Chrome.
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
-import { extname, join } from 'node:path';
+import { dirname, extname, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import ts from 'typescript';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { launchBrowser } from '../src/cli/browser.ts';
+import { findBrowser, launchBrowser } from '../src/cli/browser.ts';
 import { VERSION } from '../src/version.ts';
 
 let project: string;
@@ -130,3 +139,39 @@ test("the README's ten lines train in Chrome", async () => {
     await browser.close();
   }
 }, 120_000);
+
+/** The folder of the browser's own software driver, with its Vulkan loader. */
+async function driverFolder(): Promise<string> {
+  const browser = dirname(realpathSync(await findBrowser()));
+  const folder = [browser, '/usr/lib/chromium', '/usr/lib/chromium-browser', '/opt/google/chrome'].find((path) =>
+    existsSync(join(path, 'vk_swiftshader_icd.json')),
+  );
+  if (!folder) throw new Error(`no vk_swiftshader_icd.json beside the browser in ${browser}`);
+  return folder;
+}
+
+test("the README's ten lines train in Node, on the WebGPU implementation that they are given", async () => {
+  // Dawn for Node is 130 MB: too much for every install of this project, so it is fetched for this test alone.
+  npm(['install', '--no-audit', '--no-fund', 'webgpu@0.6.2'], project);
+  const code = example().replace('Gpu.request()', 'Gpu.request({ gpu: create([]) })');
+  expect(code).toContain('create([])');
+  const setup = `import { create } from 'webgpu';
+    const images = Float32Array.from({ length: 128 * 784 }, (_, i) => (i % 784 < 392 ? 0.9 : 0.1));`;
+  writeFileSync(join(project, 'app', 'node.mjs'), `${setup}\n${code}\ngpu.destroy();\nprocess.exit(0);\n`);
+  const folder = await driverFolder();
+  const env = {
+    ...process.env,
+    VK_ICD_FILENAMES: join(folder, 'vk_swiftshader_icd.json'),
+    LD_LIBRARY_PATH: folder,
+    XDG_RUNTIME_DIR: tmpdir(),
+  };
+  const output = execFileSync(process.execPath, ['app/node.mjs'], {
+    cwd: project,
+    env,
+    encoding: 'utf8',
+    stdio: 'pipe',
+  });
+  const losses = [...output.matchAll(/Float32Array\(1\) \[ ([\d.]+) \]/g)].map(([, loss]) => Number(loss));
+  expect(losses).toHaveLength(10);
+  expect(losses[9]!).toBeLessThan(losses[0]! * 0.9);
+}, 180_000);

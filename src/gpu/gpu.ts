@@ -65,9 +65,14 @@ export class Gpu {
   private bytes = 0;
   private gone: GliaError | undefined;
 
-  private constructor(device: GPUDevice, adapter: AdapterDescription, ownsDevice: boolean) {
+  /** Kept because Dawn for Node frees the device with the object that it came from. */
+  protected readonly implementation: GPU | undefined;
+
+  private constructor(device: GPUDevice, adapter: AdapterDescription, implementation?: GPU) {
     this.device = device;
     this.adapter = adapter;
+    this.implementation = implementation;
+    const ownsDevice = implementation !== undefined;
     this.ownsDevice = ownsDevice;
     this.lost = device.lost.then(({ reason, message }) => {
       const cause =
@@ -121,12 +126,12 @@ export class Gpu {
     } catch (error) {
       throw new UnsupportedError(`the WebGPU adapter gives no device: ${messageOf(error)}`, { cause: error });
     }
-    return new Gpu(device, describe(adapter.info), true);
+    return new Gpu(device, describe(adapter.info), gpu);
   }
 
   /** Uses the app's own device. `destroy` then frees what Glia made and leaves the device alone. */
   static from(device: GPUDevice): Gpu {
-    return new Gpu(device, describe(device.adapterInfo), false);
+    return new Gpu(device, describe(device.adapterInfo));
   }
 
   /** One line that names the adapter. */
