@@ -1,6 +1,7 @@
-// The default VAE and its Adam step in jax-js: what Glia is checked and measured against.
+// jax-js at the bench's work, and the VAE that tests check Glia against.
 // jax-js frees an array when its last reference is used, hence every `.ref`.
-import { type Device, init, jit, nn, numpy as np, tree, valueAndGrad } from '@jax-js/jax';
+import { blockUntilReady, type Device, init, jit, nn, numpy as np, tree, valueAndGrad } from '@jax-js/jax';
+import type { Engine, NdArray, Prepared, Task, TrainTask } from './workloads.ts';
 
 type Arrays = { [name: string]: np.Array };
 
@@ -17,15 +18,22 @@ export function toArray(data: Float32Array, shape: readonly number[], device: De
 const linear = (p: Arrays, name: string, x: np.Array) =>
   np.matmul(x, np.transpose(p[`${name}.weight`]!.ref)).add(p[`${name}.bias`]!.ref);
 
+/** Linear layers of these names, as many as there are weights for, with ReLU between them. */
+function layers(p: Arrays, name: string, x: np.Array): np.Array {
+  let y = linear(p, `${name}.0`, x);
+  for (let i = 2; p[`${name}.${i}.weight`]; i += 2) y = linear(p, `${name}.${i}`, nn.relu(y));
+  return y;
+}
+
 /** Negative ELBO of the Bernoulli VAE, nats per image; parameters under Glia's names. Consumes what it is given. */
 export function vaeLoss(p: Arrays, x: np.Array, noise: np.Array): np.Array {
   const [batch] = x.shape as [number];
   const latent = noise.shape[1]!;
-  const code = linear(p, 'encoder.2', nn.relu(linear(p, 'encoder.0', x.ref)));
+  const code = layers(p, 'encoder', x.ref);
   const mean = code.ref.slice([], [0, latent]);
   const logvar = code.slice([], [latent]);
   const z = mean.ref.add(np.exp(logvar.ref.mul(0.5)).mul(noise));
-  const logits = linear(p, 'decoder.2', nn.relu(linear(p, 'decoder.0', z)));
+  const logits = layers(p, 'decoder', z);
   const reconstruction = nn.softplus(logits.ref).sub(logits.mul(x)).sum();
   const kl = np.square(mean).add(np.exp(logvar.ref)).sub(logvar).sub(1).sum().mul(0.5);
   tree.dispose(p);
@@ -57,4 +65,85 @@ export function vaeStep(lr: number) {
     correction2.dispose();
     return { ...next, t: t.add(1), loss };
   });
+}
+
+/** Results of an op that are awaited together. */
+const KEPT = 16;
+
+export async function createEngine(device: Device): Promise<Engine> {
+  await startJax(device);
+  return { prepare: (task) => (task.kind === 'train' ? prepareStep(task, device) : prepareOp(task, device)) };
+}
+
+function toDevice({ data, shape }: NdArray, device: Device): np.Array {
+  return toArray(data, shape, device);
+}
+
+function operation(task: Exclude<Task, TrainTask>): (x: np.Array, y?: np.Array) => np.Array {
+  if (task.kind === 'softmax') return (x) => nn.softmax(x, -1);
+  if (task.kind === 'sum') return (x) => np.sum(x, task.axis ?? null);
+  const { transposeA, transposeB } = task;
+  return (a, b) => np.matmul(transposeA ? np.transpose(a) : a, transposeB ? np.transpose(b!) : b!);
+}
+
+async function prepareOp(task: Exclude<Task, TrainTask>, device: Device): Promise<Prepared> {
+  const inputs = (task.kind === 'product' ? [task.a, task.b] : [task.x]).map((x) => toDevice(x, device));
+  const f = jit(operation(task));
+  const apply = () => f(...(inputs.map((x) => x.ref) as [np.Array])) as np.Array;
+  return {
+    once: async () => ({ values: (await apply().data()) as Float32Array }),
+    async run(repeats) {
+      // What is disposed of before it is ready is never computed, hence all are kept, though not too many.
+      for (let left = repeats; left > 0; left -= KEPT) {
+        const results = Array.from({ length: Math.min(left, KEPT) }, apply);
+        await blockUntilReady(results);
+        tree.dispose(results);
+      }
+    },
+    destroy() {
+      tree.dispose(inputs);
+      f.dispose();
+    },
+  };
+}
+
+async function prepareStep(task: TrainTask, device: Device): Promise<Prepared> {
+  const { sizes, batch, weights, batches } = task;
+  const parameters = (values: (array: NdArray) => Float32Array) =>
+    Object.fromEntries([...weights].map(([name, x]) => [name, toArray(values(x), x.shape, device)]));
+  const zeros = ({ data }: NdArray) => new Float32Array(data.length);
+  const data = batches.map(({ images, noise }) => ({
+    x: toArray(images, [batch, sizes.pixels], device),
+    noise: toArray(noise, [batch, sizes.latent], device),
+  }));
+  const f = vaeStep(task.lr);
+  let state = {
+    p: parameters(({ data }) => data),
+    m: parameters(zeros),
+    v: parameters(zeros),
+    t: np.array(1, { device }),
+  };
+  let steps = 0;
+  const step = () => {
+    const { x, noise } = data[steps++ % 2]!;
+    const { loss, ...next } = f(state.p, state.m, state.v, state.t, x.ref, noise.ref);
+    state = next as typeof state;
+    return loss as np.Array;
+  };
+  return {
+    once: async () => ({ values: (await step().data()) as Float32Array }),
+    async run(repeats) {
+      // jax-js advises to wait at every step: the work of more would keep its memory, and take no less time.
+      for (let i = 0; i < repeats; i++) {
+        const loss = step();
+        await loss.blockUntilReady();
+        loss.dispose();
+      }
+      await blockUntilReady(state);
+    },
+    destroy() {
+      tree.dispose([state, data]);
+      f.dispose();
+    },
+  };
 }

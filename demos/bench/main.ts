@@ -1,0 +1,95 @@
+// The bench's page: started by a person with the button, or by `npm run bench`, which is told every row.
+import { ENGINES, type EngineName, type FirstStep, type Order, type Row, TELL } from '../../src/cli/bench/results.ts';
+import { startEngine } from './engines.ts';
+import { measure } from './measure.ts';
+import { Table } from './table.ts';
+import { type Engine, WORKLOADS, type Workload } from './workloads.ts';
+
+const ROUNDS = 5;
+const MEMORY = { id: 'memory', name: 'GPU memory of VAE steps, batch 128', unit: 'MB', cells: {} } as const;
+
+const part = (id: string) => document.getElementById(id)!;
+const all = Object.keys(ENGINES) as EngineName[];
+const started = new Map<EngineName, Engine | Error>();
+
+async function engineOf(name: EngineName): Promise<Engine | Error> {
+  const engine = started.get(name) ?? (await startEngine(name).catch((error: Error) => error));
+  started.set(name, engine);
+  return engine;
+}
+
+/** What the command needs to know before it starts. @throws if there is no WebGPU */
+export async function describe(): Promise<{ adapter: string; ids: string[] }> {
+  const glia = await engineOf('glia');
+  if (glia instanceof Error) throw glia;
+  return { adapter: glia.adapter ?? '', ids: WORKLOADS.map(({ id }) => id) };
+}
+
+/** Measures, tells the command if there is one, and shows it all in the page. */
+export async function run({ engines, only, rounds }: Order): Promise<void> {
+  const tell = (globalThis as { [TELL]?: (row: Row | string) => void })[TELL];
+  const progress = (what: string) => {
+    part('status').textContent = what;
+    tell?.(what);
+  };
+  const workloads = WORKLOADS.filter(({ id }) => only?.includes(id) ?? true);
+  const table = emptyTable(engines, workloads, !tell);
+  part('rounds').textContent = String(rounds);
+  const made = new Map<EngineName, Engine | Error>();
+  for (const name of engines) {
+    progress(`starting ${ENGINES[name]}`);
+    made.set(name, await engineOf(name));
+  }
+  for await (const row of measure({ engines: made, workloads, rounds, tell: progress })) {
+    table.fill(row);
+    tell?.(row);
+  }
+  if (!tell) table.fill(await measureMemory(engines, progress));
+  progress('');
+}
+
+function emptyTable(engines: readonly EngineName[], workloads: readonly Workload[], memory: boolean): Table {
+  const rows: Row[] = workloads.map(({ id, name }) => ({ id, name, unit: 'ms', cells: {} }));
+  return new Table(part('head'), part('rows'), engines, memory ? [...rows, MEMORY] : rows);
+}
+
+/** In a frame of its own, an engine allocates for this work alone. */
+async function measureMemory(engines: readonly EngineName[], progress: (what: string) => void): Promise<Row> {
+  const cells: { [name in EngineName]?: Row['cells'][name] } = {};
+  for (const name of engines) {
+    if (name === 'jax-wasm') continue;
+    progress(`${MEMORY.name}: ${ENGINES[name]}`);
+    const frame = document.createElement('iframe');
+    frame.hidden = true;
+    frame.src = `./load.html?engine=${name}`;
+    const loaded = new Promise((resolve) => frame.addEventListener('load', resolve));
+    document.body.append(frame);
+    await loaded;
+    const found = await (frame.contentWindow as unknown as { firstStep: Promise<FirstStep> }).firstStep;
+    cells[name] = found.error === undefined ? { samples: [found.bytes / 1e6] } : { error: found.error };
+    frame.remove();
+  }
+  return { ...MEMORY, cells };
+}
+
+async function greet(): Promise<void> {
+  const button = part('start') as HTMLButtonElement;
+  part('rounds').textContent = String(ROUNDS);
+  emptyTable(all, WORKLOADS, true);
+  try {
+    part('adapter').textContent = (await describe()).adapter;
+  } catch (error) {
+    part('adapter').textContent = (error as Error).message;
+    return;
+  }
+  button.disabled = false;
+  button.addEventListener('click', async () => {
+    button.disabled = true;
+    await run({ engines: all, rounds: ROUNDS }).catch((error) => {
+      part('status').textContent = String(error);
+    });
+    button.disabled = false;
+  });
+}
+
+void greet();

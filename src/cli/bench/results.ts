@@ -1,0 +1,99 @@
+// What the bench measures, and how it is shown: shared by the command and the page (demos/bench/).
+
+/** Engines in the order of the columns. */
+export const ENGINES = {
+  glia: 'Glia',
+  jax: 'jax-js WebGPU',
+  tfjs: 'TensorFlow.js WebGPU',
+  'jax-wasm': 'jax-js WebAssembly',
+} as const;
+
+/** Under node_modules, so that `npm ci` clears it away, and neither Git nor any tool looks at it. */
+export const BENCH_FOLDER = 'node_modules/.bench';
+export const TFJS_VERSION = '4.22.0';
+/** Where pages find TensorFlow.js, once the command has put it there. */
+export const TFJS_URL = `/${BENCH_FOLDER}/tfjs-${TFJS_VERSION}.js`;
+
+export type EngineName = keyof typeof ENGINES;
+
+/** One engine's turns at one piece of work, or why there are none. */
+export type Cell = { readonly samples: readonly number[] } | { readonly error: string };
+
+export interface Row {
+  readonly id: string;
+  readonly name: string;
+  readonly unit: 'ms' | 'MB';
+  readonly cells: Readonly<Partial<Record<EngineName, Cell>>>;
+}
+
+/** What the command asks of the page. */
+export interface Order {
+  readonly engines: readonly EngineName[];
+  /** Selects workloads by id; all unless told. */
+  readonly only?: readonly string[] | undefined;
+  readonly rounds: number;
+}
+
+/** The page calls this as each row is complete. */
+export const TELL = 'gliaTell';
+
+/** What a fresh page (demos/bench/load.html) finds out about one engine. */
+export type FirstStep =
+  | { readonly ms: number; readonly bytes: number; readonly error?: undefined }
+  | { readonly error: string };
+
+/** Who comes when in a round: a different one begins each time, so that nobody always bears the cost of beginning. */
+export function turns<T>(all: Iterable<T>, round: number): T[] {
+  const list = [...all];
+  const first = round % Math.max(1, list.length);
+  return [...list.slice(first), ...list.slice(0, first)];
+}
+
+export interface Summary {
+  readonly median: number;
+  readonly min: number;
+  readonly max: number;
+}
+
+export function summarize(samples: readonly number[]): Summary {
+  const sorted = [...samples].sort((a, b) => a - b);
+  const middle = Math.floor(sorted.length / 2);
+  const median = sorted.length % 2 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+  return { median, min: sorted[0]!, max: sorted.at(-1)! };
+}
+
+/** How many times as much as Glia an engine needs: the median of the rounds, since a machine's speed may drift. */
+export function ratioToGlia({ cells }: Row, engine: EngineName): number | undefined {
+  const [own, glia] = [cells[engine], cells.glia];
+  if (engine === 'glia' || !own || !glia || !('samples' in own) || !('samples' in glia)) return undefined;
+  const rounds = Math.min(own.samples.length, glia.samples.length);
+  return summarize(own.samples.slice(0, rounds).map((sample, i) => sample / glia.samples[i]!)).median;
+}
+
+/** Three digits that matter. */
+export function number(value: number): string {
+  if (value >= 100) return value.toFixed(0);
+  return value.toFixed(value >= 10 ? 1 : 2);
+}
+
+export interface Shown {
+  readonly median: string;
+  readonly range: string;
+  readonly ratio: string;
+  /** Why there is no number; the others are then empty. */
+  readonly error: string;
+}
+
+/** A cell as text. */
+export function show(row: Row, engine: EngineName): Shown {
+  const cell = row.cells[engine];
+  if (!cell || 'error' in cell) return { median: '', range: '', ratio: '', error: cell?.error ?? '' };
+  const { median, min, max } = summarize(cell.samples);
+  const ratio = ratioToGlia(row, engine);
+  return {
+    median: number(median),
+    range: cell.samples.length > 1 ? `${number(min)}–${number(max)}` : '',
+    ratio: ratio === undefined ? '' : `${ratio.toFixed(2)}×`,
+    error: '',
+  };
+}
