@@ -2,7 +2,7 @@
 import { completeOptions, OPTIONS, type TrainOptions } from '../../src/train/options.ts';
 
 /** A page that can pause needs no number of steps to stop after. */
-const LEFT_OUT = ['steps'];
+const LEFT_OUT: readonly (keyof TrainOptions)[] = ['steps'];
 /** What only the autoencoder has. */
 const VAE_ONLY = ['latent', 'beta', 'likelihood'];
 
@@ -10,10 +10,10 @@ export class OptionsForm {
   private readonly fieldset: HTMLFieldSetElement;
   private readonly fields = new Map<string, HTMLInputElement | HTMLSelectElement>();
 
-  constructor(fieldset: HTMLFieldSetElement) {
+  constructor(fieldset: HTMLFieldSetElement, leftOut = LEFT_OUT) {
     this.fieldset = fieldset;
     for (const name of Object.keys(OPTIONS) as (keyof TrainOptions)[]) {
-      if (LEFT_OUT.includes(name)) continue;
+      if (leftOut.includes(name)) continue;
       const { help } = OPTIONS[name];
       const field = createField(name);
       this.fields.set(name, field);

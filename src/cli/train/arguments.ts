@@ -85,7 +85,7 @@ export function isAddress(data: string): boolean {
 /** npm runs scripts in the project's folder; paths are meant, and shown, from where the command was typed. */
 const typedFrom = () => process.env.INIT_CWD ?? process.cwd();
 
-function resolvePath(path: string): string {
+export function resolvePath(path: string): string {
   return resolve(typedFrom(), path);
 }
 

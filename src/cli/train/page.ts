@@ -97,7 +97,7 @@ async function respond(
 }
 
 /** The page's error as the type that it was there. */
-function errorOf({ name, message }: Outcome & { event: 'error' }): Error {
+export function errorOf({ name, message }: { name: string; message: string }): Error {
   const known = Object.entries(errors).find(([key]) => key === name)?.[1];
   return known ? new known(message) : new errors.GliaError(`the page failed: ${name}: ${message}`);
 }

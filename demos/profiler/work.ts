@@ -1,0 +1,14 @@
+// Profiles a training step, for the page and for the command.
+import { strokeDigits } from '../../src/data/digits.ts';
+import type { Gpu } from '../../src/gpu/gpu.ts';
+import type { Profile } from '../../src/runtime/profile.ts';
+import type { TrainOptions } from '../../src/train/options.ts';
+import { Trainer } from '../../src/train/trainer.ts';
+
+/** @param repeats times that everything is measured */
+export async function profileStep(gpu: Gpu, options: TrainOptions, repeats?: number): Promise<Profile> {
+  // What is in the images does not matter, nor how many there are: one batch will do.
+  const data = strokeDigits({ seed: options.seed, train: options.batch, test: 1 });
+  using trainer = await Trainer.create(gpu, data, options);
+  return await trainer.profile(repeats === undefined ? {} : { repeats });
+}

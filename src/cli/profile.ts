@@ -1,0 +1,108 @@
+// `npm run profile`: where the time of a training step goes, or of any WGSL compute shader, measured in headless Chrome.
+import { writeFileSync } from 'node:fs';
+import type { ViteDevServer } from 'vite';
+import { DeviceLostError, OptionError } from '../errors.ts';
+import { type Profile, traceOf } from '../runtime/profile.ts';
+import type { ShaderProfile } from '../runtime/shader_profile.ts';
+import { launchBrowser } from './browser.ts';
+import { type Arguments, MODEL_OPTIONS, type Order, parseArguments } from './profile/arguments.ts';
+import {
+  COLUMNS,
+  cellsOf,
+  clockOf,
+  differenceOf,
+  shaderNotes,
+  shaderRows,
+  totalsOf,
+  verdictOf,
+} from './profile/format.ts';
+import { tableOf } from './profile/table.ts';
+import { showPath } from './train/arguments.ts';
+import { errorOf } from './train/page.ts';
+
+const PAGE = 'demos/profiler/headless';
+/** Columns of a terminal, or of a file. */
+const WIDTH = 120;
+
+/** What the page answers. */
+export type Answer<T> =
+  | { readonly result: T }
+  | { readonly error: { readonly name: string; readonly message: string } };
+
+export async function main(args: string[], { server }: { server: ViteDevServer }): Promise<number> {
+  const parsed = parseArguments(args);
+  if (!parsed) return 0;
+  const { order } = parsed;
+  const found = await profileInPage(server, parsed);
+  if (order.what === 'model') {
+    const profile = found as Profile;
+    printModel(profile, parsed);
+    write(parsed.json, { options: order.options, ...profile });
+    write(parsed.trace, traceOf(profile));
+  } else {
+    printShaders(found as ShaderProfile);
+    write(parsed.json, found);
+  }
+  return 0;
+}
+
+async function profileInPage(server: ViteDevServer, { order, headed }: Arguments): Promise<Profile | ShaderProfile> {
+  await server.listen();
+  const browser = await launchBrowser({ headed });
+  try {
+    const page = await browser.newPage();
+    const gone = new Promise<never>((_, reject) => {
+      const fail = () =>
+        reject(new DeviceLostError('the browser was closed, or crashed, in the middle of the profile'));
+      page.once('error', fail);
+      page.once('close', fail);
+      browser.once('disconnected', fail);
+    });
+    gone.catch(() => {});
+    await page.goto(new URL(`${PAGE}.html`, server.resolvedUrls?.local[0]).href);
+    const asked = page.evaluate(`import('/${PAGE}.ts').then(({ profile }) => profile(${JSON.stringify(order)}))`);
+    const answer = (await Promise.race([asked, gone])) as Answer<Profile | ShaderProfile>;
+    if ('error' in answer) throw errorOf(answer.error);
+    return answer.result;
+  } finally {
+    await browser.close().catch(() => {});
+  }
+}
+
+function printModel(profile: Profile, { order, sort }: Arguments): void {
+  const { options } = order as Order & { what: 'model' };
+  const sequence = [...profile.dispatches.keys()];
+  if (sort) sequence.sort((a, b) => profile.dispatches[b]!.ms - profile.dispatches[a]!.ms);
+  const rows = [COLUMNS.map(({ head }) => head), ...sequence.map((i) => cellsOf(profile, i))];
+  const weights = COLUMNS.map((column) => ('weight' in column ? column.weight : undefined));
+  const lines = tableOf(rows, weights, Math.max(WIDTH, process.stdout.columns ?? 0));
+  const told = MODEL_OPTIONS.map((name) => (name === 'model' ? options.model : `${name} ${options[name]}`));
+  console.log(`${profile.adapter}; ${clockOf(profile)}\n${told.join(', ')}\n\n${lines.join('\n')}\n`);
+  for (const { name, value, note } of totalsOf(profile)) {
+    console.log(`${name.padEnd(12)}${value.padStart(13)}   ${note}`);
+  }
+}
+
+function printShaders(profile: ShaderProfile): void {
+  const { shaders, comparison, adapter } = profile;
+  console.log(`${adapter}; ${clockOf(profile)}\n${shaderNotes(profile)}\n`);
+  const rows = [['', ...shaders.map(({ name }) => name)], ...shaderRows(profile)];
+  const widths = rows[0]!.map((_, i) => Math.max(...rows.map((row) => row[i]!.length)));
+  for (const [name, ...values] of rows) {
+    console.log([name!.padEnd(widths[0]!), ...values.map((value, i) => value.padStart(widths[i + 1]!))].join('   '));
+  }
+  if (!comparison) return;
+  const agreement = comparison.agree ? 'Their results agree.' : 'Their results DIFFER.';
+  console.log(`\n${verdictOf(comparison)} ${agreement}`);
+  for (const difference of comparison.buffers) console.log(`  ${differenceOf(difference)}`);
+}
+
+function write(file: string | undefined, content: object): void {
+  if (!file) return;
+  try {
+    writeFileSync(file, `${JSON.stringify(content, null, 1)}\n`);
+  } catch (error) {
+    throw new OptionError(`${showPath(file)} cannot be written: ${(error as Error).message}`);
+  }
+  console.log(`written: ${showPath(file)}`);
+}

@@ -1,0 +1,154 @@
+// The options of `npm run profile`: those of a model, or of one or two shaders.
+import { readFileSync } from 'node:fs';
+import { basename } from 'node:path';
+import { Command, CommanderError, Option } from 'commander';
+import { OptionError } from '../../errors.ts';
+import type { ShaderSource } from '../../runtime/shader_compile.ts';
+import {
+  BINDING_HELP,
+  type BindingDescription,
+  parseBindings,
+  parseConstants,
+  parseWorkgroups,
+} from '../../runtime/shader_data.ts';
+import { completeOptions, OPTIONS, parseOption, type TrainOptions } from '../../train/options.ts';
+import { resolvePath } from '../train/arguments.ts';
+
+/** What the page has to do. */
+export type Order =
+  | { readonly what: 'model'; readonly options: TrainOptions; readonly repeats: number | undefined }
+  | {
+      readonly what: 'shaders';
+      readonly sources: readonly ShaderSource[];
+      readonly bindings: readonly BindingDescription[];
+      readonly repeats: number | undefined;
+      readonly flops: number | undefined;
+    };
+
+export interface Arguments {
+  readonly order: Order;
+  readonly json: string | undefined;
+  readonly trace: string | undefined;
+  readonly sort: boolean;
+  readonly headed: boolean;
+}
+
+const COMMAND = 'npm run profile --';
+
+/** What decides how a step is computed; the others decide how many there are. */
+export const MODEL_OPTIONS = ['model', 'batch', 'hidden', 'latent', 'beta', 'likelihood', 'seed'] as const;
+
+const EXAMPLES = `
+Examples:
+  npm run profile                                      the training step of the default VAE
+  ${COMMAND} --batch 512 --sort                the same at another size, slowest first
+  ${COMMAND} --trace step.json                 for ui.perfetto.dev or chrome://tracing
+  ${COMMAND} --wgsl a.wgsl --wgsl b.wgsl --buffers buffers.txt --workgroups 64,1,1
+
+The file of buffers describes bindings of @group(0), one a line, # begins a comment:
+  ${BINDING_HELP}
+such as
+  0 read f32 1024*1024 random
+  1 read_write f32 1024*1024
+  2 uniform u32 4 1 2 3 4`;
+
+function createCommand(): Command {
+  const command = new Command(COMMAND)
+    .usage('[options]')
+    .description(
+      'Profiles every dispatch of a training step on the GPU, or any WGSL compute shader, in headless Chrome.',
+    )
+    .exitOverride()
+    .configureOutput({ writeErr: () => {} });
+  for (const name of MODEL_OPTIONS) {
+    const { choices, help, default: initial } = OPTIONS[name];
+    const option = new Option(`--${name} <${choices?.join('|') ?? 'n'}>`, help);
+    command.addOption(option.argParser((text) => parseOption(name, text)).default(initial));
+  }
+  const collect = (text: string, before: readonly string[] = []) => [...before, text];
+  return command
+    .option('--repeats <n>', 'times that everything is measured; the median counts', positive('repeats'))
+    .option('--sort', 'slowest dispatch first, not in the order of the step')
+    .option('--json <file>', 'write all of it to a file')
+    .option('--trace <file>', 'write a trace that Perfetto and chrome://tracing open')
+    .option('--wgsl <file>', 'profile this shader instead; given twice, two are compared', collect)
+    .option('--buffers <file>', 'the buffers of the shader')
+    .option('--workgroups <x,y,z>', 'how many to dispatch; given twice, the second is for the second shader', collect)
+    .option('--constants <list>', 'values of override and const declarations, as A=1,B=2; may be given twice', collect)
+    .option('--flops <n>', 'operations that one dispatch of the shader makes', positive('flops'))
+    .option('--headed', 'show the browser')
+    .helpOption('-h, --help', 'print this help')
+    .addHelpText('after', EXAMPLES);
+}
+
+function positive(name: string): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (Number.isInteger(value) && value >= 1) return value;
+    throw new OptionError(`--${name} must be a positive whole number; got "${text}"`);
+  };
+}
+
+/** @returns undefined if help was asked for, and printed. @throws OptionError */
+export function parseArguments(args: readonly string[]): Arguments | undefined {
+  const command = createCommand();
+  try {
+    command.parse(args, { from: 'user' });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    if (error.exitCode === 0) return undefined;
+    const message = error.message.replace(/^error: |\.$/g, '').replace(/\s*\n\s*/g, ' ');
+    throw new OptionError(`${message}; ${COMMAND} --help lists the options`);
+  }
+  const { json, trace, sort = false, headed = false } = command.opts();
+  for (const [name, value] of Object.entries({ json, trace })) {
+    if (value === '') throw new OptionError(`--${name} is empty`);
+  }
+  return {
+    order: command.opts().wgsl ? shaderOrder(command) : modelOrder(command),
+    json: json && resolvePath(json),
+    trace: trace && resolvePath(trace),
+    sort,
+    headed,
+  };
+}
+
+function refuse(command: Command, names: readonly string[], why: string): void {
+  const given = names.find((name) => command.getOptionValueSource(name) === 'cli');
+  if (given) throw new OptionError(`--${given} ${why}`);
+}
+
+function modelOrder(command: Command): Order {
+  refuse(command, ['buffers', 'workgroups', 'constants', 'flops'], 'is for shaders: give one with --wgsl');
+  const given = command.opts();
+  const options = completeOptions(Object.fromEntries(MODEL_OPTIONS.map((name) => [name, given[name]])));
+  return { what: 'model', options, repeats: given.repeats };
+}
+
+function shaderOrder(command: Command): Order {
+  refuse(command, [...MODEL_OPTIONS, 'sort', 'trace'], 'is for the step of a model, not for --wgsl');
+  const { wgsl, buffers, workgroups, constants = [], repeats, flops } = command.opts();
+  if (wgsl.length > 2) throw new OptionError('--wgsl can be given twice; more than two shaders are not compared');
+  if (!buffers) throw new OptionError(`--wgsl needs --buffers, a file with a line for each: ${BINDING_HELP}`);
+  if (!workgroups) throw new OptionError('--wgsl needs --workgroups, such as 64,1,1');
+  for (const [name, list] of Object.entries({ workgroups, constants })) {
+    if (list.length > wgsl.length) throw new OptionError(`--${name} is given more often than --wgsl`);
+  }
+  const sources = wgsl.map((file: string, i: number): ShaderSource => {
+    return {
+      name: basename(file),
+      code: read('wgsl', file),
+      workgroups: parseWorkgroups(workgroups[i] ?? workgroups[0]),
+      constants: parseConstants(constants[i] ?? constants[0] ?? ''),
+    };
+  });
+  return { what: 'shaders', sources, bindings: parseBindings(read('buffers', buffers)), repeats, flops };
+}
+
+function read(option: string, file: string): string {
+  try {
+    return readFileSync(resolvePath(file), 'utf8');
+  } catch (error) {
+    throw new OptionError(`--${option}: ${file} cannot be read: ${(error as Error).message}`);
+  }
+}
