@@ -6,7 +6,9 @@ export class Generator {
   private readonly seed: number;
   private readonly stream: number;
   private block = 0;
-  private words: number[] = [];
+  private words = new Uint32Array(4);
+  /** Words of the block that are not used yet, taken from the end. */
+  private left = 0;
 
   constructor(seed: number, stream = 0) {
     this.seed = seed;
@@ -14,12 +16,13 @@ export class Generator {
   }
 
   private word(): number {
-    if (this.words.length === 0) {
+    if (this.left === 0) {
       // The third word keeps these apart from what the GPU draws with the same seed.
-      const counter = [this.block++, this.stream, 0x696e6974, 0] as const;
-      this.words = [...philox([...counter], [this.seed >>> 0, Math.floor(this.seed / 2 ** 32) >>> 0])];
+      const key = [this.seed >>> 0, Math.floor(this.seed / 2 ** 32) >>> 0] as const;
+      this.words = philox([this.block++, this.stream, 0x696e6974, 0], key);
+      this.left = 4;
     }
-    return this.words.pop()!;
+    return this.words[--this.left]!;
   }
 
   /** Uniform in [0, 1). */
