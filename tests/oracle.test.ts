@@ -50,7 +50,7 @@ test.each([
   const x = toArray(images, [batch, pixels], 'wasm');
   const [value, expected] = vaeLossAndGradients(p, x, toArray(noise, [batch, latent], 'wasm'));
 
-  expect(relativeError(actual.loss!, await value.data()), `loss, seed ${seed}`).toBeLessThan(1e-5);
+  expect(relativeError(actual.loss!, await value.data()), `loss, seed ${seed}`).toBeLessThan(1e-4);
   for (const name of names) {
     const gradient = await (expected as typeof p)[name]!.data();
     expect(relativeError(actual[name]!, gradient), `gradient of ${name}, seed ${seed}`).toBeLessThan(1e-4);

@@ -22,6 +22,9 @@ const GROUP_Y: u32 = 8;
 @group(0) @binding(1) var<storage, read> b: array<vec4f>;
 @group(0) @binding(2) var<storage, read_write> c: array<vec4f>;
 
+// Which of several products this is: hooks may look at it.
+var<private> batch: u32;
+
 fn load_a(row: u32, col4: u32) -> vec4f {
   return a[row * (select(K, M, TRANSPOSE_A) / 4u) + col4];
 }
@@ -36,6 +39,7 @@ fn store(row: u32, col4: u32, value: vec4f) {
 
 @compute @workgroup_size(GROUP_X, GROUP_Y)
 fn main(@builtin(global_invocation_id) id: vec3u) {
+  batch = id.z;
   let col4 = id.x * TILE_N4;
   let row = id.y * TILE_M;
   if (row >= M || col4 * 4u >= N) { return; }

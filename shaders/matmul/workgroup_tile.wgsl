@@ -29,6 +29,9 @@ const THREADS: u32 = 64;
 var<workgroup> tile_a: array<vec4f, DEPTH * TILE_M / 4>;
 var<workgroup> tile_b: array<vec4f, DEPTH * TILE_N / 4>;
 
+// Which of several products this is: hooks may look at it.
+var<private> batch: u32;
+
 fn load_a(row: u32, col4: u32) -> vec4f {
   return a[row * (select(K, M, TRANSPOSE_A) / 4u) + col4];
 }
@@ -67,6 +70,7 @@ fn block_b(n4: u32, k4: u32) -> mat4x4f {
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
+  batch = group.z;
   let first_m4 = group.y * (TILE_M / 4u);
   let first_n4 = group.x * (TILE_N / 4u);
   // Threads side by side take vec4s side by side, so that workgroup memory and stores are read and written in stretches.

@@ -2,12 +2,14 @@
 //
 // One thread an output, in order, so the result is the same every time. LANES elements a step (one vec4 load).
 // Reads OUTPUTS · STEPS · LANES floats once, writes OUTPUTS.
-// Constants: KIND (0 sum, 1 max, 2 logsumexp), OUTPUTS, STEPS, LANES (1 or 4; 1 uses x alone).
+// Constants: KIND (0 sum, 1 max, 2 logsumexp), OUTPUTS, STEPS, LANES (1 or 4; 1 uses x alone), UNROLL (steps taken
+// together, so that loads need not wait for each other; it divides STEPS).
 // Hooks: load, store.
 const KIND: u32 = 0;
 const OUTPUTS: u32 = 64;
 const STEPS: u32 = 16;
 const LANES: u32 = 4;
+const UNROLL: u32 = 4;
 const LOWEST: f32 = -3.4028234e38;
 
 @group(0) @binding(0) var<storage, read> x: array<vec4f>;
@@ -28,17 +30,19 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   if (o >= OUTPUTS) { return; }
   var top = vec4f(select(LOWEST, 0.0, KIND == 0u));
   var total = vec4f();
-  for (var r = 0u; r < STEPS; r++) {
-    let value = load(o, r);
-    if (KIND == 0u) {
-      top += value;
-    } else if (KIND == 1u) {
-      top = max(top, value);
-    } else {
-      let difference = value - top;
-      let e = exp(-abs(difference));
-      total = select(total + e, total * e + 1.0, difference > vec4f());
-      top = max(top, value);
+  for (var r = 0u; r < STEPS; r += UNROLL) {
+    for (var u = 0u; u < UNROLL; u++) { // unroll
+      let value = load(o, r + u);
+      if (KIND == 0u) {
+        top += value;
+      } else if (KIND == 1u) {
+        top = max(top, value);
+      } else {
+        let difference = value - top;
+        let e = exp(-abs(difference));
+        total = select(total + e, total * e + 1.0, difference > vec4f());
+        top = max(top, value);
+      }
     }
   }
   var result = top.x;

@@ -36,7 +36,7 @@ function pullback(root: Tensor, cotangent: Tensor, targets: ReadonlySet<Tensor>)
     const g = cotangents.get(node);
     if (!g || !needed.has(node) || (targets.has(node) && !node.inputs.some((input) => needed.has(input)))) continue;
     scope(node.path ? `${node.path}.grad` : 'grad', () => {
-      if (node.op.decompose) {
+      if (node.op.decompose && !node.op.grad) {
         const inner = pullback(node.op.decompose(node.inputs, node.attrs), g, new Set(node.inputs));
         for (const input of new Set(node.inputs)) {
           const part = inner.get(input);

@@ -1,6 +1,6 @@
 // Writes the WGSL of fused nodes: hook bodies, and the declarations of the buffers that they touch.
 import { Affine } from '../ops/affine.ts';
-import { type Emitter, elementType, type Shape, sizeOf, stridesOf, type Tensor } from '../ops/tensor.ts';
+import { type Emitter, elementType, type Shape, stridesOf, type Tensor } from '../ops/tensor.ts';
 
 /** A buffer as one kernel sees it. */
 export interface Binding {
@@ -52,6 +52,20 @@ export class KernelText {
   }
 }
 
+/**
+ * ⌊x / divisor⌋ for x up to `max`, as a multiplication and a shift wherever that is exact in 32 bits (Granlund and
+ * Montgomery, Division by invariant integers using multiplication, 1994): a CPU adapter divides lane by lane.
+ */
+export function quotientOf(x: string, max: number, divisor: number): string {
+  if (Number.isInteger(Math.log2(divisor))) return `${x} >> ${Math.log2(divisor)}u`;
+  for (let shift = 0; shift < 32; shift++) {
+    const factor = Math.ceil(2 ** shift / divisor);
+    const excess = factor * divisor - 2 ** shift;
+    if (max * factor < 2 ** 32 && max * excess < 2 ** shift) return `(${x} * ${factor}u) >> ${shift}u`;
+  }
+  return `${x} / ${divisor}u`;
+}
+
 function combine(coords: readonly Affine[], shape: Shape): Affine {
   const strides = stridesOf(shape);
   return coords.reduce((sum, coord, axis) => sum.plus(coord.times(strides[axis]!)), Affine.constant(0));
@@ -82,7 +96,22 @@ export class BodyEmitter implements Emitter {
   }
 
   get body(): string {
-    return this.statements.map((statement) => `\n  ${statement}`).join('');
+    return this.needed()
+      .map((statement) => `\n  ${statement}`)
+      .join('');
+  }
+
+  /** The statements without the names that nothing uses: drivers take longer for more text. */
+  private needed(): string[] {
+    const used = new Set<string>();
+    const kept: string[] = [];
+    for (const statement of [...this.statements].reverse()) {
+      const name = /^let (\w+) = /.exec(statement)?.[1];
+      if (name && !used.has(name)) continue;
+      kept.push(statement);
+      for (const [word] of statement.matchAll(/\bv\d+\b/g)) if (word !== name) used.add(word);
+    }
+    return kept.reverse();
   }
 
   statement(text: string): void {
@@ -113,7 +142,8 @@ export class BodyEmitter implements Emitter {
   private load(tensor: Tensor, flat: Affine): string {
     if (tensor.dtype === 'u8') return this.loadByte(tensor, flat);
     const { multiple, rest } = flat.split(4);
-    const wide = tensor.size % 4 === 0 && rest.terms.size === 0 && flat.min >= 0;
+    // A negative index wraps around, and its element is one that padding masks.
+    const wide = tensor.size % 4 === 0 && rest.terms.size === 0;
     const { name, vector } = this.text.binding(tensor, wide);
     if (!vector) return this.let(`${name}[${flat}]`);
     return this.component(this.let(`${name}[${multiple}]`), rest);
@@ -143,9 +173,19 @@ export class BodyEmitter implements Emitter {
     const reduced = rest.split(common);
     const left = divisor / common;
     const bound = Math.floor(reduced.multiple.max / left) + 1;
-    const quotient = Affine.variable(bound > 1 ? this.let(`${reduced.multiple} / ${left}u`) : '', bound);
-    const remainder = left > 1 ? Affine.variable(this.let(`${reduced.multiple} % ${left}u`), left) : Affine.constant(0);
+    const text = reduced.multiple.toString();
+    const dividend = SIMPLE.test(text) ? text : this.let(text);
+    const q = bound > 1 ? this.let(quotientOf(dividend, reduced.multiple.max, left)) : '';
+    const quotient = Affine.variable(q, bound);
+    const r = q === '' || q === dividend ? dividend : this.let(`${dividend} - ${q} * ${left}u`);
+    const remainder = left > 1 ? Affine.variable(r, left) : Affine.constant(0);
     return [multiple.plus(quotient), remainder.times(common).plus(reduced.rest)];
+  }
+
+  masked(value: string, condition: string, dtype: 'f32' | 'u32'): string {
+    const whole = /^(v\d+)\.([xyzw])$/.exec(value);
+    if (whole) return `${this.let(`select(${whole[1]}, vec4<${dtype}>(), ${condition})`)}.${whole[2]}`;
+    return this.let(`select(${value}, ${dtype}(), ${condition})`);
   }
 
   flatten(coords: readonly Affine[], shape: Shape): Affine {
@@ -156,8 +196,13 @@ export class BodyEmitter implements Emitter {
   unflatten(flat: Affine, shape: Shape): Affine[] {
     const coords = new Array<Affine>(shape.length);
     let rest = flat;
-    for (let axis = shape.length - 1; axis > 0; axis--) [rest, coords[axis]!] = this.divmod(rest, shape[axis]!);
-    if (shape.length > 0) coords[0] = sizeOf(shape) === 1 ? Affine.constant(0) : rest;
+    // What is left for the first axis of more than one element is not divided: it may reach past the end, by a guard.
+    const first = shape.findIndex((dim) => dim !== 1);
+    for (let axis = shape.length - 1; axis >= 0; axis--) {
+      if (axis <= first) coords[axis] = axis === first ? rest : Affine.constant(0);
+      else if (first < 0) coords[axis] = Affine.constant(0);
+      else [rest, coords[axis]!] = this.divmod(rest, shape[axis]!);
+    }
     this.flats.set(combine(coords, shape).toString(), flat);
     return coords;
   }

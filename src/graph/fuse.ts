@@ -4,10 +4,11 @@
 // pointwise nodes of its own size behind it. Pointwise nodes are stored only where something outside their group reads
 // them. Groups are merged as long as no cycle arises, no kernel would need an element that another of its threads
 // computes, and no buffer would be bound twice in ways that WebGPU forbids.
+import { patchesOp } from '../ops/patches.ts';
 import type { Storage, Variable } from '../ops/source.ts';
 import { inputOp, variableOp } from '../ops/source.ts';
 import { Tensor } from '../ops/tensor.ts';
-import { packOp, reshapeOp, stopGradientOp } from '../ops/view.ts';
+import { packOp, reshapeOp, stopGradientOp, transposeOp } from '../ops/view.ts';
 import { type Graph, rootsOf, topological } from './graph.ts';
 
 /** One dispatch to be. */
@@ -138,7 +139,7 @@ class Fuser {
       if (isHeavy(node) || isDear(node)) must.add(node);
       if (isMatmul(node) || isDear(node) || node.op === packOp) {
         for (const input of node.inputs) {
-          const operand = stored(input);
+          const operand = node.op === packOp ? stored(input) : this.operandOf(input);
           if (!this.isView(operand) || node.op === packOp) must.add(operand);
         }
       }
@@ -202,7 +203,17 @@ class Fuser {
 
   private isView(node: Tensor): boolean {
     if (isSource(node) || isHeavy(node)) return true;
-    return node.op.cost === 0 && node.inputs.every((input) => this.isView(input));
+    return node.op.cost === 0 && (node.op.wide?.(node) ?? true) && node.inputs.every((input) => this.isView(input));
+  }
+
+  /**
+   * What must be stored, unless it is a view, for a product to read it: below the views of an operand, so that many
+   * elements of the view may come from one that is stored.
+   */
+  private operandOf(node: Tensor): Tensor {
+    let at = stored(node);
+    while ((at.op === transposeOp || at.op === patchesOp) && at.op.wide!(at)) at = stored(at.inputs[0]!);
+    return at;
   }
 
   private canPlaceParts(node: Tensor): boolean {

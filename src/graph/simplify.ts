@@ -1,6 +1,5 @@
 // Rewrites a graph to one that computes the same with less: each rule is a line with its reason.
 import { elementwise, mul } from '../ops/elementwise.ts';
-import { type MatmulAttrs, matmulOp } from '../ops/matmul.ts';
 import { logsumexpOp, maxOp, type ReduceAttrs, sumOp } from '../ops/reduce.ts';
 import { constant, constantOp } from '../ops/source.ts';
 import { apply, type DType, type Shape, sameShape, scope, sizeOf, Tensor } from '../ops/tensor.ts';
@@ -17,12 +16,7 @@ import {
   transposeOp,
 } from '../ops/view.ts';
 import { type Graph, printGraph, rewrite, rootsOf, topological } from './graph.ts';
-
-const elementwiseOps = new Set<unknown>(Object.values(elementwise));
-
-export function isElementwise(node: Tensor): boolean {
-  return elementwiseOps.has(node.op);
-}
+import { elementwiseOfTransposes, isElementwise, productOfTransposes, reductionOfTranspose } from './layout.ts';
 
 /** The number that every element of a tensor is, if that is known. */
 function constantValue(node: Tensor): number | undefined {
@@ -167,22 +161,10 @@ const rules: readonly Rule[] = [
     );
     return concat(parts, axis);
   },
-  // The product reads transposed operands in place.
-  (node) => {
-    if (node.op !== matmulOp) return undefined;
-    const attrs = node.attrs as MatmulAttrs;
-    const [a, b] = node.inputs as [Tensor, Tensor];
-    if (a.op !== transposeOp && b.op !== transposeOp) return undefined;
-    return apply(
-      matmulOp,
-      [a.op === transposeOp ? a.inputs[0]! : a, b.op === transposeOp ? b.inputs[0]! : b],
-      {
-        transposeA: attrs.transposeA !== (a.op === transposeOp),
-        transposeB: attrs.transposeB !== (b.op === transposeOp),
-      },
-      node.path,
-    );
-  },
+  // Transposes move to where they cost nothing.
+  elementwiseOfTransposes,
+  reductionOfTranspose,
+  productOfTransposes,
 ];
 
 /** Splits a product into its tensor and its constant factor. */

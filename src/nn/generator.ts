@@ -6,7 +6,7 @@ export class Generator {
   private readonly seed: number;
   private readonly stream: number;
   private block = 0;
-  private words = new Uint32Array(4);
+  private words: Uint32Array = new Uint32Array(4);
   /** Words of the block that are not used yet, taken from the end. */
   private left = 0;
 

@@ -1,10 +1,11 @@
-// The matrix product, in the forms A·B, A·Bᵀ and Aᵀ·B (and Aᵀ·Bᵀ), so that no backward pass transposes anything.
+// The matrix product, in the forms A·B, A·Bᵀ and Aᵀ·B (and Aᵀ·Bᵀ), so that no backward pass transposes anything; of
+// two matrices, or of as many pairs as a first axis counts.
 import registerTileShader from '../../shaders/matmul/register_tile.wgsl?raw';
 import subgroupShader from '../../shaders/matmul/register_tile_subgroup.wgsl?raw';
 import workgroupShader from '../../shaders/matmul/workgroup_tile.wgsl?raw';
 import { ShapeError } from '../errors.ts';
 import { Affine } from './affine.ts';
-import { apply, type KernelWriter, type Op, show, type Tensor, type Variant } from './tensor.ts';
+import { apply, type KernelWriter, type Op, show, sizeOf, type Tensor, type Variant } from './tensor.ts';
 
 export interface MatmulAttrs {
   /** A is stored [K, M]. */
@@ -20,8 +21,8 @@ interface Sizes {
 }
 
 function sizes(a: readonly number[], b: readonly number[], { transposeA, transposeB }: MatmulAttrs): Sizes {
-  const [m, k] = transposeA ? [a[1]!, a[0]!] : [a[0]!, a[1]!];
-  const [inner, n] = transposeB ? [b[1]!, b[0]!] : [b[0]!, b[1]!];
+  const [m, k] = (transposeA ? [a.at(-1), a.at(-2)] : [a.at(-2), a.at(-1)]) as [number, number];
+  const [inner, n] = (transposeB ? [b.at(-1), b.at(-2)] : [b.at(-2), b.at(-1)]) as [number, number];
   if (k !== inner) {
     const form = `${transposeA ? 'transposed ' : ''}${show(a)} · ${transposeB ? 'transposed ' : ''}${show(b)}`;
     throw new ShapeError(`inner sizes differ in ${form}: ${k} and ${inner}`);
@@ -34,7 +35,7 @@ function sizes(a: readonly number[], b: readonly number[], { transposeA, transpo
  * of their own, and a large unrolled tile of such takes drivers seconds to compile.
  */
 function isAligned({ inputs, shape }: Tensor<MatmulAttrs>): boolean {
-  return [inputs[0]!.shape[1]!, inputs[1]!.shape[1]!, shape[1]!].every((width) => width % 4 === 0);
+  return [...inputs.map((x) => x.shape.at(-1)!), shape.at(-1)!].every((width) => width % 4 === 0);
 }
 
 /** Register tile of tileM × 4·tileN4, without workgroup memory. */
@@ -55,8 +56,8 @@ function registerTile(
         source: registerTileShader,
         constants: { ...constantsOf(node), TILE_M: tileM, TILE_N4: tileN4, GROUP_X: groupX, GROUP_Y: groupY },
         hooks: matmulHooks(node, writer),
-        workgroups: [Math.ceil(n / 4 / tileN4 / groupX), Math.ceil(m / tileM / groupY), 1],
-        flops: 2 * m * n * k,
+        workgroups: [Math.ceil(n / 4 / tileN4 / groupX), Math.ceil(m / tileM / groupY), batchOf(node)],
+        flops: 2 * node.size * k,
       };
     },
   };
@@ -84,8 +85,8 @@ function subgroupTile(tileM: number, tileN4: number, sensible: Variant<MatmulAtt
         source: subgroupShader,
         constants: { ...constantsOf(node), ...tile },
         hooks: matmulHooks(node, writer),
-        workgroups: [Math.ceil(n / 4 / tileN4 / subgroupSize), Math.ceil(m / tileM / groupY), 1],
-        flops: 2 * m * n * k,
+        workgroups: [Math.ceil(n / 4 / tileN4 / subgroupSize), Math.ceil(m / tileM / groupY), batchOf(node)],
+        flops: 2 * node.size * k,
       };
     },
   };
@@ -95,23 +96,25 @@ function subgroupTile(tileM: number, tileN4: number, sensible: Variant<MatmulAtt
 function workgroupTile(tile: number, reg4: number, leastGroups: number): Variant<MatmulAttrs> {
   const threads = (tile / (4 * reg4)) ** 2;
   const depth = 16;
-  const groups = ({ m, n }: Sizes) => [Math.ceil(n / tile), Math.ceil(m / tile), 1] as const;
+  const groups = (node: Tensor<MatmulAttrs>) => {
+    const { m, n } = sizesOf(node);
+    return [Math.ceil(n / tile), Math.ceil(m / tile), batchOf(node)] as const;
+  };
   return {
     name: `workgroup tile ${tile}×${tile}, ${4 * reg4}×${4 * reg4} a thread`,
     possible: (node) => isAligned(node) && sizesOf(node).k > 0,
     sensible(node, { software }) {
-      const [x, y] = groups(sizesOf(node));
-      return !software && x * y >= leastGroups;
+      const [x, y, z] = groups(node);
+      return !software && x * y * z >= leastGroups;
     },
     kernel(node, writer) {
-      const sizes = sizesOf(node);
       const constants = { TILE_M: tile, TILE_N: tile, DEPTH: depth, REG_M4: reg4, REG_N4: reg4, THREADS: threads };
       return {
         source: workgroupShader,
         constants: { ...constantsOf(node), ...constants },
         hooks: matmulHooks(node, writer),
-        workgroups: groups(sizes),
-        flops: 2 * sizes.m * sizes.n * sizes.k,
+        workgroups: groups(node),
+        flops: 2 * node.size * sizesOf(node).k,
       };
     },
   };
@@ -119,6 +122,11 @@ function workgroupTile(tile: number, reg4: number, leastGroups: number): Variant
 
 function sizesOf({ inputs, attrs }: Tensor<MatmulAttrs>): Sizes {
   return sizes(inputs[0]!.shape, inputs[1]!.shape, attrs);
+}
+
+/** How many products it is. */
+function batchOf({ shape }: Tensor<MatmulAttrs>): number {
+  return shape.length > 2 ? shape[0]! : 1;
 }
 
 function constantsOf(node: Tensor<MatmulAttrs>): Record<string, number | boolean> {
@@ -129,28 +137,29 @@ function constantsOf(node: Tensor<MatmulAttrs>): Record<string, number | boolean
 
 const variants: readonly Variant<MatmulAttrs>[] = [
   // The larger tile loads less for each multiply-add.
-  subgroupTile(16, 2, ({ shape: [m, n] }, { software }) => software && m! >= 8 && n! > 4),
-  subgroupTile(16, 1, ({ shape: [m] }, { software }) => software && m! >= 8),
+  subgroupTile(16, 2, (node, { software }) => software && sizesOf(node).m >= 8 && sizesOf(node).n > 4),
+  subgroupTile(16, 1, (node, { software }) => software && sizesOf(node).m >= 8),
   // A large tile reads least; it wants enough workgroups to keep every core of a GPU busy.
   workgroupTile(128, 2, 128),
   workgroupTile(64, 2, 64),
   workgroupTile(32, 1, 16),
-  registerTile(8, 2, ({ shape: [m, n], size }) => m! >= 8 && n! >= 8 && size >= 64 * 256),
+  registerTile(8, 2, (node) => sizesOf(node).m >= 8 && sizesOf(node).n >= 8 && node.size >= 64 * 256),
   registerTile(4, 1),
 ];
 
 /** The hooks that every variant of the product has. */
 function matmulHooks(node: Tensor<MatmulAttrs>, writer: KernelWriter): Record<string, string> {
   const [a, b] = node.inputs;
-  const [, n] = node.shape as [number, number];
+  const { m, n } = sizesOf(node);
+  const batch = Affine.variable('batch', batchOf(node));
   const operand = (x: Tensor) => {
-    const [rows, columns] = x.shape as [number, number];
+    const [rows, columns] = x.shape.slice(-2) as [number, number];
     // Bounds reach past the edge, where the kernel's last tile reads; what lies beyond the tensor reads as 0.
     const row = Affine.variable('row', Math.ceil(rows / 4) * 4);
     const column = Affine.variable('col4', Math.ceil(columns / 4)).times(4);
-    return writer.load(x, (lane) => [row, column.plus(lane)], 4);
+    return writer.load(x, (lane) => [batch, row, column.plus(lane)].slice(-x.shape.length), 4);
   };
-  const row = Affine.variable('row', node.shape[0]!);
+  const row = batch.times(m).plus(Affine.variable('row', m));
   // Each lane's own bound: those that fall off the end of a row are left out by the guard.
   const at = (lane: number) =>
     Affine.variable('col4', Math.floor((n - 1 - lane) / 4) + 1)
@@ -167,12 +176,15 @@ function matmulHooks(node: Tensor<MatmulAttrs>, writer: KernelWriter): Record<st
 export const matmulOp: Op<MatmulAttrs> = {
   name: 'matmul',
   infer([a, b], attrs) {
-    if (a!.shape.length !== 2 || b!.shape.length !== 2) {
-      throw new ShapeError(`wants two matrices, got ${show(a!.shape)} and ${show(b!.shape)}`);
+    const rank = a!.shape.length;
+    if ((rank !== 2 && rank !== 3) || b!.shape.length !== rank || (rank === 3 && a!.shape[0] !== b!.shape[0])) {
+      throw new ShapeError(
+        `wants two matrices, or two stacks of as many matrices, got ${show(a!.shape)} and ${show(b!.shape)}`,
+      );
     }
     if (a!.dtype !== 'f32' || b!.dtype !== 'f32') throw new ShapeError(`wants f32, got ${a!.dtype} and ${b!.dtype}`);
     const { m, n } = sizes(a!.shape, b!.shape, attrs);
-    return { shape: [m, n], dtype: 'f32' };
+    return { shape: [...a!.shape.slice(0, -2), m, n], dtype: 'f32' };
   },
   grad(node, g) {
     const [a, b] = node.inputs as [Tensor, Tensor];
@@ -182,20 +194,17 @@ export const matmulOp: Op<MatmulAttrs> = {
     const gradB = transposeB ? product(g, a, true, transposeA) : product(a, g, !transposeA, false);
     return [gradA, gradB];
   },
-  reference([a, b], attrs, [m, n]) {
-    const { k } = sizes(a!.shape, b!.shape, attrs);
-    const out = new Float64Array(m! * n!);
-    for (let i = 0; i < m!; i++) {
-      for (let j = 0; j < n!; j++) {
-        let sum = 0;
-        for (let l = 0; l < k; l++) {
-          sum +=
-            a!.data[attrs.transposeA ? l * m! + i : i * k + l]! * b!.data[attrs.transposeB ? j * k + l : l * n! + j]!;
-        }
-        out[i * n! + j] = sum;
+  reference([a, b], attrs, shape) {
+    const { m, n, k } = sizes(a!.shape, b!.shape, attrs);
+    return Float64Array.from({ length: sizeOf(shape) }, (_, flat) => {
+      const [batch, i, j] = [Math.floor(flat / (m * n)), Math.floor(flat / n) % m, flat % n];
+      let sum = 0;
+      for (let l = 0; l < k; l++) {
+        const left = a!.data[batch * m * k + (attrs.transposeA ? l * m + i : i * k + l)]!;
+        sum += left * b!.data[batch * k * n + (attrs.transposeB ? j * k + l : l * n + j)]!;
       }
-    }
-    return out;
+      return sum;
+    });
   },
   variants,
   samples: [
@@ -216,16 +225,24 @@ export const matmulOp: Op<MatmulAttrs> = {
     sample(20, 12, 8, true, true),
     sample(4, 5, 0),
     sample(0, 5, 4),
+    sample(5, 7, 3, false, false, [3]),
+    sample(20, 12, 8, false, true, [2]),
+    sample(12, 36, 18, true, false, [5]),
+    sample(4, 4, 4, true, true, [4]),
   ],
   random(int) {
     const unit = int(0, 1) === 1 ? 4 : 1;
     const size = () => unit * int(1, 40 / unit);
-    return sample(size(), size(), size(), int(0, 1) === 1, int(0, 1) === 1);
+    const batch = int(0, 2) === 0 ? [int(1, 4)] : [];
+    return sample(size(), size(), size(), int(0, 1) === 1, int(0, 1) === 1, batch);
   },
 };
 
-function sample(m: number, n: number, k: number, transposeA = false, transposeB = false) {
-  const shapes = [transposeA ? [k, m] : [m, k], transposeB ? [n, k] : [k, n]];
+function sample(m: number, n: number, k: number, transposeA = false, transposeB = false, batch: number[] = []) {
+  const shapes = [
+    [...batch, ...(transposeA ? [k, m] : [m, k])],
+    [...batch, ...(transposeB ? [n, k] : [k, n])],
+  ];
   return { inputs: shapes.map((shape) => ({ shape })), attrs: { transposeA, transposeB } };
 }
 
@@ -233,7 +250,7 @@ function product(a: Tensor, b: Tensor, transposeA: boolean, transposeB: boolean)
   return apply(matmulOp, [a, b], { transposeA, transposeB });
 }
 
-/** The matrix product of [M, K] and [K, N]; an operand may be stored transposed. */
+/** The matrix product of [M, K] and [K, N], or of [B, M, K] and [B, K, N]; an operand may be stored transposed. */
 export function matmul(a: Tensor, b: Tensor, { transposeA = false, transposeB = false } = {}): Tensor {
   return product(a, b, transposeA, transposeB);
 }

@@ -61,6 +61,11 @@ const KINDS = { sum: 0, max: 1, logsumexp: 2 } as const;
 /** Threads that fold one result together. */
 export const REDUCTION_WORKGROUP = 64;
 
+/** Steps to take together. */
+function unrolled(steps: number): number {
+  return steps > 0 && steps % 4 === 0 ? 4 : 1;
+}
+
 /** Whether the reduced elements of a result lie side by side. */
 function isByRows({ inputs, attrs }: Tensor<ReduceAttrs>): boolean {
   return inputs[0]!.shape.slice((attrs.axes.at(-1) ?? -1) + 1).every((dim) => dim === 1);
@@ -98,7 +103,7 @@ function kernel(
         OUTPUTS: outputs,
         STEPS: length / lanes,
         LANES: lanes,
-        ...(together && { THREADS: REDUCTION_WORKGROUP }),
+        ...(together ? { THREADS: REDUCTION_WORKGROUP } : { UNROLL: unrolled(length / lanes) }),
       },
       hooks: {
         load: writer.load(
@@ -120,7 +125,7 @@ function kernel(
       .plus(lane);
   return {
     source: columnsShader,
-    constants: { KIND: kindNumber, THREADS: outputs / lanes, STEPS: length },
+    constants: { KIND: kindNumber, THREADS: outputs / lanes, STEPS: length, UNROLL: unrolled(length) },
     hooks: {
       load: writer.load(
         x!,

@@ -1,8 +1,10 @@
 // Every op, by name: what the generic op test walks. An op that is not here does not exist.
 import { bernoulliNllOp, gaussianKlOp, gaussianNllOp, geluOp, leakyReluOp, siluOp, softmaxOp } from './composite.ts';
+import { conv2dOp, conv2dWeightOp, convTranspose2dOp } from './conv.ts';
 import { elementwise } from './elementwise.ts';
 import { gatherOp, scatterAddOp } from './gather.ts';
 import { matmulOp } from './matmul.ts';
+import { patchesOp, sumPatchesOp } from './patches.ts';
 import { normalOp, permutationOp, uniformOp } from './random.ts';
 import { logsumexpOp, maxOp, sumOp } from './reduce.ts';
 import { constantOp, inputOp, iotaOp, variableOp } from './source.ts';
@@ -16,6 +18,7 @@ export const ops: readonly Op[] = [
   ...[sumOp, maxOp, logsumexpOp],
   ...[matmulOp],
   ...[gatherOp, scatterAddOp],
+  ...[patchesOp, sumPatchesOp, conv2dOp, convTranspose2dOp, conv2dWeightOp],
   ...[uniformOp, normalOp, permutationOp],
   ...[geluOp, siluOp, leakyReluOp, softmaxOp, bernoulliNllOp, gaussianNllOp, gaussianKlOp],
 ] as readonly Op[];

@@ -29,6 +29,8 @@ export interface Emitter {
   index(expression: string, bound: number): Affine;
   /** A component of a named vec4, by an index below 4. */
   component(vector: string, lane: Affine): string;
+  /** `value`, or 0 where a condition holds; four neighbours that share the condition are masked at once. */
+  masked(value: string, condition: string, dtype: 'f32' | 'u32'): string;
   /** Σ of a term over 0 … count−1, in order. */
   sum(count: number, term: (k: Affine) => string): string;
 }
@@ -104,7 +106,10 @@ export interface Sample<A = unknown> {
 /** A source of random sizes for samples. */
 export type RandomInt = (min: number, max: number) => number;
 
-/** All that is true of an op. Exactly one of `emit`, `variants` and `decompose` says how it is computed. */
+/**
+ * All that is true of an op. Exactly one of `emit`, `variants` and `decompose` says how it is computed. Where both
+ * `grad` and `decompose` stand, the gradient is that of `grad`.
+ */
 export interface Op<A = unknown> {
   readonly name: string;
   /** Shape and type of the result; throws a ShapeError that says what it got and what it wanted. */
@@ -117,10 +122,12 @@ export interface Op<A = unknown> {
   emit?(emitter: Emitter, node: Tensor<A>, coords: readonly Affine[]): string;
   /** Heavy ops: the dispatch, in one or more ways. The last must be possible everywhere. */
   readonly variants?: readonly Variant<A>[];
-  /** Composite ops: the same in terms of other ops, which also gives the gradient. */
+  /** Composite ops: the same in terms of other ops, which also gives the gradient if there is no rule for it. */
   decompose?(inputs: readonly Tensor[], attrs: A): Tensor;
   /** Pointwise: about how many operations an element costs; 0 for a mere change of index. */
   readonly cost?: number;
+  /** Views: whether a product reads well through this one, four neighbours at a time; always, unless told. */
+  wide?(node: Tensor<A>): boolean;
   /** Pointwise: an input of as many elements as the result is read at the result's own flat index, and no other. */
   readonly aligned?: boolean;
   /** Relative error that is allowed against the reference, where the hardware's functions are only roughly right. */

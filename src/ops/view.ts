@@ -63,6 +63,8 @@ export function reshape(x: Tensor, shape: Shape): Tensor {
 export const transposeOp: Op<{ axes: readonly number[] }> = {
   name: 'transpose',
   cost: 0,
+  // Rows stay rows.
+  wide: ({ inputs: [x], attrs: { axes } }) => axes.filter((axis) => x!.shape[axis] !== 1).at(-1) === lastAxis(x!.shape),
   infer([x], { axes }) {
     const order = [...axes].sort((a, b) => a - b);
     if (order.length !== x!.shape.length || order.some((axis, i) => axis !== i)) {
@@ -98,7 +100,12 @@ export const transposeOp: Op<{ axes: readonly number[] }> = {
   },
 };
 
-function inverse(axes: readonly number[]): number[] {
+/** The last axis of more than one element. */
+function lastAxis(shape: Shape): number | undefined {
+  return shape.map((_, axis) => axis).findLast((axis) => shape[axis] !== 1);
+}
+
+export function inverse(axes: readonly number[]): number[] {
   const result = new Array<number>(axes.length);
   axes.forEach((axis, i) => {
     result[axis] = i;
@@ -221,7 +228,7 @@ export const padOp: Op<{ starts: readonly number[]; shape: Shape }> = {
       if (coord.min < 0 || coord.max >= dim) outside.push(`${coord} >= ${dim}u`);
     }
     const value = emitter.value(x!, inner);
-    return outside.length ? `select(${value}, ${dtype === 'f32' ? '0.0' : '0u'}, ${outside.join(' || ')})` : value;
+    return outside.length ? emitter.masked(value, outside.join(' || '), elementType(dtype)) : value;
   },
   samples: [
     { inputs: [{ shape: [2, 8] }], attrs: { starts: [1, 4], shape: [4, 16] } },

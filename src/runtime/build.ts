@@ -8,6 +8,7 @@ import { type Graph, rootsOf, topological, type Update } from '../graph/graph.ts
 import { lower } from '../graph/lower.ts';
 import { planMemory } from '../graph/memory.ts';
 import { simplify, splitReductions } from '../graph/simplify.ts';
+import { splitProducts } from '../graph/split.ts';
 import type { ChooseVariant } from '../graph/variants.ts';
 import { REDUCTION_WORKGROUP } from '../ops/reduce.ts';
 import { inputOp } from '../ops/source.ts';
@@ -61,14 +62,14 @@ function inputsOf(graph: Graph): Map<string, ProgramInput> {
   return inputs;
 }
 
-/** The graph as it is compiled: simplified, and with long reductions cut. */
+/** The graph as it is compiled: simplified, and with long products and reductions cut. */
 export function prepare(gpu: Gpu, { outputs = {}, updates = [] }: ProgramDescription): Graph {
   const graph: Graph = { outputs, updates };
   check(graph);
   const { software } = traitsOf(gpu);
   const busy = software ? BUSY_SOFTWARE : BUSY_GPU;
-  // Cutting a reduction leaves reshapes behind.
-  return simplify(splitReductions(simplify(graph), busy, software ? 1 : REDUCTION_WORKGROUP));
+  // Cutting leaves reshapes behind.
+  return simplify(splitReductions(splitProducts(simplify(graph), busy), busy, software ? 1 : REDUCTION_WORKGROUP));
 }
 
 /** Compiles a graph with given variants. */

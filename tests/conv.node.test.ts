@@ -1,0 +1,91 @@
+// What the compiler makes of convolutions: nothing is transposed or unfolded in memory, and long sums are shared out.
+import { describe, expect, test } from 'vitest';
+import { quotientOf } from '../src/graph/emit.ts';
+import { fuse } from '../src/graph/fuse.ts';
+import { type Graph, printGraph } from '../src/graph/graph.ts';
+import { lower } from '../src/graph/lower.ts';
+import { planMemory } from '../src/graph/memory.ts';
+import { simplify } from '../src/graph/simplify.ts';
+import { splitProducts } from '../src/graph/split.ts';
+import { Conv2d } from '../src/nn/conv.ts';
+import { ReLU, Sequential } from '../src/nn/layers.ts';
+import { conv2d } from '../src/ops/conv.ts';
+import { matmul } from '../src/ops/matmul.ts';
+import { input } from '../src/ops/source.ts';
+import type { Tensor } from '../src/ops/tensor.ts';
+
+const graphOf = (y: Tensor): Graph => ({ outputs: { y }, updates: [] });
+
+describe('a convolution', () => {
+  const kernels = (y: Tensor) => {
+    const schedule = fuse(simplify(graphOf(y)));
+    const memory = planMemory(schedule);
+    return schedule.groups.map((group) => lower(group, memory, { software: true, subgroupSize: 4 }));
+  };
+
+  test('reads the patches through the product: what is stored is its weight in another order, and the result', () => {
+    const layers = new Sequential(new Conv2d(8, 16, 3, { padding: 1 }), new ReLU(), new Conv2d(16, 8, 3), new ReLU());
+    const made = kernels(layers.forward(input('x', [2, 8, 10, 10])));
+    // The input and the result are channels-first at the API, hence a copy of one, and the last bias with that of the other.
+    expect(made.map(({ label }) => label).sort()).toEqual([
+      'add+relu',
+      'copy',
+      'copy',
+      'copy',
+      'matmul',
+      'matmul+add+relu',
+    ]);
+    const patches = 2 * 10 * 10 * 9 * 8;
+    expect(Math.max(...made.flatMap(({ group }) => group.outputs.map(({ size }) => size)))).toBeLessThan(patches / 4);
+  });
+
+  test('loads four channels at once, with one test of the bounds', () => {
+    const made = kernels(conv2d(input('x', [2, 8, 10, 10]), input('w', [16, 8, 3, 3]), { padding: 1 }));
+    const product = made.find(({ label }) => label === 'matmul')!;
+    expect(product.hooks.load_a!.match(/= buffer\d+\[/g)).toHaveLength(1);
+    expect(product.hooks.load_a!.match(/select\(/g)).toHaveLength(1);
+  });
+
+  test('says what does not fit', () => {
+    const x = input('x', [2, 8, 10, 10]);
+    expect(() => conv2d(x, input('w', [16, 4, 3, 3]))).toThrow(/conv2d: images \[2, 8, 10, 10\] have 8 channels/);
+    expect(() => conv2d(x, input('w', [16, 8, 11, 3]))).toThrow(/does not fit into padded images/);
+    expect(() => conv2d(x, input('w', [16, 8, 3, 3]), { stride: 0 })).toThrow(/stride \[0, 0\]/);
+    expect(() => new Conv2d(8, 9, 3, { groups: 2 })).toThrow(/channels 8 and 9 must be whole multiples of groups 2/);
+  });
+});
+
+test('a product of few results that sums over much becomes a stack, and a sum of fixed order', () => {
+  const tn = matmul(input('a', [4096, 32]), input('b', [4096, 12]), { transposeA: true });
+  const nt = matmul(input('a', [8, 4096]), input('b', [12, 4096]), { transposeB: true });
+  for (const y of [tn, nt]) {
+    const text = printGraph(splitProducts(graphOf(y), 1024));
+    expect(text).toMatch(/matmul\(.*f32\[32, (32|8), 12\]/);
+    expect(text).toMatch(/sum\(.*"axes":\[0\]/);
+  }
+  const large = graphOf(matmul(input('a', [512, 4096]), input('b', [4096, 512])));
+  expect(printGraph(splitProducts(large, 1024))).toBe(printGraph(large));
+});
+
+test('division by a multiplication and a shift is exact', () => {
+  for (const divisor of [3, 5, 6, 7, 9, 12, 28, 49, 196, 784, 1000, 65535]) {
+    for (const max of [10, 1000, 12544, 65535, 2 ** 20, 2 ** 31]) {
+      const text = quotientOf('x', max, divisor);
+      const [, factor, shift] = /^\(x \* (\d+)u\) >> (\d+)u$/.exec(text) ?? [];
+      if (factor === undefined) {
+        expect(text).toBe(`x / ${divisor}u`);
+        expect(max * divisor).toBeGreaterThan(2 ** 16);
+        continue;
+      }
+      expect(max * Number(factor)).toBeLessThan(2 ** 32);
+      // Where a quotient may be wrong first: just before, and at, multiples of the divisor.
+      for (let x = 0; x <= max; x += divisor * Math.max(1, Math.floor(max / divisor / 1e4))) {
+        for (const at of [x, x - 1].filter((value) => value >= 0)) {
+          const quotient = Math.floor((at * Number(factor)) / 2 ** Number(shift));
+          if (quotient !== Math.floor(at / divisor)) expect.fail(`${at} / ${divisor} by ${text} gave ${quotient}`);
+        }
+      }
+    }
+  }
+  expect(quotientOf('x', 100, 8)).toBe('x >> 3u');
+});
