@@ -112,6 +112,7 @@ describe("the app's buffers", () => {
     expect(copies).toEqual([]);
     expect(calls.created, 'bind groups are kept').toEqual([]);
     expect([...(await copyOut(gpu, { buffer: y, offset: 0, size: 16 }, 'f32'))]).toEqual([11, 13, 15, 17]);
+    await expect(program.read('y')).rejects.toThrow(/output y went to the buffer that was given/);
     x.destroy();
     y.destroy();
   });
@@ -134,7 +135,11 @@ describe("the app's buffers", () => {
     expect(() => program.run({ x: small })).toThrow(/input x is f32\[4\], 16 bytes; the buffer given has 8/);
     expect(() => program.run({ x: foreign })).toThrow(/STORAGE/);
     expect(() => program.run({})).toThrow(/input x is f32\[4\], and was not given/);
-    expect(() => program.run({ x: new Float32Array(3) })).toThrow(/takes a Float32Array of 4, got Float32Array of 3/);
+    expect(() => program.run({ x: new Float32Array(3) })).toThrow(
+      /takes a Float32Array of 4 or a GPUBuffer, got Float32Array of 3/,
+    );
+    const list = [1, 2, 3, 4] as unknown as Float32Array;
+    expect(() => program.run({ x: list })).toThrow(/or a GPUBuffer, got Array of 4/);
     expect(() => program.run({ x: new Float32Array(4), z: small })).toThrow(/no input z; its inputs are: x/);
     await expect(program.read('z')).rejects.toThrow(OptionError);
   });
@@ -189,6 +194,17 @@ test('a lost device is told as such', async () => {
   device.destroy();
   expect((await gpu.lost).name).toBe('DeviceLostError');
   expect(() => program.run({ x: new Float32Array(4) })).toThrow(/the GPU device is gone/);
+});
+
+test('mistakes that everybody makes once are told in words', async () => {
+  const device = await appDevice();
+  using gpu = Gpu.from(device);
+  const pending = Promise.resolve(device) as unknown as GPUDevice;
+  expect(() => Gpu.from(pending)).toThrow(/takes a GPUDevice, got Promise: await adapter.requestDevice\(\) first/);
+  await expect(compile(device as unknown as Gpu, {})).rejects.toThrow(/compile takes a Gpu first: Gpu.from\(device\)/);
+  await expect(compile(gpu, {})).rejects.toThrow(/nothing to compute: give compile outputs or updates/);
+  const twice = add(input('x', [4]), input('x', [4]));
+  await expect(compile(gpu, { outputs: { twice } })).rejects.toThrow(/two inputs are called x: make it once/);
 });
 
 test('variables are set and read back, and refuse what does not fit', async () => {

@@ -116,6 +116,15 @@ async function check(op: Op, samples: readonly Sample[], seed: number, variant?:
   }
 }
 
+test('every op that a file of src/ops/ exports is in the registry', () => {
+  const modules = import.meta.glob<Record<string, unknown>>('../src/ops/*.ts', { eager: true });
+  const exported = Object.values(modules).flatMap((module) =>
+    Object.entries(module).filter(([name]) => /Op$/.test(name)),
+  );
+  expect(exported.length).toBeGreaterThan(20);
+  for (const [name, op] of exported) expect(ops, `${name} belongs into src/ops/registry.ts`).toContain(op);
+});
+
 const freshSeed = () => 1 + Math.floor(Math.random() * 2 ** 31);
 
 describe.each(ops.filter((op) => !SOURCES.has(op)).map((op) => [op.name, op] as const))('%s', (_, op) => {

@@ -86,7 +86,7 @@ test.each(['Bundler', 'NodeNext'] as const)(
       strict: true,
       noEmit: true,
       target: ts.ScriptTarget.ES2022,
-      lib: ['lib.es2023.d.ts', 'lib.dom.d.ts', 'lib.esnext.disposable.d.ts'],
+      lib: ['lib.es2022.d.ts', 'lib.dom.d.ts'],
       module: resolution === 'NodeNext' ? ts.ModuleKind.NodeNext : ts.ModuleKind.ESNext,
       moduleResolution: ts.ModuleResolutionKind[resolution],
       types: [],

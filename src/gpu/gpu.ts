@@ -1,8 +1,10 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 // The device: taken from the app or asked for, with what was allocated on it, its pipelines, and its loss.
 import {
   DeviceError,
   DeviceLostError,
   type GliaError,
+  OptionError,
   OutOfMemoryError,
   ShaderError,
   UnsupportedError,
@@ -131,6 +133,10 @@ export class Gpu {
 
   /** Uses the app's own device. `destroy` then frees what Glia made and leaves the device alone. */
   static from(device: GPUDevice): Gpu {
+    if (typeof (device as GPUDevice | undefined)?.lost?.then !== 'function') {
+      const got = (device as object | undefined)?.constructor?.name ?? String(device);
+      throw new OptionError(`Gpu.from takes a GPUDevice, got ${got}: await adapter.requestDevice() first`);
+    }
     return new Gpu(device, describe(device.adapterInfo));
   }
 

@@ -18,5 +18,6 @@ export interface Terms {
 }
 
 export abstract class Model extends Module {
-  abstract terms(batch: Batch, key: RandomKey): Terms;
+  /** @param step of the training, u32, from 0; not given when the model is tested */
+  abstract terms(batch: Batch, key: RandomKey, step?: Tensor): Terms;
 }

@@ -1,15 +1,18 @@
-// The variational autoencoder (Kingma and Welling, Auto-Encoding Variational Bayes, 2013), as a multilayer perceptron.
+// The variational autoencoder (Kingma and Welling, Auto-Encoding Variational Bayes, 2013) and what is one change away:
+// another weight of the KL term, a condition, and the importance-weighted bound.
 import { OptionError } from '../errors.ts';
 import { zeros } from '../nn/init.ts';
-import { Linear, ReLU, Sequential } from '../nn/layers.ts';
+import type { Sequential } from '../nn/layers.ts';
 import { Parameter } from '../nn/module.ts';
 import { bernoulliNll, gaussianKl, gaussianNll } from '../ops/composite.ts';
-import { add, exp, mul, sigmoid } from '../ops/elementwise.ts';
+import { add, exp, minimum, mul, type Operand, sigmoid, square, sub, toF32 } from '../ops/elementwise.ts';
+import { oneHot } from '../ops/gather.ts';
 import { normal, type RandomKey } from '../ops/random.ts';
-import { sum } from '../ops/reduce.ts';
+import { logsumexp, mean, sum } from '../ops/reduce.ts';
 import { scope, type Tensor } from '../ops/tensor.ts';
-import { broadcastTo, slice } from '../ops/view.ts';
+import { broadcastTo, concat, reshape, slice } from '../ops/view.ts';
 import { type Batch, Model, type Terms } from './model.ts';
+import { checkSizes, mlpNetworks, type Networks } from './networks.ts';
 
 export type Likelihood = 'bernoulli' | 'gaussian';
 
@@ -22,8 +25,16 @@ export interface VAEOptions {
   readonly latent?: number;
   /** Weight of the KL term (Higgins et al., beta-VAE, 2017). */
   readonly beta?: number;
+  /** Steps in which that weight rises from 0 (Bowman et al., 2015); 0 for none. */
+  readonly warmup?: number;
   /** What an image is under the decoder: Bernoulli intensities, or Gaussian with one variance that is learned. */
   readonly likelihood?: Likelihood;
+  /** Number of classes, if encoder and decoder are told an image's class (Sohn, Lee and Yan, 2015). */
+  readonly classes?: number;
+  /** Samples of z an image; more than one makes the bound tighter (Burda, Grosse and Salakhutdinov, 2015). */
+  readonly particles?: number;
+  /** Other networks than a multilayer perceptron each: the encoder gives 2 · latent numbers. */
+  readonly networks?: Networks;
 }
 
 /** The parameters of q(z | x), [batch, latent] each. */
@@ -33,13 +44,15 @@ export interface Posterior {
 }
 
 export interface ElboTerms extends Terms {
-  /** reconstruction + β·kl */
+  /** reconstruction + β·kl, or the importance-weighted bound; negative, to be minimised */
   readonly loss: Tensor;
   /** −log p(x | z), nats per image */
   readonly reconstruction: Tensor;
   /** KL(q(z | x) ‖ p(z)), nats per image */
   readonly kl: Tensor;
 }
+
+const LOG_TWO_PI = Math.log(2 * Math.PI);
 
 export class VAE extends Model {
   readonly encoder: Sequential;
@@ -48,25 +61,38 @@ export class VAE extends Model {
   readonly logvar: Parameter | undefined;
   readonly latent: number;
   readonly beta: number;
+  readonly warmup: number;
+  readonly classes: number;
+  readonly particles: number;
 
-  constructor({ pixels, hidden = 400, latent = 20, beta = 1, likelihood = 'bernoulli' }: VAEOptions) {
+  constructor(options: VAEOptions) {
     super();
-    for (const [name, value] of Object.entries({ pixels, hidden, latent })) {
-      if (!Number.isInteger(value) || value < 1)
-        throw new OptionError(`VAE: ${name} must be a positive integer, got ${value}`);
-    }
+    const { pixels, hidden = 400, latent = 20, likelihood = 'bernoulli', classes = 0, particles = 1 } = options;
+    checkSizes('VAE', { pixels, hidden, latent, particles });
     this.latent = latent;
-    this.beta = beta;
+    this.beta = options.beta ?? 1;
+    this.warmup = options.warmup ?? 0;
+    this.classes = classes;
+    this.particles = particles;
     // Mean and logvar are the two halves of one product: one dispatch where two layers would be two.
-    this.encoder = new Sequential(new Linear(pixels, hidden), new ReLU(), new Linear(hidden, 2 * latent));
-    this.decoder = new Sequential(new Linear(latent, hidden), new ReLU(), new Linear(hidden, pixels));
+    const sizes = { pixels, hidden, latent, codes: 2 * latent, condition: classes };
+    const { encoder, decoder } = options.networks ?? mlpNetworks(sizes);
+    this.encoder = encoder;
+    this.decoder = decoder;
     if (likelihood === 'gaussian') this.logvar = new Parameter([1], zeros);
   }
 
-  /** q(z | x) of images [batch, pixels]. */
-  encode(images: Tensor): Posterior {
+  /** With the class beside it, where there is one. */
+  private conditioned(x: Tensor, labels: Tensor | undefined): Tensor {
+    if (this.classes === 0) return x;
+    if (!labels) throw new OptionError('the model is told labels, and there are none');
+    return concat([x, oneHot(labels, this.classes)], 1);
+  }
+
+  /** q(z | x) of images [batch, pixels]; of a conditional model, q(z | x, label), with labels u32 [batch]. */
+  encode(images: Tensor, labels?: Tensor): Posterior {
     return scope('encoder', () => {
-      const code = this.encoder.forward(images);
+      const code = this.encoder.forward(this.conditioned(images, labels));
       return { mean: slice(code, 1, 0, this.latent), logvar: slice(code, 1, this.latent) };
     });
   }
@@ -77,24 +103,32 @@ export class VAE extends Model {
   }
 
   /** What the decoder says of codes [batch, latent]: logits for Bernoulli pixels, means for Gaussian ones. */
-  decodeRaw(z: Tensor): Tensor {
-    return scope('decoder', () => this.decoder.forward(z));
+  decodeRaw(z: Tensor, labels?: Tensor): Tensor {
+    return scope('decoder', () => this.decoder.forward(this.conditioned(z, labels)));
   }
 
   /** The mean image of codes: [batch, pixels], intensities. */
-  decode(z: Tensor): Tensor {
-    const raw = this.decodeRaw(z);
+  decode(z: Tensor, labels?: Tensor): Tensor {
+    const raw = this.decodeRaw(z, labels);
     return this.logvar ? raw : sigmoid(raw);
   }
 
   /** Images of codes drawn from the prior. */
-  sample(count: number, key: RandomKey): Tensor {
-    return this.decode(normal([count, this.latent], key));
+  sample(count: number, key: RandomKey, labels?: Tensor): Tensor {
+    return this.decode(normal([count, this.latent], key), labels);
   }
 
   /** Images, through the mean of their code and back. */
-  reconstruct(images: Tensor): Tensor {
-    return this.decode(this.encode(images).mean);
+  reconstruct(images: Tensor, labels?: Tensor): Tensor {
+    return this.decode(this.encode(images, labels).mean, labels);
+  }
+
+  /** −log p(x | z) of each image, from what the decoder says of it. */
+  private negativeLogLikelihood(raw: Tensor, images: Tensor): Tensor {
+    const nll = this.logvar
+      ? gaussianNll(raw, broadcastTo(this.logvar.tensor, raw.shape), images)
+      : bernoulliNll(raw, images);
+    return sum(nll, { axis: 1 });
   }
 
   /**
@@ -102,20 +136,48 @@ export class VAE extends Model {
    *
    * @param noise standard normal, [batch, latent]
    */
-  elbo(images: Tensor, noise: Tensor): ElboTerms {
-    const posterior = this.encode(images);
-    const raw = this.decodeRaw(this.reparameterize(posterior, noise));
+  elbo(
+    images: Tensor,
+    noise: Tensor,
+    { labels, beta = this.beta }: { labels?: Tensor | undefined; beta?: Operand } = {},
+  ): ElboTerms {
+    const posterior = this.encode(images, labels);
+    const raw = this.decodeRaw(this.reparameterize(posterior, noise), labels);
     return scope('elbo', () => {
-      const nll = this.logvar
-        ? gaussianNll(raw, broadcastTo(this.logvar.tensor, raw.shape), images)
-        : bernoulliNll(raw, images);
-      const reconstruction = sum(nll, { axis: 1 });
+      const reconstruction = this.negativeLogLikelihood(raw, images);
       const kl = sum(gaussianKl(posterior.mean, posterior.logvar), { axis: 1 });
-      return { loss: add(reconstruction, mul(kl, this.beta)), reconstruction, kl };
+      return { loss: add(reconstruction, mul(kl, beta)), reconstruction, kl };
     });
   }
 
-  override terms({ images }: Batch, key: RandomKey): ElboTerms {
-    return this.elbo(images, normal([images.shape[0]!, this.latent], key));
+  /**
+   * −log of the mean importance weight p(x, z) / q(z | x) of k samples: an upper bound of −log p(x) that falls with k.
+   * Beside it the means of its parts over the samples.
+   *
+   * @param noise standard normal, [k, batch, latent]
+   */
+  importance(images: Tensor, noise: Tensor, labels?: Tensor): ElboTerms {
+    const [k, batch, latent] = noise.shape as [number, number, number];
+    const posterior = this.encode(images, labels);
+    const z = this.reparameterize(posterior, noise);
+    const repeated = (x: Tensor) => reshape(broadcastTo(x, [k, ...x.shape]), [k * batch, ...x.shape.slice(1)]);
+    const raw = this.decodeRaw(reshape(z, [k * batch, latent]), labels && repeated(labels));
+    return scope('importance', () => {
+      const nll = reshape(this.negativeLogLikelihood(raw, repeated(images)), [k, batch]);
+      const logPrior = mul(sum(add(square(z), LOG_TWO_PI), { axis: 2 }), -0.5);
+      // (z − mean)² / var is the noise itself, squared.
+      const logQ = mul(sum(add(add(square(noise), posterior.logvar), LOG_TWO_PI), { axis: 2 }), -0.5);
+      const divergence = sub(logQ, logPrior);
+      const loss = sub(Math.log(k), logsumexp(mul(add(nll, divergence), -1), { axis: 0 }));
+      return { loss, reconstruction: mean(nll, { axis: 0 }), kl: mean(divergence, { axis: 0 }) };
+    });
+  }
+
+  override terms({ images, labels }: Batch, key: RandomKey, step?: Tensor): ElboTerms {
+    const batch = images.shape[0]!;
+    if (this.particles > 1) return this.importance(images, normal([this.particles, batch, this.latent], key), labels);
+    const rising = step && this.warmup > 0;
+    const beta = rising ? mul(minimum(mul(add(toF32(step), 1), 1 / this.warmup), 1), this.beta) : this.beta;
+    return this.elbo(images, normal([batch, this.latent], key), { labels, beta });
   }
 }

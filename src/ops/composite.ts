@@ -17,7 +17,7 @@ import {
 
 interface Composite<A> {
   readonly build: (inputs: readonly Tensor[], attrs: A) => Tensor;
-  /** In float64, element by element of inputs that have one shape; or the whole. */
+  /** In float64, one element of each input. */
   readonly reference: (values: number[], attrs: A) => number;
   readonly samples: readonly Sample<A>[];
 }
@@ -44,6 +44,11 @@ function define<A>(name: string, { build, reference, samples }: Composite<A>): O
         ),
       ),
     samples,
+    random(int) {
+      const [{ inputs, attrs }] = samples as readonly [Sample<A>];
+      const shape = Array.from({ length: int(1, 3) }, () => int(1, 9));
+      return { inputs: inputs.map((spec) => ({ ...spec, shape })), attrs };
+    },
   };
 }
 

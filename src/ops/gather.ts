@@ -1,6 +1,9 @@
 // Look-up of rows by index, and its transpose: adding rows up by index, in a fixed order.
 import { ShapeError } from '../errors.ts';
+import { equal } from './elementwise.ts';
+import { iota } from './source.ts';
 import { apply, elementType, type Op, show, sizeOf, type Tensor } from './tensor.ts';
+import { reshape } from './view.ts';
 
 export const gatherOp: Op<object> = {
   name: 'gather',
@@ -98,4 +101,10 @@ export const scatterAddOp: Op<{ rows: number }> = {
 /** Sums rows of `values` that share an index: the result's row r is Σ values[i] over indices[i] = r. */
 export function scatterAdd(values: Tensor, indices: Tensor, rows: number): Tensor {
   return apply(scatterAddOp, [values, indices], { rows });
+}
+
+/** Rows with a 1 at each index (u32 […]) and 0 elsewhere: f32 […, classes]. */
+export function oneHot(indices: Tensor, classes: number): Tensor {
+  const { shape } = indices;
+  return equal(iota([...shape, classes], shape.length, 'u32'), reshape(indices, [...shape, 1]));
 }

@@ -1,7 +1,7 @@
 // From a graph to a Program: simplify, split, fuse, plan memory, lower, specialise, compile, allocate.
 import functionsShader from '../../shaders/functions.wgsl?raw';
 import { OptionError } from '../errors.ts';
-import type { Gpu } from '../gpu/gpu.ts';
+import { Gpu } from '../gpu/gpu.ts';
 import { specialise } from '../gpu/specialise.ts';
 import { fuse } from '../graph/fuse.ts';
 import { type Graph, rootsOf, topological, type Update } from '../graph/graph.ts';
@@ -56,7 +56,10 @@ function inputsOf(graph: Graph): Map<string, ProgramInput> {
     if (node.op !== inputOp) continue;
     const input = node.attrs as ProgramInput;
     const other = inputs.get(input.name);
-    if (other && other !== input) throw new OptionError(`two inputs are called ${input.name}`);
+    if (other && other !== input)
+      throw new OptionError(
+        `two inputs are called ${input.name}: make it once, and use the tensor wherever it is wanted`,
+      );
     inputs.set(input.name, input);
   }
   return inputs;
@@ -74,8 +77,12 @@ export function prepare(gpu: Gpu, { outputs = {}, updates = [] }: ProgramDescrip
 
 /** Compiles a graph with given variants. */
 export async function build(gpu: Gpu, description: ProgramDescription, choose?: ChooseVariant): Promise<Program> {
+  if (!(gpu instanceof Gpu))
+    throw new OptionError('compile takes a Gpu first: Gpu.from(device), or await Gpu.request()');
   gpu.check();
   const graph: Graph = { outputs: description.outputs ?? {}, updates: description.updates ?? [] };
+  if (rootsOf(graph).length === 0)
+    throw new OptionError('there is nothing to compute: give compile outputs or updates');
   const schedule = fuse(prepare(gpu, graph), Math.min(MAX_BUFFERS, gpu.device.limits.maxStorageBuffersPerShaderStage));
   const memory = planMemory(schedule);
   const kernels = schedule.groups

@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 // A Program: a flat list of dispatches with their buffers, encoded into one compute pass as often as it is run.
 import { OptionError } from '../errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
@@ -43,8 +44,9 @@ function idOf(buffer: GPUBuffer): number {
   return id;
 }
 
+/** WebGPU implementations differ in their classes, so what a buffer can do tells it. */
 function isBuffer(data: unknown): data is GPUBuffer {
-  return !ArrayBuffer.isView(data);
+  return typeof (data as GPUBuffer | undefined)?.mapAsync === 'function';
 }
 
 /** Bytes to bind for a tensor: whole words, and never none. */
@@ -65,6 +67,8 @@ export class Program {
   /** Names of the app's buffers that a dispatch touches; most touch none. */
   private readonly external: readonly (readonly string[])[];
   private readonly outputOfSlot = new Map<number, string[]>();
+  /** Outputs that went to buffers of the app in the last run. */
+  private readonly elsewhere = new Set<string>();
   private destroyed = false;
 
   constructor(gpu: Gpu, parts: ProgramParts) {
@@ -169,7 +173,7 @@ export class Program {
       const type = { f32: Float32Array, u32: Uint32Array, u8: Uint8Array }[dtype];
       if (!(data instanceof type) || data.length !== sizeOf(shape)) {
         throw new OptionError(
-          `${wants}: it takes a ${type.name} of ${sizeOf(shape)}, got ${data.constructor.name} of ${data.length}`,
+          `${wants}: it takes a ${type.name} of ${sizeOf(shape)} or a GPUBuffer, got ${describe(data)}`,
         );
       }
       let whole: Uint8Array = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
@@ -179,6 +183,7 @@ export class Program {
       }
       this.gpu.device.queue.writeBuffer(this.inputBuffer(name), 0, whole as Uint8Array<ArrayBuffer>);
     }
+    this.elsewhere.clear();
     for (const [name, buffer] of Object.entries(outputs)) {
       const tensor = this.output(name);
       checkBuffer(buffer, tensor.size * 4, `output ${name} is ${tensor.dtype}${show(tensor.shape)}`);
@@ -192,6 +197,7 @@ export class Program {
         throw new OptionError(`output ${name} cannot go to a buffer of its own, because ${reason}`);
       }
       bound[`output ${name}`] = buffer;
+      this.elsewhere.add(name);
     }
     return bound;
   }
@@ -254,6 +260,8 @@ export class Program {
   /** Where an output lies after a run: to copy from, or to bind in the app's own kernels. */
   outputRange(name: string): BufferRange {
     const shape = this.output(name);
+    if (this.elsewhere.has(name))
+      throw new OptionError(`output ${name} went to the buffer that was given: read it there`);
     const tensor = this.parts.schedule.outputs[name]!;
     const range = this.resource(this.parts.memory.places.get(tensor)!, tensor);
     return { ...range, size: Math.max(4, shape.size * 4) };
@@ -282,4 +290,10 @@ export class Program {
 function checkBuffer(buffer: GPUBuffer, bytes: number, wants: string): void {
   if (buffer.size < bytes) throw new OptionError(`${wants}, ${bytes} bytes; the buffer given has ${buffer.size}`);
   if (!(buffer.usage & 0x80)) throw new OptionError(`${wants}; the buffer given was created without STORAGE usage`);
+}
+
+function describe(data: unknown): string {
+  const { length } = data as { length?: number };
+  const name = (data as object).constructor?.name ?? typeof data;
+  return length === undefined ? name : `${name} of ${length}`;
 }

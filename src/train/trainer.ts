@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 // The trainer: epochs and batches over a Program, for the command line and the page alike.
 import type { Dataset } from '../data/images.ts';
 import { NotFiniteError, OptionError } from '../errors.ts';

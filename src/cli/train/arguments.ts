@@ -37,7 +37,9 @@ export function parseArguments(args: readonly string[]): Arguments | undefined {
     if (!(error instanceof CommanderError)) throw error;
     if (error.exitCode === 0) return undefined;
     const message = error.message.replace(/^error: |\.$/g, '').replace(/\s*\n\s*/g, ' ');
-    throw new OptionError(`${message}; ${COMMAND} --help lists the options`);
+    const hint =
+      error.code === 'commander.excessArguments' ? ` (options go after --, as in: ${COMMAND} --steps 5)` : '';
+    throw new OptionError(`${message}${hint}; ${COMMAND} --help lists the options`);
   }
   const { data, out, resume, headed = false, json = false } = command.opts();
   for (const [name, value] of Object.entries({ data, out, resume })) {
