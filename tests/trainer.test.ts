@@ -54,9 +54,40 @@ test('the VAE learns: its loss falls, on images that it has not seen', async () 
   expect(loss).toBeCloseTo(reconstruction! + kl!, 3);
 });
 
-test('the classifier learns: most images that it has not seen are told right', async () => {
-  const { events } = await run({ ...SMALL, model: 'classifier' });
-  expect(epochs(events).at(-1)!.test.accuracy).toBeGreaterThan(0.7);
+test.each([
+  ['classifier', 0.7],
+  ['conv-classifier', 0.8],
+])('the %s learns: most images that it has not seen are told right', async (model, least) => {
+  const { events } = await run({ ...SMALL, model });
+  expect(epochs(events).at(-1)!.test.accuracy).toBeGreaterThan(least);
+});
+
+test.each(['conv-vae', 'cvae', 'iwae'])('the %s learns, and shows what', async (model) => {
+  using trainer = await Trainer.create(gpu, data, completeOptions({ ...SMALL, model, epochs: 5 }));
+  const told = epochs(await finish(trainer));
+  expect(told.at(-1)!.test.loss).toBeLessThan(told[0]!.test.loss * 0.85);
+  const pictures = await trainer.pictures();
+  expect(pictures.map(({ name }) => name)).toEqual(expect.arrayContaining(['reconstructions', 'samples']));
+  for (const { data: pixels, columns, caption } of pictures) {
+    expect(caption).not.toBe('');
+    expect(pixels.length % (columns * 784)).toBe(0);
+    expect(pixels.every((value) => value >= 0 && value <= 1)).toBe(true);
+    expect(new Set(pixels.map((value) => Math.round(value * 10))).size).toBeGreaterThan(3);
+  }
+});
+
+test('beta-VAE: a greater weight of the KL term leaves less of it, and warm-up begins without any', async () => {
+  const after = async (given: object) => epochs((await run({ ...SMALL, epochs: 5, ...given })).events).at(-1)!;
+  const plain = await after({});
+  expect((await after({ model: 'beta-vae', warmup: 0 })).test.kl).toBeLessThan(plain.test.kl! * 0.7);
+  const { train } = await after({ model: 'beta-vae', warmup: 1e9 });
+  expect(train.loss).toBeCloseTo(train.reconstruction!, 2);
+  expect(train.kl).toBeGreaterThan(plain.train.kl!);
+});
+
+test('the importance-weighted bound is tighter than the plain one with the same network', async () => {
+  const told = async (model: string) => epochs((await run({ ...SMALL, model, epochs: 8 })).events).at(-1)!;
+  expect((await told('iwae')).test.loss).toBeLessThan((await told('vae')).test.loss);
 });
 
 test('same seed, same bits after 200 steps; another seed, others', async () => {

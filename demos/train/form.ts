@@ -1,10 +1,9 @@
 // The form: a field for each option of the trainer's table.
+import { MODEL_OPTIONS, modelEntry } from '../../src/train/models.ts';
 import { completeOptions, OPTIONS, type TrainOptions } from '../../src/train/options.ts';
 
 /** A page that can pause needs no number of steps to stop after. */
 const LEFT_OUT: readonly (keyof TrainOptions)[] = ['steps'];
-/** What only the autoencoder has. */
-const VAE_ONLY = ['latent', 'beta', 'likelihood'];
 
 export class OptionsForm {
   private readonly fieldset: HTMLFieldSetElement;
@@ -29,11 +28,11 @@ export class OptionsForm {
 
   /** @throws OptionError if a value is not allowed, though the browser let it pass */
   get options(): TrainOptions {
-    return completeOptions(Object.fromEntries([...this.fields].map(([name, { value }]) => [name, value])));
+    return completeOptions(Object.fromEntries([...this.fields].map(([name, { value }]) => [name, value || undefined])));
   }
 
   set options(options: TrainOptions) {
-    for (const [name, field] of this.fields) field.value = String(options[name as keyof TrainOptions]);
+    for (const [name, field] of this.fields) field.value = String(options[name as keyof TrainOptions] ?? '');
     this.showFitting();
   }
 
@@ -42,8 +41,11 @@ export class OptionsForm {
   }
 
   private showFitting(): void {
-    const isVae = this.fields.get('model')?.value === 'vae';
-    for (const name of VAE_ONLY) this.fields.get(name)!.disabled = !isVae;
+    const { options } = modelEntry(this.fields.get('model')?.value ?? String(OPTIONS.model.default));
+    for (const [name, field] of this.fields) {
+      const option = name as keyof TrainOptions;
+      field.disabled = MODEL_OPTIONS.has(option) && !options.includes(option);
+    }
   }
 }
 
@@ -58,12 +60,12 @@ function createField(name: keyof TrainOptions): HTMLInputElement | HTMLSelectEle
   const input = document.createElement('input');
   input.name = name;
   input.type = 'number';
-  input.required = true;
+  input.required = initial !== undefined;
   if (range) {
     input.min = String(range.min);
     input.max = String(range.max);
     input.step = range.integer ? '1' : 'any';
   }
-  input.value = String(initial);
+  input.value = String(initial ?? '');
   return input;
 }

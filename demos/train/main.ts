@@ -116,7 +116,7 @@ async function prepare(): Promise<Run> {
   gpu ??= await requestGpu();
   if (!gpu) throw new UnsupportedError('there is no GPU to train on');
   const trainer = await Trainer.create(gpu, dataset, options, checkpoint);
-  view.reset(trainer);
+  view.reset();
   try {
     return await Run.create(trainer, view);
   } catch (error) {
@@ -198,7 +198,7 @@ function showData(): void {
     ? `${name}: ${counts[0]} training and ${counts[1]} test images of ${width}×${height}`
     : 'Built-in digits: drawn stroke by stroke with random hands, the same for the same seed.';
   const data = Float32Array.from(test.images.subarray(0, PREVIEW * height * width * channels), (byte) => byte / 255);
-  drawPicture(element<HTMLCanvasElement>('preview'), { name, data, columns: 8, height, width, channels });
+  drawPicture(element<HTMLCanvasElement>('preview'), { data, columns: 8, height, width, channels });
 }
 
 function takeFiles(list: Iterable<File>): Promise<void> {

@@ -6,8 +6,11 @@ const BACKGROUND = '#808080';
 /** Images are drawn at a whole multiple of their size, so that their side is about this long. */
 const SIDE = 56;
 
+/** Images, whatever they show. */
+type Pixels = Omit<ShownPicture, 'name' | 'caption'>;
+
 /** Draws over whatever the canvas held, and gives it the size of the picture. */
-export function drawPicture(canvas: HTMLCanvasElement, picture: ShownPicture): void {
+export function drawPicture(canvas: HTMLCanvasElement, picture: Pixels): void {
   const { data, columns, height, width, channels } = picture;
   const count = data.length / (height * width * channels);
   const scale = Math.max(1, Math.round(SIDE / Math.max(height, width)));
@@ -28,7 +31,7 @@ export function drawPicture(canvas: HTMLCanvasElement, picture: ShownPicture): v
 }
 
 /** One image; a single channel is grey, and of more than three the first three are red, green and blue. */
-function imageData({ data, height, width, channels }: ShownPicture, index: number): ImageData {
+function imageData({ data, height, width, channels }: Pixels, index: number): ImageData {
   const image = new ImageData(width, height);
   const start = index * height * width * channels;
   for (let pixel = 0; pixel < height * width; pixel++) {

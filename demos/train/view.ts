@@ -1,23 +1,12 @@
 // What the page shows of a run: numbers, the loss curve, pictures.
 import type uPlot from 'uplot';
 import { describeTerm } from '../../src/train/events.ts';
-import type { TrainOptions } from '../../src/train/options.ts';
-import type { ShownPicture, Trainer } from '../../src/train/trainer.ts';
+import type { ShownPicture } from '../../src/train/trainer.ts';
 import { drawPicture } from './pictures.ts';
 import { createPlot, LossCurve } from './plot.ts';
 import type { Run, RunView } from './run.ts';
 
 const NONE = '–';
-
-/** What each picture shows, by its name. */
-function captionsOf({ model, latent }: TrainOptions): Readonly<Record<string, string>> {
-  if (model !== 'vae') return {};
-  return {
-    reconstructions: 'test images, and below each what the model makes of its code',
-    samples: 'decoded from random codes',
-    manifold: latent === 2 ? 'the decoded plane of the two latents' : 'from one test image to another, code by code',
-  };
-}
 
 export class View implements RunView {
   private readonly numbers: HTMLElement;
@@ -37,14 +26,11 @@ export class View implements RunView {
   }
 
   /** As before the first step of a run, or of none. */
-  reset(trainer?: Trainer): void {
+  reset(): void {
     this.curve = new LossCurve(() => 0);
     this.createPlot();
     this.pictures.replaceChildren();
     this.canvases.clear();
-    for (const [name, caption] of Object.entries(trainer ? captionsOf(trainer.options) : {})) {
-      this.addPicture(name, caption);
-    }
   }
 
   showProgress({ trainer, curve, latest, lastEpoch }: Run): void {
@@ -69,8 +55,7 @@ export class View implements RunView {
 
   showPictures(pictures: readonly ShownPicture[]): void {
     for (const picture of pictures) {
-      const canvas = this.canvases.get(picture.name);
-      if (canvas) drawPicture(canvas, picture);
+      drawPicture(this.canvases.get(picture.name) ?? this.addPicture(picture), picture);
     }
   }
 
@@ -90,7 +75,7 @@ export class View implements RunView {
     );
   }
 
-  private addPicture(name: string, caption: string): void {
+  private addPicture({ name, caption }: ShownPicture): HTMLCanvasElement {
     const canvas = document.createElement('canvas');
     canvas.setAttribute('role', 'img');
     canvas.setAttribute('aria-label', `${name}: ${caption}`);
@@ -103,6 +88,7 @@ export class View implements RunView {
     section.append(heading, canvas);
     this.pictures.append(section);
     this.canvases.set(name, canvas);
+    return canvas;
   }
 
   private createPlot(): void {

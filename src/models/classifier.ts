@@ -1,12 +1,13 @@
 // The plain neural network: images to classes.
 import { OptionError } from '../errors.ts';
+import { Flatten } from '../nn/conv.ts';
 import { Linear, ReLU, Sequential } from '../nn/layers.ts';
-import { equal, mul, sub } from '../ops/elementwise.ts';
-import { logsumexp, max, sum } from '../ops/reduce.ts';
-import { iota } from '../ops/source.ts';
+import { argmax } from '../ops/argmax.ts';
+import { crossEntropy } from '../ops/cross_entropy.ts';
+import { equal, toF32 } from '../ops/elementwise.ts';
 import { scope, type Tensor } from '../ops/tensor.ts';
-import { reshape } from '../ops/view.ts';
 import { type Batch, Model, type Terms } from './model.ts';
+import { checkSizes, convEncoder, type ImageShape, sizeAfter } from './networks.ts';
 
 export interface ClassifierOptions {
   /** Numbers in one image. */
@@ -14,21 +15,27 @@ export interface ClassifierOptions {
   readonly classes: number;
   /** Width of the hidden layer. */
   readonly hidden?: number;
+  /** Another network than a multilayer perceptron: [batch, pixels] to logits [batch, classes]. */
+  readonly layers?: Sequential;
+}
+
+/** Convolutions that halve the image, and a hidden layer on what is left. */
+export function convClassifier(shape: ImageShape, classes: number, hidden: number, widths = [32, 64]): Sequential {
+  const { height, width } = sizeAfter(shape, widths.length);
+  const size = widths.at(-1)! * height * width;
+  const head = [new Flatten(), new Linear(size, hidden), new ReLU(), new Linear(hidden, classes)];
+  return new Sequential(...convEncoder(shape, widths), ...head);
 }
 
 export class Classifier extends Model {
   readonly layers: Sequential;
   readonly classes: number;
 
-  constructor({ pixels, classes, hidden = 400 }: ClassifierOptions) {
+  constructor({ pixels, classes, hidden = 400, layers }: ClassifierOptions) {
     super();
-    for (const [name, value] of Object.entries({ pixels, classes, hidden })) {
-      if (!Number.isInteger(value) || value < 1) {
-        throw new OptionError(`Classifier: ${name} must be a positive integer, got ${value}`);
-      }
-    }
+    checkSizes('Classifier', { pixels, classes, hidden });
     this.classes = classes;
-    this.layers = new Sequential(new Linear(pixels, hidden), new ReLU(), new Linear(hidden, classes));
+    this.layers = layers ?? new Sequential(new Linear(pixels, hidden), new ReLU(), new Linear(hidden, classes));
   }
 
   /** Logits [batch, classes]. */
@@ -41,10 +48,8 @@ export class Classifier extends Model {
     if (!labels) throw new OptionError('the classifier learns from labels, and this data set has none');
     const logits = this.forward(images);
     return scope('loss', () => {
-      const batch = images.shape[0]!;
-      const isLabel = equal(iota([batch, this.classes], 1, 'u32'), reshape(labels, [batch, 1]));
-      const picked = sum(mul(logits, isLabel), { axis: 1 });
-      return { loss: sub(logsumexp(logits, { axis: 1 }), picked), accuracy: equal(picked, max(logits, { axis: 1 })) };
+      const right = toF32(equal(argmax(logits), labels));
+      return { loss: crossEntropy(logits, labels), accuracy: right };
     });
   }
 }

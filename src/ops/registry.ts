@@ -1,6 +1,8 @@
 // Every op, by name: what the generic op test walks. An op that is not here does not exist.
+import { argmaxOp } from './argmax.ts';
 import { bernoulliNllOp, gaussianKlOp, gaussianNllOp, geluOp, leakyReluOp, siluOp, softmaxOp } from './composite.ts';
 import { conv2dOp, conv2dWeightOp, convTranspose2dOp } from './conv.ts';
+import { crossEntropyOp } from './cross_entropy.ts';
 import { elementwise } from './elementwise.ts';
 import { gatherOp, scatterAddOp } from './gather.ts';
 import { matmulOp } from './matmul.ts';
@@ -16,7 +18,7 @@ export const ops: readonly Op[] = [
   ...Object.values(elementwise),
   ...[reshapeOp, transposeOp, broadcastToOp, sliceOp, padOp, concatOp, packOp, stopGradientOp],
   ...[sumOp, maxOp, logsumexpOp],
-  ...[matmulOp],
+  ...[matmulOp, argmaxOp, crossEntropyOp],
   ...[gatherOp, scatterAddOp],
   ...[patchesOp, sumPatchesOp, conv2dOp, convTranspose2dOp, conv2dWeightOp],
   ...[uniformOp, normalOp, permutationOp],

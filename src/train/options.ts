@@ -1,8 +1,12 @@
 // The options of a training run, once: the command line, its help, the page's form and checkpoints read this table.
 import { OptionError } from '../errors.ts';
 
+const MODEL_NAMES = ['vae', 'conv-vae', 'beta-vae', 'iwae', 'cvae', 'classifier', 'conv-classifier'] as const;
+
+export type ModelName = (typeof MODEL_NAMES)[number];
+
 export interface TrainOptions {
-  readonly model: string;
+  readonly model: ModelName;
   readonly epochs: number;
   /** Stop after so many steps, if that comes before the last epoch's end. */
   readonly steps: number | undefined;
@@ -10,7 +14,9 @@ export interface TrainOptions {
   readonly lr: number;
   readonly hidden: number;
   readonly latent: number;
-  readonly beta: number;
+  readonly beta: number | undefined;
+  readonly warmup: number | undefined;
+  readonly particles: number | undefined;
   readonly likelihood: 'bernoulli' | 'gaussian';
   readonly seed: number;
 }
@@ -29,7 +35,7 @@ const count = (max: number) => ({ min: 1, max, integer: true });
 const real = (min: number, max: number) => ({ min, max, integer: false });
 
 export const OPTIONS: { readonly [name in keyof TrainOptions]: OptionRule } = {
-  model: { help: 'what to train', default: 'vae', choices: ['vae', 'classifier'] },
+  model: { help: 'what to train', default: 'vae', choices: MODEL_NAMES },
   epochs: { help: 'passes over the training data', default: 10, range: count(1e6), free: true },
   steps: {
     help: 'stop after this many steps, for a quick look',
@@ -41,7 +47,13 @@ export const OPTIONS: { readonly [name in keyof TrainOptions]: OptionRule } = {
   lr: { help: 'learning rate of Adam', default: 1e-3, range: real(0, 1e3) },
   hidden: { help: 'width of the hidden layers', default: 400, range: count(65536) },
   latent: { help: 'size of the code z', default: 20, range: count(65536) },
-  beta: { help: 'weight of the KL term', default: 1, range: real(0, 1e6) },
+  beta: { help: 'weight of the KL term: 1, or 4 for beta-vae, unless told', default: undefined, range: real(0, 1e6) },
+  warmup: {
+    help: 'steps in which that weight rises from 0: none, or 500 for beta-vae, unless told',
+    default: undefined,
+    range: { min: 0, max: 1e9, integer: true },
+  },
+  particles: { help: 'samples of z an image, for iwae: 5 unless told', default: undefined, range: count(65536) },
   likelihood: { help: 'what a pixel is to the decoder', default: 'bernoulli', choices: ['bernoulli', 'gaussian'] },
   seed: {
     help: 'of weights, noise, shuffle and built-in data',

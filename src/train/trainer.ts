@@ -46,6 +46,8 @@ const STREAMS = { train: 1, test: 2, samples: 3 } as const;
 /** Images to show: f32 intensities, [count, height, width, channels]. */
 export interface ShownPicture {
   readonly name: string;
+  /** What it shows. */
+  readonly caption: string;
   readonly data: Float32Array;
   readonly columns: number;
   readonly height: number;
@@ -165,7 +167,7 @@ export class Trainer {
   private trainingGraph(): { loss: Tensor; terms: Record<string, Tensor>; step: Step } {
     const counter = this.optimizer.step.tensor;
     const batch = this.data.trainBatch(counter, this.options.batch, this.key.tensor);
-    const perImage = this.model.terms(batch, this.randomKey(counter, 'train'));
+    const perImage = this.model.terms(batch, this.randomKey(counter, 'train'), counter);
     const terms = Object.fromEntries(Object.entries(perImage).map(([name, values]) => [name, mean(values)]));
     const loss = terms.loss!;
     return { loss, terms, step: this.optimizer.minimize(loss) };
@@ -324,15 +326,15 @@ export class Trainer {
     if (!build) return [];
     const { height, width, channels, count } = this.dataset.test;
     const examples = this.data.test.rows(iota([exampleCount(count)], 0, 'u32'));
-    const pictures = build(this.model, examples.images, this.randomKey(constant(0, 'u32'), 'samples'));
+    const pictures = build(this.model, examples, this.randomKey(constant(0, 'u32'), 'samples'));
     const outputs = Object.fromEntries(Object.entries(pictures).map(([name, { images }]) => [name, images]));
     this.pictureProgram ??= this.compile({ outputs });
     const program = await this.pictureProgram;
     program.run();
     return Promise.all(
-      Object.entries(pictures).map(async ([name, { columns }]) => {
+      Object.entries(pictures).map(async ([name, { columns, caption }]) => {
         const data = (await program.read(name)) as Float32Array;
-        return { name, data, columns, height, width, channels };
+        return { name, caption, data, columns, height, width, channels };
       }),
     );
   }

@@ -1,0 +1,46 @@
+// The cross entropy of logits and labels: softmax, logarithm and the choice of the label's entry in one formula.
+import { ShapeError } from '../errors.ts';
+import { mul, sub } from './elementwise.ts';
+import { oneHot } from './gather.ts';
+import { logsumexp, sum } from './reduce.ts';
+import { apply, type Op, type Sample, show, type Tensor } from './tensor.ts';
+
+export const crossEntropyOp: Op<object> = {
+  name: 'crossEntropy',
+  infer([logits, labels]) {
+    const [x, y] = [logits!, labels!];
+    if (x.dtype !== 'f32' || x.shape.length !== 2 || y.shape.length !== 1 || y.shape[0] !== x.shape[0]) {
+      throw new ShapeError(
+        `wants logits f32 [N, C] and labels [N], got ${x.dtype}${show(x.shape)} and ${show(y.shape)}`,
+      );
+    }
+    if (y.dtype === 'f32') throw new ShapeError('wants labels of u32 or u8, got f32');
+    return { shape: y.shape, dtype: 'f32' };
+  },
+  // Its gradient, softmax − one-hot, follows from the parts, and reads the logits once.
+  decompose([logits, labels]) {
+    const picked = sum(mul(logits!, oneHot(labels!, logits!.shape[1]!)), { axis: 1 });
+    return sub(logsumexp(logits!, { axis: 1 }), picked);
+  },
+  reference([logits, labels], _, [count]) {
+    const classes = logits!.shape[1]!;
+    return Float64Array.from({ length: count! }, (_item, i) => {
+      const row = logits!.data.subarray(i * classes, (i + 1) * classes);
+      const max = Math.max(...row);
+      const total = row.reduce((before, value) => before + Math.exp(value - max), 0);
+      return max + Math.log(total) - row[labels!.data[i]!]!;
+    });
+  },
+  samples: [sample(7, 10), sample(4, 12), sample(1, 2), sample(5, 1)],
+  random: (int) => sample(int(1, 20), int(1, 20)),
+};
+
+function sample(count: number, classes: number): Sample<object> {
+  const labels = { shape: [count], dtype: 'u32', min: 0, max: classes - 1 } as const;
+  return { inputs: [{ shape: [count, classes], min: -9, max: 9 }, labels], attrs: {} };
+}
+
+/** −log softmax(logits)[label] of each row, in nats: logits [N, C], labels u32 [N]. */
+export function crossEntropy(logits: Tensor, labels: Tensor): Tensor {
+  return apply(crossEntropyOp, [logits, labels], {});
+}
