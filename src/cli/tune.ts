@@ -3,7 +3,7 @@ import { Command, CommanderError } from 'commander';
 import type { ViteDevServer } from 'vite';
 import { OptionError } from '../errors.ts';
 import type { TuneResult } from '../runtime/tune.ts';
-import { OPTIONS, parseOption, type TrainOptions } from '../train/options.ts';
+import { flagOf, OPTIONS, parseOption, type TrainOptions } from '../train/options.ts';
 import { launchBrowser } from './browser.ts';
 import { fileStore } from './tune/file.ts';
 
@@ -25,8 +25,8 @@ function parse(args: string[]): Arguments | undefined {
     .exitOverride()
     .configureOutput({ writeErr: () => {} });
   for (const name of SHAPES) {
-    const { help, default: value, choices } = OPTIONS[name];
-    command.option(`--${name} <${choices?.join('|') ?? 'n'}>`, help, String(value));
+    const { flag, help } = flagOf(name);
+    command.option(flag, help, String(OPTIONS[name].default));
   }
   try {
     command.parse(args, { from: 'user' });

@@ -1,7 +1,7 @@
 // What a run needs to go on with the same bits: weights, the optimizer's moments, the step, and the options.
 import { CheckpointError, OptionError } from '../errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
-import type { Parameters } from '../nn/module.ts';
+import type { Buffer, Parameters } from '../nn/module.ts';
 import type { Optimizer } from '../nn/optimizers.ts';
 import { readVariable, writeVariable } from '../runtime/variables.ts';
 import { OPTIONS, type TrainOptions } from './options.ts';
@@ -24,14 +24,36 @@ export interface Progress {
 
 export type Checkpoint = ReturnType<typeof decodeCheckpoint>;
 
-/** Weights under PyTorch's names and layouts. */
-export async function encodeWeights(gpu: Gpu, parameters: Parameters, options: TrainOptions): Promise<Uint8Array> {
+type Buffers = ReadonlyMap<string, Buffer>;
+
+function readBuffers(gpu: Gpu, buffers: Buffers) {
+  return Promise.all(
+    [...buffers].map(async ([name, buffer]) => {
+      const data = (await readVariable(gpu, buffer)) as Float32Array;
+      return [name, { dtype: 'F32', shape: buffer.shape, data }] as const;
+    }),
+  );
+}
+
+/** Weights and buffers under PyTorch's names and layouts. */
+export async function encodeWeights(
+  gpu: Gpu,
+  parameters: Parameters,
+  options: TrainOptions,
+  buffers: Buffers,
+): Promise<Uint8Array> {
   const flat = (await readVariable(gpu, parameters.flat)) as Float32Array;
-  const tensors = [...parameters.split(flat)].map(([name, value]) => [name, { dtype: 'F32', ...value }] as const);
+  const weights = [...parameters.split(flat)].map(([name, value]) => [name, { dtype: 'F32', ...value }] as const);
+  const tensors = [...weights, ...(await readBuffers(gpu, buffers))];
   return encodeSafetensors(Object.fromEntries(tensors), { format: 'pt', options: JSON.stringify(options) });
 }
 
-export async function encodeCheckpoint(gpu: Gpu, optimizer: Optimizer, progress: Progress): Promise<Uint8Array> {
+export async function encodeCheckpoint(
+  gpu: Gpu,
+  optimizer: Optimizer,
+  progress: Progress,
+  buffers: Buffers,
+): Promise<Uint8Array> {
   const { parameters, state, step } = optimizer;
   const blocks = Object.entries({ '': parameters.flat, ...state });
   const read = await Promise.all([...blocks.map(([, block]) => readVariable(gpu, block)), readVariable(gpu, step)]);
@@ -43,7 +65,8 @@ export async function encodeCheckpoint(gpu: Gpu, optimizer: Optimizer, progress:
       { dtype: 'F32', ...value } as const,
     ]);
   });
-  const all = { ...Object.fromEntries(tensors), 'optimizer.step': { dtype: 'U32', shape: [], data: steps } as const };
+  const own = Object.fromEntries([...tensors, ...(await readBuffers(gpu, buffers))]);
+  const all = { ...own, 'optimizer.step': { dtype: 'U32', shape: [], data: steps } as const };
   return encodeSafetensors(all, { format: FORMAT, progress: JSON.stringify(progress) });
 }
 
@@ -101,11 +124,19 @@ export function restored({ parameters, state }: Optimizer, { name: source, tenso
 }
 
 /**
- * Sets weights, moments and step on the GPU.
+ * Sets weights, moments, buffers and step on the GPU.
  *
  * @throws CheckpointError if a tensor is missing or of another shape, before anything is set
  */
-export function restore(gpu: Gpu, optimizer: Optimizer, checkpoint: Checkpoint): void {
+export function restore(gpu: Gpu, optimizer: Optimizer, checkpoint: Checkpoint, buffers: Buffers): void {
+  const values = [...buffers].map(([name, buffer]) => {
+    const tensor = checkpoint.tensors.get(name);
+    if (tensor?.dtype !== 'F32' || String(tensor.shape) !== String(buffer.shape)) {
+      throw new CheckpointError(`${checkpoint.name} has no tensor ${name} of this model's shape`);
+    }
+    return { buffer, data: tensor.data as Float32Array };
+  });
+  for (const { buffer, data } of values) writeVariable(gpu, buffer, data);
   for (const { variable, flat } of restored(optimizer, checkpoint)) writeVariable(gpu, variable, flat);
   writeVariable(gpu, optimizer.step, Uint32Array.of(checkpoint.step));
 }

@@ -87,3 +87,9 @@ export function completeOptions(given: { readonly [name in keyof TrainOptions]?:
   });
   return Object.fromEntries(entries) as unknown as TrainOptions;
 }
+
+/** How a command line shows an option: its flag, and its help with what there is to choose from. */
+export function flagOf(name: keyof TrainOptions): { readonly flag: string; readonly help: string } {
+  const { help, choices } = OPTIONS[name];
+  return { flag: `--${name} <${choices ? 'name' : 'n'}>`, help: choices ? `${help}: ${choices.join(', ')}` : help };
+}

@@ -5,8 +5,9 @@ import { NotFiniteError, OptionError } from '../errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import type { Update } from '../graph/graph.ts';
 import type { Model } from '../models/model.ts';
-import { Parameters } from '../nn/module.ts';
+import { type Buffer, Parameters } from '../nn/module.ts';
 import { Adam, type Step } from '../nn/optimizers.ts';
+import { inTraining } from '../nn/training.ts';
 import { add, equal, modulo, mul, where } from '../ops/elementwise.ts';
 import type { RandomKey } from '../ops/random.ts';
 import { mean, sum } from '../ops/reduce.ts';
@@ -89,6 +90,8 @@ export class Trainer {
   readonly dataset: Dataset;
   readonly model: Model;
   readonly parameters: Parameters;
+  /** What the model keeps beside its parameters: running statistics. */
+  readonly buffers: ReadonlyMap<string, Buffer>;
   /** Names of the per-image terms; the first is the loss. */
   readonly terms: readonly string[];
   /** Steps made. */
@@ -118,6 +121,7 @@ export class Trainer {
     this.data = new GpuDataset(dataset);
     this.model = modelEntry(options.model).create(dataset, options);
     this.parameters = new Parameters(this.model, options.seed);
+    this.buffers = this.model.namedBuffers();
     this.optimizer = new Adam(this.parameters, { lr: options.lr });
     this.key = new Variable('key', [2], { dtype: 'u32', init: () => Uint32Array.of(options.seed, 0x676c6961) });
     const { loss, terms, step } = this.trainingGraph();
@@ -167,10 +171,17 @@ export class Trainer {
   private trainingGraph(): { loss: Tensor; terms: Record<string, Tensor>; step: Step } {
     const counter = this.optimizer.step.tensor;
     const batch = this.data.trainBatch(counter, this.options.batch, this.key.tensor);
-    const perImage = this.model.terms(batch, this.randomKey(counter, 'train'), counter);
+    const key = this.randomKey(counter, 'train');
+    const { value: perImage, updates } = inTraining(key, () => this.model.terms(batch, key, counter));
     const terms = Object.fromEntries(Object.entries(perImage).map(([name, values]) => [name, mean(values)]));
     const loss = terms.loss!;
-    return { loss, terms, step: this.optimizer.minimize(loss) };
+    const step = this.optimizer.minimize(loss);
+    // Like the weights, running statistics stay as they are when a step is not made.
+    const guarded = updates.map(({ variable, value }) => ({
+      variable,
+      value: where(step.finite, value, variable.tensor),
+    }));
+    return { loss, terms, step: { ...step, updates: [...step.updates, ...guarded] } };
   }
 
   private historyAfter(terms: readonly Tensor[], { finite }: Step): Tensor {
@@ -350,17 +361,17 @@ export class Trainer {
 
   /** All that `create` needs to go on as if nothing had happened. */
   checkpoint(): Promise<Uint8Array> {
-    return encodeCheckpoint(this.gpu, this.optimizer, this.progress);
+    return encodeCheckpoint(this.gpu, this.optimizer, this.progress, this.buffers);
   }
 
   /** The weights alone, under PyTorch's names and layouts. */
   weights(): Promise<Uint8Array> {
-    return encodeWeights(this.gpu, this.parameters, this.options);
+    return encodeWeights(this.gpu, this.parameters, this.options, this.buffers);
   }
 
   private resume(checkpoint: Checkpoint): void {
     checkSame(checkpoint, this.options, this.progress.data);
-    restore(this.gpu, this.optimizer, checkpoint);
+    restore(this.gpu, this.optimizer, checkpoint, this.buffers);
     this.step = checkpoint.step;
     const { steps, sums } = checkpoint.progress.epochSums;
     if (sums.length === this.terms.length) this.epochSums = { steps, sums: [...sums] };
@@ -373,7 +384,7 @@ export class Trainer {
     const { flat } = this.parameters;
     const { step, state } = this.optimizer;
     const own = [flat, step, ...Object.values(state), this.key, this.history, this.testIndex, this.testSums];
-    freeVariables(this.gpu, [...own, ...this.data.variables]);
+    freeVariables(this.gpu, [...own, ...this.buffers.values(), ...this.data.variables]);
   }
 
   [Symbol.dispose](): void {

@@ -11,7 +11,7 @@ import {
   parseConstants,
   parseWorkgroups,
 } from '../../runtime/shader_data.ts';
-import { completeOptions, OPTIONS, parseOption, type TrainOptions } from '../../train/options.ts';
+import { completeOptions, flagOf, OPTIONS, parseOption, type TrainOptions } from '../../train/options.ts';
 import { resolvePath } from '../train/arguments.ts';
 
 /** What the page has to do. */
@@ -61,8 +61,9 @@ function createCommand(): Command {
     .exitOverride()
     .configureOutput({ writeErr: () => {} });
   for (const name of MODEL_OPTIONS) {
-    const { choices, help, default: initial } = OPTIONS[name];
-    const option = new Option(`--${name} <${choices?.join('|') ?? 'n'}>`, help);
+    const { default: initial } = OPTIONS[name];
+    const { flag, help } = flagOf(name);
+    const option = new Option(flag, help);
     command.addOption(option.argParser((text) => parseOption(name, text)).default(initial));
   }
   const collect = (text: string, before: readonly string[] = []) => [...before, text];

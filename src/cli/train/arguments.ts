@@ -2,7 +2,7 @@
 import { relative, resolve } from 'node:path';
 import { Command, CommanderError, Option } from 'commander';
 import { OptionError } from '../../errors.ts';
-import { OPTIONS, parseOption, type TrainOptions } from '../../train/options.ts';
+import { flagOf, OPTIONS, parseOption, type TrainOptions } from '../../train/options.ts';
 
 export interface Arguments {
   /** The trainer's options that were given; the others have their defaults, or what the checkpoint says. */
@@ -63,7 +63,8 @@ function createCommand(): Command {
     .exitOverride()
     .configureOutput({ writeErr: () => {} });
   for (const [name, rule] of Object.entries(OPTIONS)) {
-    const option = new Option(`--${name} <${rule.choices?.join('|') ?? 'n'}>`, rule.help);
+    const { flag, help } = flagOf(name as keyof TrainOptions);
+    const option = new Option(flag, help);
     option.argParser((text) => parseOption(name as keyof TrainOptions, text));
     command.addOption(rule.default === undefined ? option : option.default(rule.default));
   }
