@@ -6,7 +6,9 @@ import { crossEntropyOp } from './cross_entropy.ts';
 import { elementwise } from './elementwise.ts';
 import { gatherOp, scatterAddOp } from './gather.ts';
 import { matmulOp } from './matmul.ts';
+import { normalizeOp } from './norm.ts';
 import { patchesOp, sumPatchesOp } from './patches.ts';
+import { avgPool2dOp, maxPool2dOp, upsample2dOp } from './pool.ts';
 import { normalOp, permutationOp, uniformOp } from './random.ts';
 import { logsumexpOp, maxOp, sumOp } from './reduce.ts';
 import { constantOp, inputOp, iotaOp, variableOp } from './source.ts';
@@ -21,6 +23,7 @@ export const ops: readonly Op[] = [
   ...[matmulOp, argmaxOp, crossEntropyOp],
   ...[gatherOp, scatterAddOp],
   ...[patchesOp, sumPatchesOp, conv2dOp, convTranspose2dOp, conv2dWeightOp],
+  ...[maxPool2dOp, avgPool2dOp, upsample2dOp, normalizeOp],
   ...[uniformOp, normalOp, permutationOp],
   ...[geluOp, siluOp, leakyReluOp, softmaxOp, bernoulliNllOp, gaussianNllOp, gaussianKlOp],
 ] as readonly Op[];
