@@ -59,6 +59,7 @@ interface Member {
 const entries = {
   glia: 'src/index.ts',
   models: 'src/models/index.ts',
+  vision: 'src/nn/vision.ts',
   train: 'src/train/index.ts',
   profiler: 'src/runtime/index.ts',
 };

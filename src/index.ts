@@ -6,14 +6,6 @@ export { Gpu, type GpuOptions } from './gpu/gpu.ts';
 export { grad, gradients, valueAndGrad } from './graph/autodiff.ts';
 export { type Graph, printGraph, type Update } from './graph/graph.ts';
 // Modules and optimizers.
-export {
-  Conv2d,
-  type Conv2dOptions,
-  ConvTranspose2d,
-  type ConvTranspose2dOptions,
-  Flatten,
-  Unflatten,
-} from './nn/conv.ts';
 export { Generator } from './nn/generator.ts';
 export * as init from './nn/init.ts';
 export {
@@ -40,6 +32,7 @@ export {
   type Step,
 } from './nn/optimizers.ts';
 export { constantSchedule, cosineSchedule, type Schedule, warmup } from './nn/schedules.ts';
+export { argmax } from './ops/argmax.ts';
 // Ops.
 export {
   bernoulliNll,
@@ -51,7 +44,7 @@ export {
   silu,
   softmax,
 } from './ops/composite.ts';
-export { type ConvOptions, conv2d, convTranspose2d } from './ops/conv.ts';
+export { crossEntropy } from './ops/cross_entropy.ts';
 export {
   abs,
   add,
@@ -85,9 +78,8 @@ export {
   toF32,
   where,
 } from './ops/elementwise.ts';
-export { gather, scatterAdd } from './ops/gather.ts';
+export { gather, oneHot, scatterAdd } from './ops/gather.ts';
 export { matmul } from './ops/matmul.ts';
-export { patches, sumPatches, type Window } from './ops/patches.ts';
 export { bernoulli, normal, permutation, type RandomKey, randomKey, uniform } from './ops/random.ts';
 export { logsumexp, max, mean, type ReduceOptions, sum } from './ops/reduce.ts';
 export { constant, input, iota, Variable } from './ops/source.ts';

@@ -1,4 +1,13 @@
 // The public API of the models: what `import { … } from 'glia/models'` gives.
-export { Classifier, type ClassifierOptions } from './classifier.ts';
+export { Classifier, type ClassifierOptions, convClassifier } from './classifier.ts';
 export { type Batch, Model, type Terms } from './model.ts';
+export {
+  type ConvSizes,
+  convNetworks,
+  type ImageShape,
+  type MlpSizes,
+  mlpNetworks,
+  type Networks,
+} from './networks.ts';
 export { type ElboTerms, type Likelihood, type Posterior, VAE, type VAEOptions } from './vae.ts';
+export { VqVae, type VqVaeOptions } from './vq_vae.ts';

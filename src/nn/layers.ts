@@ -47,8 +47,8 @@ export class Sequential extends Layer {
     this.layers = layers;
   }
 
-  override namedParameters(prefix = ''): Map<string, Parameter> {
-    return new Map(this.layers.flatMap((layer, i) => [...layer.namedParameters(`${prefix}${i}.`)]));
+  override members(): [string, unknown][] {
+    return this.layers.map((layer, i) => [String(i), layer]);
   }
 
   override forward(x: Tensor): Tensor {

@@ -17,23 +17,48 @@ export class Parameter extends Variable {
   }
 }
 
+/** A variable that belongs to a model without being learned by gradients: a running mean, say. */
+export class Buffer extends Variable {
+  constructor(shape: Shape, initialise: (shape: Shape) => Float32Array) {
+    super('buffer', shape, { init: () => initialise(shape) });
+  }
+}
+
 /**
- * A part of a model. Parameters and modules that are its properties, or elements of arrays that are, belong to it, and
- * are named by the path to them: `encoder.0.weight`.
+ * A part of a model. Parameters, buffers and modules that are its properties, or elements of arrays that are, belong to
+ * it, and are named by the path to them: `encoder.0.weight`.
  */
 export abstract class Module {
   /** Parameters by name, in the order of the properties. */
   namedParameters(prefix = ''): Map<string, Parameter> {
-    const found = new Map<string, Parameter>();
-    const visit = (name: string, value: unknown) => {
-      if (value instanceof Parameter) found.set(name, value);
-      else if (value instanceof Module)
-        for (const [path, inner] of value.namedParameters(`${name}.`)) found.set(path, inner);
-      else if (Array.isArray(value)) for (const [i, item] of value.entries()) visit(`${name}.${i}`, item);
-    };
-    for (const [name, value] of Object.entries(this)) visit(`${prefix}${name}`, value);
-    return found;
+    return collect(this, Parameter, prefix);
   }
+
+  /** Buffers by name, in the order of the properties. */
+  namedBuffers(prefix = ''): Map<string, Buffer> {
+    return collect(this, Buffer, prefix);
+  }
+
+  /** What may be or hold a part of it, by name. */
+  members(): Iterable<[name: string, value: unknown]> {
+    return Object.entries(this);
+  }
+}
+
+function collect<T extends Variable>(
+  module: Module,
+  kind: abstract new (...args: never[]) => T,
+  prefix: string,
+): Map<string, T> {
+  const found = new Map<string, T>();
+  const visit = (name: string, value: unknown) => {
+    if (value instanceof kind) found.set(name, value);
+    else if (value instanceof Module)
+      for (const [path, inner] of collect(value, kind, `${name}.`)) found.set(path, inner);
+    else if (Array.isArray(value)) for (const [i, item] of value.entries()) visit(`${name}.${i}`, item);
+  };
+  for (const [name, value] of module.members()) visit(`${prefix}${name}`, value);
+  return found;
 }
 
 /** All parameters of a model in one block of memory: an optimizer's step is one dispatch, a checkpoint one copy. */

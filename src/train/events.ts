@@ -28,6 +28,6 @@ export type TrainEvent = StepEvent | EpochEvent;
 
 /** A term for people: its name, and its value with as many digits as are worth reading. */
 export function describeTerm(name: string, value: number): { label: string; text: string } {
-  if (name === 'accuracy') return { label: name, text: `${(100 * value).toFixed(2)} %` };
+  if (name === 'accuracy' || name === 'used') return { label: name, text: `${(100 * value).toFixed(2)} %` };
   return { label: name === 'kl' ? 'KL' : name, text: value.toFixed(Math.abs(value) < 1 ? 4 : 2) };
 }

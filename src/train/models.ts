@@ -5,9 +5,10 @@ import { Classifier, convClassifier } from '../models/classifier.ts';
 import type { Batch, Model } from '../models/model.ts';
 import { convNetworks } from '../models/networks.ts';
 import { VAE, type VAEOptions } from '../models/vae.ts';
+import { VqVae } from '../models/vq_vae.ts';
 import type { RandomKey } from '../ops/random.ts';
 import type { ModelName, TrainOptions } from './options.ts';
-import { COLUMNS, manifold, type Picture, reconstructions, samples, samplesByClass } from './pictures.ts';
+import { COLUMNS, codes, manifold, type Picture, reconstructions, samples, samplesByClass, usage } from './pictures.ts';
 
 interface ModelEntry {
   /** Options that mean something to this model alone, beside those of every run. */
@@ -72,6 +73,19 @@ export const MODELS: Readonly<Record<ModelName, ModelEntry>> = {
       return {
         reconstructions: reconstructions(images, vae.reconstruct(images, labels)),
         samples: samplesByClass(vae, key),
+      };
+    },
+  },
+  'vq-vae': {
+    options: ['latent', 'beta', 'codes'],
+    create: (data, { latent, codes, beta }) =>
+      new VqVae({ shape: data.train, latent, codes, ...(beta !== undefined && { beta }) }),
+    pictures(model, { images }) {
+      const vqVae = model as VqVae;
+      return {
+        reconstructions: reconstructions(images, vqVae.reconstruct(images)),
+        codes: codes(vqVae),
+        usage: usage(vqVae, images),
       };
     },
   },

@@ -1,7 +1,7 @@
 // The options of a training run, once: the command line, its help, the page's form and checkpoints read this table.
 import { OptionError } from '../errors.ts';
 
-const MODEL_NAMES = ['vae', 'conv-vae', 'beta-vae', 'iwae', 'cvae', 'classifier', 'conv-classifier'] as const;
+const MODEL_NAMES = ['vae', 'conv-vae', 'beta-vae', 'iwae', 'cvae', 'vq-vae', 'classifier', 'conv-classifier'] as const;
 
 export type ModelName = (typeof MODEL_NAMES)[number];
 
@@ -17,6 +17,7 @@ export interface TrainOptions {
   readonly beta: number | undefined;
   readonly warmup: number | undefined;
   readonly particles: number | undefined;
+  readonly codes: number;
   readonly likelihood: 'bernoulli' | 'gaussian';
   readonly seed: number;
 }
@@ -47,12 +48,17 @@ export const OPTIONS: { readonly [name in keyof TrainOptions]: OptionRule } = {
   lr: { help: 'learning rate of Adam', default: 1e-3, range: real(0, 1e3) },
   hidden: { help: 'width of the hidden layers', default: 400, range: count(65536) },
   latent: { help: 'size of the code z', default: 20, range: count(65536) },
-  beta: { help: 'weight of the KL term: 1, or 4 for beta-vae, unless told', default: undefined, range: real(0, 1e6) },
+  beta: {
+    help: 'weight of the KL term: 1, or 4 for beta-vae, unless told; of the commitment, 0.25, for vq-vae',
+    default: undefined,
+    range: real(0, 1e6),
+  },
   warmup: {
     help: 'steps in which that weight rises from 0: none, or 500 for beta-vae, unless told',
     default: undefined,
     range: { min: 0, max: 1e9, integer: true },
   },
+  codes: { help: 'entries of the table, for vq-vae', default: 64, range: count(65536) },
   particles: { help: 'samples of z an image, for iwae: 5 unless told', default: undefined, range: count(65536) },
   likelihood: { help: 'what a pixel is to the decoder', default: 'bernoulli', choices: ['bernoulli', 'gaussian'] },
   seed: {

@@ -1,7 +1,9 @@
 // Pictures of what autoencoders learned: rows of images, as graphs.
 import type { VAE } from '../models/vae.ts';
-import { add, mul, sub } from '../ops/elementwise.ts';
+import type { VqVae } from '../models/vq_vae.ts';
+import { add, div, maximum, mul, sigmoid, sqrt, sub } from '../ops/elementwise.ts';
 import { normal, type RandomKey } from '../ops/random.ts';
+import { max } from '../ops/reduce.ts';
 import { constant, iota } from '../ops/source.ts';
 import type { Tensor } from '../ops/tensor.ts';
 import { broadcastTo, concat, reshape, slice } from '../ops/view.ts';
@@ -38,6 +40,28 @@ export function samplesByClass(vae: VAE, key: RandomKey): Picture {
   const labels = reshape(iota([classes, COLUMNS], 0, 'u32'), [classes * COLUMNS]);
   const images = vae.decode(reshape(codes, [classes * COLUMNS, latent]), labels);
   return { images, columns: COLUMNS, caption: 'a row for each class, a column for each random code' };
+}
+
+/** What each entry of the table looks like where it stands everywhere. */
+export function codes(model: VqVae): Picture {
+  const { codes: count, latent, grid } = model;
+  const positions = grid[0] * grid[1];
+  const entries = broadcastTo(reshape(model.codebook.tensor, [count, 1, latent]), [count, positions, latent]);
+  const images = sigmoid(model.decodeRaw(reshape(entries, [count * positions, latent])));
+  return { images, columns: Math.min(COLUMNS, count), caption: 'each entry of the table, standing everywhere' };
+}
+
+/** A shade for each entry: the brighter, the more positions of the examples took it, against the most taken. */
+export function usage(model: VqVae, examples: Tensor): Picture {
+  const taken = model.usage(examples);
+  const shades = sqrt(div(taken, maximum(max(taken), 1)));
+  const [count, pixels] = [model.codes, examples.shape[1]!];
+  const images = broadcastTo(reshape(shades, [count, 1]), [count, pixels]);
+  return {
+    images,
+    columns: Math.min(COLUMNS, count),
+    caption: 'how often the test images took each entry: black, never',
+  };
 }
 
 export function manifold(vae: VAE, examples: Tensor): Picture {
