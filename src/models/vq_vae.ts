@@ -1,16 +1,19 @@
 // The VQ-VAE (van den Oord, Vinyals and Kavukcuoglu, Neural Discrete Representation Learning, 2017): an autoencoder whose
 // code is a grid of entries of a table, each position of which takes the entry that is nearest to it.
 import { Conv2d, ConvTranspose2d } from '../nn/conv.ts';
-import { uniform } from '../nn/init.ts';
 import { type Layer, ReLU, Sequential } from '../nn/layers.ts';
-import { Parameter } from '../nn/module.ts';
+import { Buffer } from '../nn/module.ts';
+import { BatchNorm2d } from '../nn/norm.ts';
+import { nextKey, noteUpdate } from '../nn/training.ts';
 import { argmax } from '../ops/argmax.ts';
 import { bernoulliNll } from '../ops/composite.ts';
-import { add, mul, sigmoid, square, sub } from '../ops/elementwise.ts';
+import { add, div, less, maximum, modulo, mul, sigmoid, square, sub, where } from '../ops/elementwise.ts';
 import { gather, oneHot } from '../ops/gather.ts';
 import { matmul } from '../ops/matmul.ts';
+import { permutation } from '../ops/random.ts';
 import { max, sum } from '../ops/reduce.ts';
-import { scope, type Tensor } from '../ops/tensor.ts';
+import { constant, iota } from '../ops/source.ts';
+import { scope, sizeOf, type Tensor } from '../ops/tensor.ts';
 import { broadcastTo, reshape, stopGradient, transpose } from '../ops/view.ts';
 import { type Batch, Model, type Terms } from './model.ts';
 import { checkSizes, convDecoder, convEncoder, type ImageShape, sizeAfter } from './networks.ts';
@@ -27,6 +30,14 @@ export interface VqVaeOptions {
   readonly widths?: readonly number[];
 }
 
+/** What a moving mean keeps a step. */
+const DECAY = 0.97;
+/** Of the mean number of positions an entry: below the first an entry begins again, as if it had been taken so often. */
+const IDLE = 0.05;
+const FRESH = 0.1;
+/** Less than any count that an entry keeps. */
+const TINY = 1e-6;
+
 interface Quantised {
   /** u32 [batch · height · width] */
   readonly indices: Tensor;
@@ -37,8 +48,10 @@ interface Quantised {
 export class VqVae extends Model {
   readonly encoder: Sequential;
   readonly decoder: Sequential;
-  /** The table: [codes, latent]. */
-  readonly codebook: Parameter;
+  /** How many positions took each entry lately, a step: [codes, 1]. */
+  readonly counts: Buffer;
+  /** What these positions' codes sum to: [codes, latent]. An entry is their mean. */
+  readonly sums: Buffer;
   readonly codes: number;
   readonly latent: number;
   readonly beta: number;
@@ -55,11 +68,14 @@ export class VqVae extends Model {
     this.grid = [height, width];
     const last = widths.at(-1)!;
     // Channels of each position become its code, and back.
-    const down: Layer[] = [...convEncoder(shape, widths), new Conv2d(last, latent, 1)];
+    // The norm keeps codes from drifting away from the table, and from shrinking, which would make rounding cheap.
+    const norm = new BatchNorm2d(latent, { affine: false });
+    const down: Layer[] = [...convEncoder(shape, widths), new Conv2d(last, latent, 1), norm];
     const up: Layer[] = [new ConvTranspose2d(latent, last, 1), new ReLU(), ...convDecoder(shape, widths)];
     this.encoder = new Sequential(...down);
     this.decoder = new Sequential(...up);
-    this.codebook = new Parameter([codes, latent], uniform(1));
+    this.counts = new Buffer([codes, 1], (shape) => new Float32Array(sizeOf(shape)));
+    this.sums = new Buffer([codes, latent], (shape) => new Float32Array(sizeOf(shape)));
   }
 
   /** The encoder's numbers at each position: [batch · height · width, latent]. */
@@ -70,15 +86,40 @@ export class VqVae extends Model {
     });
   }
 
+  /** The entries: [codes, latent]. */
+  get table(): Tensor {
+    return div(this.sums.tensor, maximum(this.counts.tensor, TINY));
+  }
+
   /** The nearest entry of each position. */
   quantise(z: Tensor): Quantised {
     return scope('codebook', () => {
-      const table = this.codebook.tensor;
+      const { table } = this;
       // −½|z − e|² without |z|², which is the same for every entry.
       const nearness = sub(matmul(z, table, { transposeB: true }), mul(sum(square(table), { axis: 1 }), 0.5));
       const indices = argmax(stopGradient(nearness));
       return { indices, entries: gather(table, indices) };
     });
+  }
+
+  /**
+   * Entries follow the positions that take them, as moving means (appendix A.1 of the paper). One that hardly any takes
+   * begins again where some position of the batch is (Dhariwal et al., Jukebox, 2020); so does the whole table at first.
+   */
+  private follow(z: Tensor, indices: Tensor): void {
+    const key = nextKey();
+    if (!key) return;
+    const positions = indices.size;
+    const taken = oneHot(indices, this.codes);
+    const mix = (before: Tensor, now: Tensor) => add(mul(before, DECAY), mul(now, 1 - DECAY));
+    const counts = mix(this.counts.tensor, reshape(sum(taken, { axis: 0 }), [this.codes, 1]));
+    const sums = mix(this.sums.tensor, matmul(taken, z, { transposeA: true }));
+    const order = modulo(iota([this.codes], 0, 'u32'), constant(positions, 'u32'));
+    const picked = gather(z, permutation(order, broadcastTo(key.counter, [this.codes]), key.key, positions));
+    const mean = positions / this.codes;
+    const idle = less(counts, IDLE * mean);
+    noteUpdate({ variable: this.counts, value: where(idle, FRESH * mean, counts) });
+    noteUpdate({ variable: this.sums, value: where(idle, mul(picked, FRESH * mean), sums) });
   }
 
   /** Logits of the pixels: [batch, pixels]. */
@@ -99,12 +140,13 @@ export class VqVae extends Model {
   }
 
   /**
-   * `loss` is that of equation 3: reconstruction, codebook and commitment, nats per image; `commitment` is the squared
-   * distance between code and entry, and `used` the fraction of the table that the batch takes.
+   * `loss` is reconstruction and commitment, nats per image; `commitment` is the squared distance between code and entry,
+   * and `used` the fraction of the table that the batch takes.
    */
   override terms({ images }: Batch): Terms {
     const z = this.encode(images);
     const { indices, entries } = this.quantise(z);
+    scope('codebook', () => this.follow(stopGradient(z), indices));
     // Backward as if nothing had been rounded (Bengio, Léonard and Courville, 2013).
     const raw = this.decodeRaw(add(z, stopGradient(sub(entries, z))));
     return scope('loss', () => {
@@ -112,11 +154,9 @@ export class VqVae extends Model {
       const perImage = (x: Tensor) => sum(reshape(x, [batch, x.size / batch]), { axis: 1 });
       const reconstruction = sum(bernoulliNll(raw, images), { axis: 1 });
       const commitment = perImage(square(sub(z, stopGradient(entries))));
-      const learned = perImage(square(sub(stopGradient(z), entries)));
       const taken = max(oneHot(indices, this.codes), { axis: 0 });
       const used = broadcastTo(mul(sum(taken), 1 / this.codes), [batch]);
-      const loss = add(add(reconstruction, learned), mul(commitment, this.beta));
-      return { loss, reconstruction, commitment, used };
+      return { loss: add(reconstruction, mul(commitment, this.beta)), reconstruction, commitment, used };
     });
   }
 }

@@ -46,7 +46,7 @@ export function samplesByClass(vae: VAE, key: RandomKey): Picture {
 export function codes(model: VqVae): Picture {
   const { codes: count, latent, grid } = model;
   const positions = grid[0] * grid[1];
-  const entries = broadcastTo(reshape(model.codebook.tensor, [count, 1, latent]), [count, positions, latent]);
+  const entries = broadcastTo(reshape(model.table, [count, 1, latent]), [count, positions, latent]);
   const images = sigmoid(model.decodeRaw(reshape(entries, [count * positions, latent])));
   return { images, columns: Math.min(COLUMNS, count), caption: 'each entry of the table, standing everywhere' };
 }
