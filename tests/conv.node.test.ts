@@ -9,10 +9,13 @@ import { simplify } from '../src/graph/simplify.ts';
 import { splitProducts } from '../src/graph/split.ts';
 import { Conv2d } from '../src/nn/conv.ts';
 import { ReLU, Sequential } from '../src/nn/layers.ts';
-import { conv2d } from '../src/ops/conv.ts';
+import { conv2d, convTranspose2d } from '../src/ops/conv.ts';
+import { square } from '../src/ops/elementwise.ts';
 import { matmul } from '../src/ops/matmul.ts';
+import { sum } from '../src/ops/reduce.ts';
 import { input } from '../src/ops/source.ts';
 import type { Tensor } from '../src/ops/tensor.ts';
+import { reshape } from '../src/ops/view.ts';
 
 const graphOf = (y: Tensor): Graph => ({ outputs: { y }, updates: [] });
 
@@ -44,6 +47,14 @@ describe('a convolution', () => {
     const product = made.find(({ label }) => label === 'matmul')!;
     expect(product.hooks.load_a!.match(/= buffer\d+\[/g)).toHaveLength(1);
     expect(product.hooks.load_a!.match(/select\(/g)).toHaveLength(1);
+  });
+
+  test('back up is not written out again and again into the loop of a sum', () => {
+    const images = convTranspose2d(input('x', [2, 8, 8, 8]), input('w', [8, 3, 3, 3]), { stride: 2 });
+    const made = kernels(sum(square(reshape(images, [2, images.size / 2])), { axis: 1 }));
+    const labels = made.map(({ label }) => label);
+    expect(labels.filter((label) => label.includes('sumPatches'))).toHaveLength(1);
+    expect(labels.filter((label) => /sumPatches.*sum$/.test(label))).toEqual([]);
   });
 
   test('says what does not fit', () => {

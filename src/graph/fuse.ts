@@ -4,7 +4,7 @@
 // pointwise nodes of its own size behind it. Pointwise nodes are stored only where something outside their group reads
 // them. Groups are merged as long as no cycle arises, no kernel would need an element that another of its threads
 // computes, and no buffer would be bound twice in ways that WebGPU forbids.
-import { patchesOp } from '../ops/patches.ts';
+import { patchesOp, sumPatchesOp } from '../ops/patches.ts';
 import type { Storage, Variable } from '../ops/source.ts';
 import { inputOp, variableOp } from '../ops/source.ts';
 import { Tensor } from '../ops/tensor.ts';
@@ -135,6 +135,15 @@ class Fuser {
     this.home.clear();
     this.drafts = [];
     const must = new Set<Tensor>([...this.forced, ...this.persistent, ...this.targets.keys()]);
+    const seen = new Set<Tensor>();
+    // A reduction's loop is written out, lane by lane: what reads several elements for one would be there so often that
+    // drivers take minutes over it, or give up.
+    const storeBulky = (node: Tensor): void => {
+      if (seen.has(node) || must.has(node) || isSource(node)) return;
+      seen.add(node);
+      if (node.op === sumPatchesOp) must.add(node);
+      else node.inputs.forEach(storeBulky);
+    };
     for (const node of this.order) {
       if (isHeavy(node) || isDear(node)) must.add(node);
       if (isMatmul(node) || isDear(node) || node.op === packOp) {
@@ -144,6 +153,7 @@ class Fuser {
         }
       }
       if (node.op === packOp) must.add(node);
+      if (isHeavy(node) && !isMatmul(node)) for (const input of node.inputs) storeBulky(input);
     }
     const homes = new Map<Tensor, Set<Draft>>();
     for (const node of [...this.order].reverse()) {
