@@ -107,6 +107,12 @@ export async function datasetFromFiles(files: readonly NamedFile[]): Promise<Dat
   return dataset(train.name, imageSet(train, trainLabels), imageSet(test, testLabels));
 }
 
+/** The usual names: a row each file. */
+export const IDX_NAMES: readonly (readonly string[])[] = (['train', 't10k'] as const).flatMap((split) => [
+  fileNames(split, 'images'),
+  fileNames(split, 'labels'),
+]);
+
 function fileNames(split: 'train' | 't10k', kind: IdxContent['kind']): string[] {
   const type = kind === 'images' ? 'idx3-ubyte' : 'idx1-ubyte';
   return ['-', '.'].flatMap((mark) => ['', '.gz'].map((ending) => `${split}-${kind}${mark}${type}${ending}`));
