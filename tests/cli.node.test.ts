@@ -5,7 +5,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
-import { gzipSync } from 'node:zlib';
+import { crc32, deflateSync, gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { findBrowser } from '../src/cli/browser.ts';
 import { decodeSafetensors, encodeSafetensors } from '../src/train/safetensors.ts';
@@ -57,6 +57,30 @@ function idx(sizes: readonly number[], byte: (i: number) => number): Buffer {
   return Buffer.concat([header, Buffer.from(Array.from({ length: count }, (_, i) => byte(i)))]);
 }
 
+/** CIFAR-10's format: labels in turn, and an image of one colour each. */
+function cifar(count: number): Buffer {
+  const record = (i: number) => [i % 10, ...[25 * (i % 10), 90, 200].flatMap((value) => Array(1024).fill(value))];
+  return Buffer.from(Array.from({ length: count }, (_, i) => record(i)).flat());
+}
+
+/** A PNG of one red pixel. */
+function png(): Buffer {
+  const chunk = (type: string, data: Buffer) => {
+    const body = Buffer.concat([Buffer.from(type), data]);
+    const [length, sum] = [Buffer.alloc(4), Buffer.alloc(4)];
+    length.writeUInt32BE(data.length);
+    sum.writeUInt32BE(crc32(body));
+    return Buffer.concat([length, body, sum]);
+  };
+  const header = Buffer.from([0, 0, 0, 1, 0, 0, 0, 1, 8, 2, 0, 0, 0]);
+  const parts = [
+    chunk('IHDR', header),
+    chunk('IDAT', deflateSync(Buffer.from([0, 255, 0, 0]))),
+    chunk('IEND', Buffer.alloc(0)),
+  ];
+  return Buffer.concat([Buffer.from('\x89PNG\r\n\x1a\n', 'latin1'), ...parts]);
+}
+
 const COUNT = 200;
 const images = idx([COUNT, 8, 8], (i) => (i * 2654435761) >>> 24);
 const labels = idx([COUNT], (i) => i % 10);
@@ -80,6 +104,7 @@ test('--help tells every option and its default', { timeout: TIMEOUT }, async ()
   const { code, stdout, stderr } = await train(['--help']);
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
   const names = ['model', 'epochs', 'steps', 'batch', 'lr', 'hidden', 'latent', 'beta', 'likelihood', 'seed'];
+  names.push('size', 'colors', 'budget');
   for (const name of [...names, 'data', 'out', 'resume', 'headed', 'json']) expect(stdout).toContain(`--${name} `);
   const unwrapped = stdout.replace(/\s+/g, ' ');
   for (const value of ['128', '0.001', '400', '"bernoulli"']) expect(unwrapped).toContain(`(default: ${value})`);
@@ -240,6 +265,36 @@ test('data come from an address too, and a classifier tells its accuracy', { tim
   await expectRefusal(args, /cannot be fetched: .*ECONNREFUSED/);
 });
 
+test('colour images are streamed, stopped and gone on with, to the same bits', { timeout: TIMEOUT }, async () => {
+  const batches = { 'data_batch_1.bin': cifar(60), 'data_batch_2.bin': cifar(60), 'test_batch.bin': cifar(30) };
+  const where = folder('cifar', { ...batches, 'batches.meta.txt': Buffer.from('airplane') });
+  const options = ['--data', where, '--hidden', '8', '--latent', '2', '--batch', '16', '--size', '12', '--epochs', '2'];
+  const [whole, parts] = [join(scratch, 'colours'), join(scratch, 'streamed')];
+  const first = await train([...options, '--out', whole]);
+  expect({ code: first.code, stderr: first.stderr }).toEqual({ code: 0, stderr: '' });
+  expect(first.stdout).toMatch(/cifar: 120 training and 30 test images of 12×12×3\n/);
+  await train([...options, '--out', parts, '--steps', '5', '--budget', '0.04']);
+  const { code, stdout } = await train([...options, '--out', parts, '--resume', '--budget', '0.03']);
+  expect(code).toBe(0);
+  expect(stdout).toMatch(/12×12×3, streamed through 1 MB on the GPU\n/);
+  const weights = (run: string) => decodeSafetensors(read(run, 'model.safetensors'), 'model').tensors;
+  expect(weights(parts)).toEqual(weights(whole));
+});
+
+test('images in folders are classes, however odd their names', {
+  timeout: TIMEOUT,
+}, async () => {
+  const where = folder('photos of ä % ? #', {});
+  for (const name of ['cats & dogs', 'öther?#']) {
+    mkdirSync(join(where, name));
+    for (let i = 0; i < 9; i++) writeFileSync(join(where, name, `${i} 100%.png`), png());
+  }
+  const options = ['--data', where, '--model', 'classifier', '--hidden', '8', '--batch', '8', '--epochs', '1'];
+  const { code, stdout, stderr } = await train([...options, '--size', '4', '--out', join(scratch, 'photo-run')]);
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  expect(stdout).toMatch(/16 training and 2 test images of 4×4×3\n/);
+});
+
 /** One line on standard error, exit code 1, and no trace of a run. */
 async function expectRefusal(args: readonly string[], message: RegExp, env: Record<string, string> = {}) {
   const out = join(scratch, 'never');
@@ -258,7 +313,28 @@ describe('refuses, in one line and without a trace,', () => {
     ['an unknown model', /--model must be one of vae, .*classifier/, () => ['--model', 'gan']],
     ['a folder that is not there', /there is no folder .*nowhere/, () => ['--data', join(scratch, 'nowhere')]],
     ['a file for a folder', /is a file/, () => ['--data', join(data, 'train-images-idx3-ubyte')]],
-    ['a folder without data', /no training images/, () => ['--data', folder('empty', {})]],
+    ['an empty folder', /empty is empty: give IDX .*CIFAR-10.*PNG or JPEG/, () => ['--data', folder('empty', {})]],
+    [
+      'IDX files without training images',
+      /has no training images: none of train-images-idx3-ubyte/,
+      () => ['--data', folder('half', { 't10k-images-idx3-ubyte': images })],
+    ],
+    [
+      'data of two kinds',
+      /holds IDX .* and PNG .*\(cat.png\): give it one kind only/,
+      () => ['--data', folder('mixed', { 'train-images-idx3-ubyte': images, 'cat.png': images })],
+    ],
+    [
+      'an image that cannot be decoded',
+      /glia: photos: b.png is no image that this browser can read, or is damaged/,
+      () => ['--data', folder('photos', { 'a.png': png(), 'b.png': images })],
+    ],
+    [
+      'a batch of CIFAR-10 cut short',
+      /data_batch_1.bin is cut short/,
+      () => ['--data', folder('cut', { 'data_batch_1.bin': cifar(20).subarray(1) })],
+    ],
+    ['a budget of less than two batches', /--budget .* give it more/, () => [...tiny, '--budget', '0.001']],
     ['a batch larger than the data', /batch of 300 is larger .* 172/, () => ['--data', data, '--batch', '300']],
     [
       'images cut short',

@@ -112,6 +112,46 @@ test('tells what is wrong with a file, and goes on without it', { timeout: TIMEO
   await page.close();
 });
 
+test('trains on colour images that were dropped, read again in another size', { timeout: TIMEOUT }, async () => {
+  const page = await open();
+  await offers(page, 'Start');
+  // A browser's own encoder makes them, and the page sees them dropped.
+  await page.evaluate(async () => {
+    const transfer = new DataTransfer();
+    for (let i = 0; i < 40; i++) {
+      const canvas = new OffscreenCanvas(48, 40);
+      const context = canvas.getContext('2d')!;
+      context.fillStyle = `hsl(${9 * i} 90% 50%)`;
+      context.fillRect(4 + (i % 8), 6, 30, 24);
+      const blob = await canvas.convertToBlob({ type: i % 2 ? 'image/png' : 'image/jpeg' });
+      transfer.items.add(new File([blob], `${i}.${i % 2 ? 'png' : 'jpg'}`));
+    }
+    dispatchEvent(new DragEvent('drop', { dataTransfer: transfer, cancelable: true }));
+  });
+  const says = (what: string) =>
+    page.waitForFunction((text) => document.getElementById('data-name')?.textContent?.includes(text), {}, what);
+  await says('35 training and 5 test images of 40×40, in colour');
+  await fill(page, { hidden: '16', latent: '2', batch: '8' });
+  await page.$eval('[name=size]', (field) => {
+    (field as HTMLInputElement).value = '16';
+    field.dispatchEvent(new Event('change', { bubbles: true }));
+  });
+  await says('35 training and 5 test images of 16×16, in colour');
+  await offers(page, 'Start');
+  await page.click('#play');
+  await page.waitForFunction(() => Number.parseInt(document.querySelector('#numbers dd')?.textContent ?? '', 10) > 4);
+  const coloured = await page.$$eval('#preview, #pictures canvas', (canvases) =>
+    canvases.map((canvas) => {
+      const { width, height } = canvas as HTMLCanvasElement;
+      const { data } = (canvas as HTMLCanvasElement).getContext('2d')!.getImageData(0, 0, width, height);
+      return data.some((value, i) => i % 4 === 0 && Math.abs(value - data[i + 1]!) > 20);
+    }),
+  );
+  expect(coloured.slice(0, 2)).toEqual([true, true]);
+  expect(complaints).toEqual([]);
+  await page.close();
+});
+
 test('says what to do where there is no WebGPU', { timeout: TIMEOUT }, async () => {
   const page = await open((blank) =>
     blank.evaluateOnNewDocument(() => Object.defineProperty(navigator, 'gpu', { value: undefined })),

@@ -4,7 +4,12 @@ import { strokeDigits } from '../src/data/digits.ts';
 import type { Dataset } from '../src/data/images.ts';
 import { CheckpointError, NotFiniteError, OptionError } from '../src/errors.ts';
 import { Gpu } from '../src/gpu/gpu.ts';
+import { add } from '../src/ops/elementwise.ts';
+import { Variable } from '../src/ops/source.ts';
+import { compile } from '../src/runtime/compile.ts';
+import { freeVariables } from '../src/runtime/variables.ts';
 import { decodeCheckpoint } from '../src/train/checkpoint.ts';
+import { GpuDataset } from '../src/train/dataset.ts';
 import type { EpochEvent, TrainEvent } from '../src/train/events.ts';
 import { completeOptions } from '../src/train/options.ts';
 import { encodeSafetensors } from '../src/train/safetensors.ts';
@@ -24,7 +29,11 @@ afterAll(() => gpu.destroy());
 /** 200 steps of a batch of 30 are ten epochs of 600. */
 const SMALL = { hidden: 40, latent: 5, batch: 30, epochs: 10 };
 
-const bits = async (trainer: Trainer) => new Uint32Array((await trainer.weights()).slice().buffer);
+/** The weights, without the header, which names the options. */
+async function bits(trainer: Trainer): Promise<Uint8Array> {
+  const file = await trainer.weights();
+  return file.slice(8 + new DataView(file.buffer, file.byteOffset).getUint32(0, true));
+}
 
 async function finish(trainer: Trainer, until = Number.POSITIVE_INFINITY): Promise<TrainEvent[]> {
   const events: TrainEvent[] = [];
@@ -128,12 +137,102 @@ test.each([
   expect(epochs([...before, ...after])).toEqual(epochs(whole.events));
 });
 
-test('a submit holds one pass, of one step or several, and makes nothing on the device', async () => {
-  using trainer = await Trainer.create(gpu, data, completeOptions({ ...SMALL, batch: 3, epochs: 1 }));
+describe('images that do not fit the budget are streamed', () => {
+  // A batch of 30 takes 25 KB; all images take 550 KB, those of the test 79 KB.
+  test.each([
+    { budget: 0.3, slots: 'some, and the test is resident' },
+    { budget: 0.15, slots: 'hardly any, and the test is streamed too' },
+    { budget: 0.2, batch: 49, model: 'cvae' },
+  ])('to the same bits and numbers: %o', async ({ budget, ...other }) => {
+    const { slots: _, ...given } = { slots: '', ...SMALL, epochs: 3, ...other };
+    const resident = await run(given);
+    const { events, weights } = await run({ ...given, budget });
+    expect(weights.length).toBeGreaterThan(0);
+    expect(weights).toEqual(resident.weights);
+    expect(epochs(events)).toEqual(epochs(resident.events));
+  });
+
+  test('within the budget', async () => {
+    for (const budget of [0.1, 0.3, 0.5]) {
+      using trainer = await Trainer.create(gpu, data, completeOptions({ ...SMALL, batch: 20, budget }));
+      await trainer.evaluate();
+      expect(trainer.streamedThrough).toBeLessThanOrEqual(budget * 1e6);
+    }
+    using whole = await Trainer.create(gpu, data, completeOptions({ ...SMALL, budget: 0.6 }));
+    expect(whole.streamedThrough).toBeUndefined();
+  });
+
+  test('each image once an epoch, in whatever order', async () => {
+    // Every image says its own number, in two digits of base 256.
+    const [count, batch] = [257, 12];
+    const images = Uint8Array.from({ length: 2 * count }, (_, i) => (i % 2 ? i >> 9 : i >> 1));
+    const set = { images, count, height: 1, width: 2, channels: 1, classes: 0 };
+    const key = new Variable('key', [2], { dtype: 'u32', init: () => Uint32Array.of(5, 6) });
+    const step = new Variable('step', [], { dtype: 'u32' });
+    const stream = new GpuDataset(gpu, { name: 'numbers', train: set, test: set }, { batch, key, budget: 120 });
+    const outputs = { images: stream.trainBatch(step.tensor).images };
+    using program = await compile(gpu, { outputs, updates: [{ variable: step, value: add(step.tensor, 1) }] });
+    const numbers: number[] = [];
+    for (let i = 0; numbers.length < 3 * count; i++) {
+      stream.load('train', i, 1);
+      program.run();
+      const bytes = ((await program.read('images')) as Float32Array).map((value) => Math.round(value * 255));
+      for (let j = 0; j < batch; j++) numbers.push(bytes[2 * j]! + 256 * bytes[2 * j + 1]!);
+    }
+    const all = Array.from({ length: count }, (_, i) => i);
+    const seen = [0, 1, 2].map((epoch) => numbers.slice(epoch * count, (epoch + 1) * count));
+    for (const epoch of seen) expect(epoch.toSorted((a, b) => a - b)).toEqual(all);
+    expect(seen[0]).not.toEqual(all);
+    expect(seen[0]).not.toEqual(seen[1]);
+    freeVariables(gpu, [...stream.variables, key, step]);
+  });
+
+  test('a resumed run ends with the same bits, whatever the budget then', async () => {
+    const options = { ...SMALL, epochs: 2, budget: 0.3 };
+    const whole = await run({ ...options, budget: undefined });
+    const first = await Trainer.create(gpu, data, completeOptions(options));
+    await finish(first, 9);
+    const checkpoint = decodeCheckpoint(await first.checkpoint(), 'checkpoint');
+    first.destroy();
+    using second = await Trainer.create(gpu, data, completeOptions({ ...options, budget: 0.15 }), checkpoint);
+    await finish(second);
+    expect(await bits(second)).toEqual(whole.weights);
+  });
+
+  test('pictures show the same test images', async () => {
+    const pictures = async (budget?: number) => {
+      using trainer = await Trainer.create(gpu, data, completeOptions({ ...SMALL, budget }));
+      return await trainer.pictures();
+    };
+    expect(await pictures(0.15)).toEqual(await pictures());
+  });
+
+  test('a step that is not finite leaves the weights before it', async () => {
+    const failed = async (budget?: number) => {
+      using trainer = await Trainer.create(gpu, data, completeOptions({ ...SMALL, lr: 500, budget }));
+      const error = await finish(trainer).catch((reason) => reason);
+      expect(error).toBeInstanceOf(NotFiniteError);
+      return { message: error.message, weights: await bits(trainer) };
+    };
+    expect(await failed(0.15)).toEqual(await failed());
+  });
+
+  test('but not through less than two batches', async () => {
+    const error = await Trainer.create(gpu, data, completeOptions({ ...SMALL, budget: 0.04 })).catch(
+      (reason) => reason,
+    );
+    expect(error).toBeInstanceOf(OptionError);
+    expect(error.message).toMatch(/2 batches of 30 images .* takes .* MB, and of --budget .* give it more/);
+  });
+});
+
+test.each([undefined, 0.2])('a submit holds one pass, and makes nothing on the device, budget %s', async (budget) => {
+  using watched = await Gpu.request();
+  using trainer = await Trainer.create(watched, data, completeOptions({ ...SMALL, batch: 3, epochs: 1, budget }));
   const training = trainer.train();
   // The ring of staging buffers is made when it is first gone through.
   while (trainer.step < 60) await training.next();
-  const calls = new Calls(gpu.device);
+  const calls = new Calls(watched.device);
   const start = trainer.step;
   while (trainer.step < 190) await training.next();
   expect(calls.created).toEqual([]);

@@ -105,13 +105,13 @@ class TaskVae extends VAE {
 async function prepareStep(gpu: Gpu, task: TrainTask): Promise<Prepared> {
   const { sizes, batch, lr } = task;
   const images = { images: task.images, count: 2 * batch, height: 1, width: sizes.pixels, channels: 1, classes: 0 };
-  const data = new GpuDataset({ name: 'bench', train: images, test: images });
   const vae = new TaskVae(task);
   const parameters = new Parameters(vae);
   const adam = new Adam(parameters, { lr });
   const key = new Variable('key', [2], { dtype: 'u32', init: () => Uint32Array.of(1, 2) });
+  const data = new GpuDataset(gpu, { name: 'bench', train: images, test: images }, { batch, key });
   const batchOf = (step: Tensor) => ({
-    images: data.trainBatch(step, batch, key.tensor).images,
+    images: data.trainBatch(step).images,
     noise: normal([batch, sizes.latent], { key: key.tensor, counter: step, stream: 1 }),
   });
   const drawn = batchOf(adam.step.tensor);

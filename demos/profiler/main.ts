@@ -9,7 +9,9 @@ import { StepView } from './step.ts';
 import { profileStep } from './work.ts';
 
 // How many steps there are, and how large each is, is not what a profile tells.
-const form = new OptionsForm(element<HTMLFieldSetElement>('fields'), ['epochs', 'steps', 'lr', 'beta', 'seed']);
+const form = new OptionsForm(element<HTMLFieldSetElement>('fields'), [
+  ...(['epochs', 'steps', 'lr', 'beta', 'seed', 'size', 'colors', 'budget'] as const),
+]);
 const stepView = new StepView();
 const shaderForm = new ShaderForm();
 const buttons = ['profile-step', 'profile-shaders'].map((id) => element<HTMLButtonElement>(id));

@@ -53,6 +53,7 @@ function createField(name: keyof TrainOptions): HTMLInputElement | HTMLSelectEle
   const { default: initial, choices, range } = OPTIONS[name];
   if (choices) {
     const select = document.createElement('select');
+    if (initial === undefined) select.append(new Option('–', ''));
     select.append(...choices.map((choice) => new Option(choice, choice, choice === initial, choice === initial)));
     select.name = name;
     return select;

@@ -1,11 +1,11 @@
 // The page behind `npm run train`: runs the trainer, and sends what it tells and makes to the command.
 import { type Job, type Outcome, STOP, type StartEvent, TELL, type Tell } from '../../src/cli/train/protocol.ts';
-import type { ImageSet } from '../../src/data/images.ts';
 import { NotFiniteError } from '../../src/errors.ts';
 import { Gpu } from '../../src/gpu/gpu.ts';
 import { type Checkpoint, decodeCheckpoint } from '../../src/train/checkpoint.ts';
 import type { Means, StepEvent, TrainEvent } from '../../src/train/events.ts';
 import { Trainer } from '../../src/train/trainer.ts';
+import { get, loadData } from './data.ts';
 import { drawPicture, toPng } from './pictures.ts';
 import { LossCurve, plotPicture } from './plot.ts';
 
@@ -29,16 +29,16 @@ export async function run(base: string): Promise<Outcome> {
 }
 
 async function train(base: string, stop: AbortSignal): Promise<Outcome> {
-  const job = JSON.parse(new TextDecoder().decode(await get(`${base}/job.json`))) as Job;
-  const split = async (name: 'train' | 'test'): Promise<ImageSet> => {
-    const outline = job.dataset[name];
-    const images = await get(`${base}/${name}.images`);
-    return outline.classes > 0
-      ? { ...outline, images, labels: await get(`${base}/${name}.labels`) }
-      : { ...outline, images };
-  };
-  const dataset = { name: job.dataset.name, train: await split('train'), test: await split('test') };
-  const checkpoint = job.checkpoint ? decodeCheckpoint(await get(`${base}/checkpoint`), job.checkpoint) : undefined;
+  const job = JSON.parse(await (await get(base, 'job.json')).text()) as Job;
+  const checkpoint = job.checkpoint
+    ? decodeCheckpoint(new Uint8Array(await (await get(base, 'checkpoint')).arrayBuffer()), job.checkpoint)
+    : undefined;
+  let told = performance.now();
+  const dataset = await loadData(base, job.options, (done, total) => {
+    if (performance.now() - told < TELL_INTERVAL) return;
+    told = performance.now();
+    void tell([{ event: 'reading', done, total }]);
+  });
   const gpu = await Gpu.request();
   const lost = gpu.lost.then((error) => {
     throw error;
@@ -48,11 +48,7 @@ async function train(base: string, stop: AbortSignal): Promise<Outcome> {
   return Promise.race([session.train(stop), lost]);
 }
 
-async function get(url: string): Promise<Uint8Array> {
-  const response = await fetch(url);
-  if (!response.ok) throw new Error(`${url} is not there (${response.status})`);
-  return new Uint8Array(await response.arrayBuffer());
-}
+const tell: Tell = (...args) => (globalThis as unknown as Record<typeof TELL, Tell>)[TELL](...args);
 
 class Session {
   private readonly base: string;
@@ -81,9 +77,13 @@ class Session {
 
   async train(stop: AbortSignal): Promise<Outcome> {
     const { trainer } = this;
-    const { gpu, parameters, terms, step, totalSteps } = trainer;
+    const { gpu, parameters, terms, step, totalSteps, dataset, streamedThrough } = trainer;
     const { software } = gpu.adapter;
-    this.kept.push({ event: 'start', adapter: gpu.name, software, weights: parameters.count, terms, step, totalSteps });
+    const { height, width, channels } = dataset.train;
+    const counts = { train: dataset.train.count, test: dataset.test.count };
+    const data = { name: dataset.name, ...counts, height, width, channels, streamedThrough };
+    const run = { adapter: gpu.name, software, weights: parameters.count, terms, data, step, totalSteps };
+    this.kept.push({ event: 'start', ...run });
     await this.flush();
     try {
       for (;;) {
@@ -128,7 +128,6 @@ class Session {
   }
 
   private flush(): Promise<void> {
-    const tell = (globalThis as unknown as Record<typeof TELL, Tell>)[TELL];
     const { kept, latest } = this;
     this.kept = [];
     this.latest = undefined;

@@ -1,12 +1,16 @@
 // The page that trains live: data, options and buttons, and a run that they steer.
 import 'uplot/dist/uPlot.min.css';
 import { strokeDigits } from '../../src/data/digits.ts';
-import { datasetFromFiles } from '../../src/data/idx.ts';
+import type { Files } from '../../src/data/files.ts';
+import { ACCEPTED, readDataset } from '../../src/data/formats.ts';
 import type { Dataset } from '../../src/data/images.ts';
+import type { Look } from '../../src/data/resize.ts';
 import { GliaError, UnsupportedError } from '../../src/errors.ts';
 import { Gpu } from '../../src/gpu/gpu.ts';
 import { type Checkpoint, decodeCheckpoint } from '../../src/train/checkpoint.ts';
 import { Trainer } from '../../src/train/trainer.ts';
+import { builtInDigits } from './data.ts';
+import { type Brought, droppedFiles, filesOf, pickedFiles } from './files.ts';
 import { OptionsForm } from './form.ts';
 import { drawPicture } from './pictures.ts';
 import { Run } from './run.ts';
@@ -24,6 +28,7 @@ const play = element<HTMLButtonElement>('play');
 const reset = element<HTMLButtonElement>('reset');
 const builtIn = element<HTMLButtonElement>('built-in');
 const files = element<HTMLInputElement>('files');
+const folder = element<HTMLInputElement>('folder');
 const optionsForm = element<HTMLFormElement>('options');
 const saveModel = element<HTMLButtonElement>('save-model');
 const saveCheckpoint = element<HTMLButtonElement>('save-checkpoint');
@@ -34,8 +39,8 @@ const form = new OptionsForm(element<HTMLFieldSetElement>('fields'));
 const view = new View(element('numbers'), element('plot'), element('pictures'));
 let gpu: Gpu | undefined;
 let run: Run | undefined;
-/** Undefined means the built-in digits, drawn when a run starts. */
-let dropped: Dataset | undefined;
+/** What was brought, and what was read of it last; undefined means the built-in digits, drawn when a run starts. */
+let brought: { readonly files: Files; readonly look: string; readonly dataset: Dataset } | undefined;
 let checkpoint: Checkpoint | undefined;
 let state: State = 'no gpu';
 
@@ -55,7 +60,7 @@ function show(next: State, status = ''): void {
   if (next === 'preparing') reset.disabled = true;
   const free = ['no gpu', 'ready'].includes(next);
   form.disabled = !free || checkpoint !== undefined;
-  for (const control of [files, builtIn]) control.disabled = !free;
+  for (const control of [files, folder, builtIn]) control.disabled = !free;
   for (const button of [saveModel, saveCheckpoint]) button.disabled = !run || !gpu;
 }
 
@@ -109,9 +114,10 @@ async function start(): Promise<void> {
 
 async function prepare(): Promise<Run> {
   const { options } = form;
-  show('preparing', dropped ? 'Compiling shaders …' : 'Drawing digits …');
+  show('preparing', brought ? 'Compiling shaders …' : 'Drawing digits …');
   await painted();
-  const dataset = dropped ?? strokeDigits({ seed: options.seed });
+  await readAgain();
+  const dataset = brought?.dataset ?? builtInDigits(options);
   show('preparing', 'Compiling shaders …');
   gpu ??= await requestGpu();
   if (!gpu) throw new UnsupportedError('there is no GPU to train on');
@@ -189,42 +195,76 @@ function save(name: string, encode: (trainer: Trainer) => Promise<Uint8Array>): 
 saveModel.addEventListener('click', () => save('model.safetensors', (trainer) => trainer.weights()));
 saveCheckpoint.addEventListener('click', () => save('checkpoint.safetensors', (trainer) => trainer.checkpoint()));
 
+/** Reads files as images of this look, and tells how far it is. */
+async function read(from: Files, { size, colors }: Look): Promise<void> {
+  const before = state;
+  const look = JSON.stringify([size, colors]);
+  let shown = performance.now();
+  try {
+    show('preparing', `Reading ${from.name} …`);
+    const dataset = await readDataset(from, { size, colors }, (done, total) => {
+      if (performance.now() - shown < 100) return;
+      shown = performance.now();
+      show('preparing', `Reading images: ${done.toLocaleString('en')} of ${total.toLocaleString('en')} …`);
+    });
+    brought = { files: from, look, dataset };
+  } finally {
+    show(before);
+  }
+}
+
+/** Reads what was brought once more, if the options want its images otherwise by now. */
+async function readAgain(): Promise<void> {
+  const { size, colors } = form.options;
+  if (!brought || brought.look === JSON.stringify([size, colors])) return;
+  await read(brought.files, { size, colors });
+  showData();
+}
+
 function showData(): void {
-  builtIn.hidden = !dropped;
-  const { name, train: set, test } = dropped ?? strokeDigits({ seed: 0, train: 1, test: PREVIEW });
-  const { height, width, channels } = test;
+  builtIn.hidden = !brought;
+  const { name, train: set, test } = brought?.dataset ?? strokeDigits({ seed: 0, train: 1, test: PREVIEW });
+  const { height, width, channels, classes } = test;
   const counts = [set.count, test.count].map((count) => count.toLocaleString('en'));
-  element('data-name').textContent = dropped
-    ? `${name}: ${counts[0]} training and ${counts[1]} test images of ${width}×${height}`
+  const kind = `${channels > 1 ? ', in colour' : ''}${classes > 0 ? `, of ${set.classes} classes` : ''}`;
+  element('data-name').textContent = brought
+    ? `${name}: ${counts[0]} training and ${counts[1]} test images of ${width}×${height}${kind}`
     : 'Built-in digits: drawn stroke by stroke with random hands, the same for the same seed.';
   const data = Float32Array.from(test.images.subarray(0, PREVIEW * height * width * channels), (byte) => byte / 255);
   drawPicture(element<HTMLCanvasElement>('preview'), { data, columns: 8, height, width, channels });
 }
 
-function takeFiles(list: Iterable<File>): Promise<void> {
+function take(bring: () => Promise<Brought[]> | Brought[]): Promise<void> {
+  const list = bring();
   return attempt(async () => {
     if (run) throw new GliaError('A run is in progress: reset it before you bring other files.');
-    const read = await Promise.all(
-      [...list].map(async (file) => ({ name: file.name, bytes: new Uint8Array(await file.arrayBuffer()) })),
-    );
-    const saved = read.find(({ name }) => name.endsWith('.safetensors'));
+    if (state === 'preparing') throw new GliaError('Other files are being read: wait for them.');
+    const all = await list;
+    const saved = all.find(({ path }) => path.endsWith('.safetensors'));
     if (saved) {
-      checkpoint = decodeCheckpoint(saved.bytes, saved.name);
+      checkpoint = decodeCheckpoint(new Uint8Array(await saved.file.arrayBuffer()), saved.path);
       form.options = { ...checkpoint.progress.options, steps: undefined };
-      show(state, `${saved.name}: goes on after step ${checkpoint.step}.`);
+      show(state, `${saved.path}: goes on after step ${checkpoint.step}.`);
     }
-    const data = read.filter((file) => file !== saved);
-    if (data.length > 0) dropped = await datasetFromFiles(data);
+    const data = all.filter((file) => file !== saved);
+    if (data.length > 0) await read(filesOf(data), form.options);
+    else await readAgain();
     showData();
   });
 }
 
-files.addEventListener('change', async () => {
-  await takeFiles(files.files ?? []);
-  files.value = '';
+for (const input of [files, folder]) {
+  input.addEventListener('change', async () => {
+    await take(() => pickedFiles(input.files!));
+    input.value = '';
+  });
+}
+optionsForm.addEventListener('change', ({ target }) => {
+  const { name } = target as HTMLInputElement;
+  if (['size', 'colors'].includes(name) && (state === 'ready' || state === 'no gpu')) void attempt(readAgain);
 });
 builtIn.addEventListener('click', () => {
-  dropped = undefined;
+  brought = undefined;
   showData();
 });
 
@@ -239,9 +279,11 @@ addEventListener('dragleave', (event) => {
 addEventListener('drop', (event) => {
   event.preventDefault();
   drop.hidden = true;
-  if (event.dataTransfer?.files.length) void takeFiles(event.dataTransfer.files);
+  const { dataTransfer } = event;
+  if (dataTransfer?.types.includes('Files')) void take(() => droppedFiles(dataTransfer));
 });
 
+element('accepted').textContent = ACCEPTED;
 showData();
 show('no gpu');
 void attempt(async () => {

@@ -1,7 +1,8 @@
 // Many small images as one picture: a grid with a gap between them.
 import type { ShownPicture } from '../../src/train/trainer.ts';
 
-const GAP = 1;
+/** Between images; those in colour mostly fill their cells, and need more to be told apart. */
+const gapOf = (channels: number) => (channels > 1 ? 4 : 1);
 const BACKGROUND = '#808080';
 /** Images are drawn at a whole multiple of their size, so that their side is about this long. */
 const SIDE = 56;
@@ -14,7 +15,8 @@ export function drawPicture(canvas: HTMLCanvasElement, picture: Pixels): void {
   const { data, columns, height, width, channels } = picture;
   const count = data.length / (height * width * channels);
   const scale = Math.max(1, Math.round(SIDE / Math.max(height, width)));
-  const place = (i: number, size: number) => GAP + i * (size * scale + GAP);
+  const gap = gapOf(channels);
+  const place = (i: number, size: number) => gap + i * (size * scale + gap);
   canvas.width = place(Math.min(columns, count), width);
   canvas.height = place(Math.ceil(count / columns), height);
   const context = canvas.getContext('2d')!;

@@ -4,12 +4,13 @@ import { dirname, relative } from 'node:path';
 import type { ViteDevServer } from 'vite';
 import { GliaError, NotFiniteError, OptionError } from '../errors.ts';
 import { decodeCheckpoint } from '../train/checkpoint.ts';
+import type { TrainEvent } from '../train/events.ts';
 import { completeOptions } from '../train/options.ts';
-import { checkRun } from '../train/trainer.ts';
 import { type Arguments, parseArguments, resumeCommand, showPath } from './train/arguments.ts';
-import { loadData } from './train/data.ts';
+import { findData } from './train/data.ts';
 import { findCheckpoint, historyOf, newRun, RunFolder } from './train/folder.ts';
 import { trainInPage } from './train/page.ts';
+import type { StartEvent } from './train/protocol.ts';
 import { JsonReport, TextReport } from './train/report.ts';
 
 /** As shells count it: 128 and the number of SIGINT. */
@@ -26,7 +27,7 @@ export async function main(args: string[], { server }: { server: ViteDevServer }
 
 type Prepared = Awaited<ReturnType<typeof prepare>>;
 
-/** Reads and checks everything, before there is a browser or a folder. */
+/** Finds what is needed and checks what can be told by then, before there is a browser or a folder. */
 async function prepare(parsed: Arguments) {
   const { given, data, out, resume } = parsed;
   const saved = resume === undefined ? undefined : readCheckpoint(findCheckpoint(resume, out));
@@ -37,9 +38,7 @@ async function prepare(parsed: Arguments) {
   if (saved && folder.hasCheckpoint && relative(folder.path, dirname(saved.path)) !== '') {
     throw new OptionError(`${folder.path} holds another run than the one to resume: give another --out`);
   }
-  const dataset = await loadData(data, options.seed);
-  checkRun(dataset, options, saved?.checkpoint);
-  return { options, saved, folder, dataset };
+  return { options, saved, folder, data: data === undefined ? undefined : await findData(data) };
 }
 
 function readCheckpoint(path: string) {
@@ -49,7 +48,7 @@ function readCheckpoint(path: string) {
 }
 
 async function train(run: Prepared, parsed: Arguments, server: ViteDevServer): Promise<number> {
-  const { options, saved, folder, dataset } = run;
+  const { options, saved, folder, data } = run;
   const began = performance.now();
   const report = parsed.json ? new JsonReport() : new TextReport();
   const out = showPath(folder.path);
@@ -61,18 +60,23 @@ async function train(run: Prepared, parsed: Arguments, server: ViteDevServer): P
     const outcome = await trainInPage({
       server,
       job: { options, history, ...(saved && { checkpoint: saved.path }) },
-      dataset,
+      data,
       checkpoint: saved?.bytes,
       headed: parsed.headed,
       stop,
       tell(events, latest) {
+        const kept: TrainEvent[] = [];
         for (const event of events) {
-          if (event.event !== 'start') continue;
-          folder.create(history);
-          started = true;
-          report.start({ ...event, ...describe(run, parsed), out });
+          if (event.event === 'reading') {
+            report.reading(event);
+          } else if (event.event === 'start') {
+            folder.create(history);
+            started = true;
+            report.start({ ...event, ...describe(event, run, parsed), out });
+          } else {
+            kept.push(event);
+          }
         }
-        const kept = events.filter((event) => event.event !== 'start');
         folder.append(kept);
         report.events(kept, latest);
       },
@@ -92,16 +96,8 @@ async function train(run: Prepared, parsed: Arguments, server: ViteDevServer): P
   }
 }
 
-function describe({ options, dataset }: Prepared, { data }: Arguments) {
-  const { name, train, test } = dataset;
-  const { height, width, channels } = train;
-  const { model, batch } = options;
-  const counts = { train: train.count, test: test.count };
-  return {
-    model,
-    batch,
-    data: { name: data ?? name, builtIn: data === undefined, ...counts, height, width, channels },
-  };
+function describe(start: StartEvent, { options: { model, batch } }: Prepared, { data }: Arguments) {
+  return { model, batch, data: { ...start.data, name: data ?? start.data.name, builtIn: data === undefined } };
 }
 
 /** Adds what is left of a run that failed, where one can go on from it. */

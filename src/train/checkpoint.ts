@@ -111,7 +111,7 @@ export function checkSame({ name, progress }: Checkpoint, options: TrainOptions,
  *
  * @throws CheckpointError if a tensor is missing or of another shape
  */
-export function restored({ parameters, state }: Optimizer, { name: source, tensors }: Checkpoint) {
+function restored({ parameters, state }: Optimizer, { name: source, tensors }: Checkpoint) {
   const find = (name: string) => {
     const tensor = tensors.get(name);
     if (tensor && tensor.dtype !== 'F32') throw new CheckpointError(`${source}: ${name} is ${tensor.dtype}, not F32`);

@@ -20,6 +20,9 @@ export interface TrainOptions {
   readonly codes: number;
   readonly likelihood: 'bernoulli' | 'gaussian';
   readonly seed: number;
+  readonly size: number | undefined;
+  readonly colors: 'grey' | 'rgb' | undefined;
+  readonly budget: number | undefined;
 }
 
 export interface OptionRule {
@@ -65,6 +68,18 @@ export const OPTIONS: { readonly [name in keyof TrainOptions]: OptionRule } = {
     help: 'of weights, noise, shuffle and built-in data',
     default: 0,
     range: { min: 0, max: 2 ** 32 - 1, integer: true },
+  },
+  size: {
+    help: 'side of the square that images are cropped and resized to: as stored, or at most 64 for PNG and JPEG, unless told',
+    default: undefined,
+    range: count(4096),
+  },
+  colors: { help: 'of the images, as stored unless told', default: undefined, choices: ['grey', 'rgb'] },
+  budget: {
+    help: 'MB of GPU memory for images, beyond which they are streamed: what the GPU lets one buffer have, unless told',
+    default: undefined,
+    range: real(0, 1e6),
+    free: true,
   },
 };
 

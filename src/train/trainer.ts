@@ -19,27 +19,15 @@ import type { Profile, ProfileOptions } from '../runtime/profile.ts';
 import type { Program } from '../runtime/program.ts';
 import { Readback } from '../runtime/readback.ts';
 import { freeVariables, rangeOf, readVariable, writeVariable } from '../runtime/variables.ts';
-import {
-  type Checkpoint,
-  checkSame,
-  encodeCheckpoint,
-  encodeWeights,
-  type Progress,
-  restore,
-  restored,
-} from './checkpoint.ts';
-import { GpuDataset } from './dataset.ts';
+import { type Checkpoint, checkSame, encodeCheckpoint, encodeWeights, type Progress, restore } from './checkpoint.ts';
+import { AHEAD, GpuDataset, MAX_STEPS, MB } from './dataset.ts';
 import { firstNotFinite } from './diagnose.ts';
 import type { Means, TrainEvent } from './events.ts';
 import { exampleCount, modelEntry } from './models.ts';
 import type { TrainOptions } from './options.ts';
 
-/** Most steps in one submit; also the rows of the history that a readback takes along. */
-const MAX_STEPS = 32;
 /** A submit should take about this long, so that a page stays alive: milliseconds. */
 const SUBMIT_MS = 100;
-/** Submits under way: enough to keep the GPU busy, few enough to stop soon. */
-const AHEAD = 2;
 
 /** Streams of random numbers, one for each use. */
 const STREAMS = { train: 1, test: 2, samples: 3 } as const;
@@ -69,19 +57,6 @@ function checkBatch({ name, train }: Dataset, { batch }: TrainOptions): void {
 
 function describeData({ name, train }: Dataset): Progress['data'] {
   return { name, images: train.count, pixels: train.height * train.width * train.channels };
-}
-
-/**
- * Checks without a device that a run can be made of these.
- *
- * @throws OptionError, DataError or CheckpointError if they do not fit each other
- */
-export function checkRun(dataset: Dataset, options: TrainOptions, checkpoint?: Checkpoint): void {
-  checkBatch(dataset, options);
-  const parameters = new Parameters(modelEntry(options.model).create(dataset, options), options.seed);
-  if (!checkpoint) return;
-  checkSame(checkpoint, options, describeData(dataset));
-  restored(new Adam(parameters), checkpoint);
 }
 
 export class Trainer {
@@ -118,12 +93,13 @@ export class Trainer {
     this.gpu = gpu;
     this.dataset = dataset;
     this.options = options;
-    this.data = new GpuDataset(dataset);
+    this.key = new Variable('key', [2], { dtype: 'u32', init: () => Uint32Array.of(options.seed, 0x676c6961) });
+    const { batch, budget } = options;
+    this.data = new GpuDataset(gpu, dataset, { batch, key: this.key, budget: budget && budget * MB });
     this.model = modelEntry(options.model).create(dataset, options);
     this.parameters = new Parameters(this.model, options.seed);
     this.buffers = this.model.namedBuffers();
     this.optimizer = new Adam(this.parameters, { lr: options.lr });
-    this.key = new Variable('key', [2], { dtype: 'u32', init: () => Uint32Array.of(options.seed, 0x676c6961) });
     const { loss, terms, step } = this.trainingGraph();
     this.loss = loss;
     this.terms = Object.keys(terms);
@@ -170,7 +146,7 @@ export class Trainer {
 
   private trainingGraph(): { loss: Tensor; terms: Record<string, Tensor>; step: Step } {
     const counter = this.optimizer.step.tensor;
-    const batch = this.data.trainBatch(counter, this.options.batch, this.key.tensor);
+    const batch = this.data.trainBatch(counter);
     const key = this.randomKey(counter, 'train');
     const { value: perImage, updates } = inTraining(key, () => this.model.terms(batch, key, counter));
     const terms = Object.fromEntries(Object.entries(perImage).map(([name, values]) => [name, mean(values)]));
@@ -192,6 +168,11 @@ export class Trainer {
     const current = modulo(this.optimizer.step.tensor, constant(MAX_STEPS, 'u32'));
     const isCurrent = equal(iota([MAX_STEPS, 1], 0, 'u32'), current);
     return where(isCurrent, row, this.history.tensor);
+  }
+
+  /** Bytes of GPU memory through which images are streamed, where these do not fit the budget. */
+  get streamedThrough(): number | undefined {
+    return this.data.streamedThrough;
   }
 
   /** Steps after which epoch `epoch` (from 1) is complete. */
@@ -262,10 +243,11 @@ export class Trainer {
   }
 
   private stepsPerSubmit(): number {
-    return this.msPerStep ? Math.max(1, Math.min(MAX_STEPS, Math.round(SUBMIT_MS / this.msPerStep))) : 1;
+    return this.msPerStep ? Math.max(1, Math.min(this.data.steps, Math.round(SUBMIT_MS / this.msPerStep))) : 1;
   }
 
   private submit(first: number, count: number): Chunk {
+    this.data.load('train', first, count);
     this.program.run({}, { steps: count }, (encoder) => this.readback.record(encoder));
     const values = this.readback.fetch() as Promise<Float32Array>;
     // It is awaited later; until then, its failure is nobody's.
@@ -312,8 +294,11 @@ export class Trainer {
     writeVariable(this.gpu, this.testSums, new Float32Array(this.terms.length));
     const { count } = this.dataset.test;
     const batches = Math.ceil(count / this.options.batch);
-    for (let done = 0; done < batches; done += MAX_STEPS) {
-      program.run({}, { steps: Math.min(MAX_STEPS, batches - done) });
+    const { steps } = this.data;
+    for (let done = 0; done < batches; done += steps) {
+      const count = Math.min(steps, batches - done);
+      this.data.load('test', done, count);
+      program.run({}, { steps: count });
       await this.gpu.device.queue.onSubmittedWorkDone();
     }
     return this.meansOf((await readVariable(this.gpu, this.testSums)) as Float32Array, count);
@@ -321,7 +306,7 @@ export class Trainer {
 
   private compileTest(): Promise<Program> {
     const index = this.testIndex.tensor;
-    const { mask, ...batch } = this.data.testBatch(index, this.options.batch);
+    const { mask, ...batch } = this.data.testBatch(index);
     const terms = this.model.terms(batch, this.randomKey(index, 'test'));
     const sums = concat(Object.values(terms).map((values) => reshape(sum(mul(values, mask)), [1])));
     const updates = [
@@ -336,7 +321,7 @@ export class Trainer {
     const build = modelEntry(this.options.model).pictures;
     if (!build) return [];
     const { height, width, channels, count } = this.dataset.test;
-    const examples = this.data.test.rows(iota([exampleCount(count)], 0, 'u32'));
+    const examples = this.data.examples(exampleCount(count));
     const pictures = build(this.model, examples, this.randomKey(constant(0, 'u32'), 'samples'));
     const outputs = Object.fromEntries(Object.entries(pictures).map(([name, { images }]) => [name, images]));
     this.pictureProgram ??= this.compile({ outputs });
@@ -352,6 +337,7 @@ export class Trainer {
 
   /** Profiles the training step; weights and counters stay as they are. */
   profile(options?: ProfileOptions): Promise<Profile> {
+    this.data.load('train', this.step, this.data.steps);
     return this.program.profile({}, options);
   }
 

@@ -1,6 +1,7 @@
 // The options of `npm run train`: those of the trainer's table, and those that only a command has.
 import { relative, resolve } from 'node:path';
 import { Command, CommanderError, Option } from 'commander';
+import { ACCEPTED } from '../../data/formats.ts';
 import { OptionError } from '../../errors.ts';
 import { flagOf, OPTIONS, parseOption, type TrainOptions } from '../../train/options.ts';
 
@@ -22,6 +23,7 @@ const EXAMPLES = `
 Examples:
   npm run train                                         built-in digits, all defaults
   ${COMMAND} --data ../mnist --epochs 20          a folder of IDX files, gzipped or not
+  ${COMMAND} --data ../photos --size 32           a folder of PNG or JPEG files
   ${COMMAND} --model classifier --data ../mnist   needs labels, prints accuracy
   ${COMMAND} --latent 2 --out runs/plane          a run folder of your own choice
   ${COMMAND} --out runs/plane --resume            go on where it stopped, to the same bits
@@ -69,7 +71,7 @@ function createCommand(): Command {
     command.addOption(rule.default === undefined ? option : option.default(rule.default));
   }
   return command
-    .option('--data <where>', 'folder or http(s) address of IDX files (default: built-in stroke digits)')
+    .option('--data <where>', `folder or http(s) address of images (default: built-in stroke digits): ${ACCEPTED}`)
     .option('--out <folder>', 'run folder to write to (default: runs/MODEL-TIME)')
     .option(
       '--resume [checkpoint]',

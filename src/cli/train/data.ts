@@ -1,50 +1,98 @@
-// Where the command's data come from: a folder, an address, or the built-in digits.
-import { readFile, stat } from 'node:fs/promises';
-import { basename, join } from 'node:path';
-import { strokeDigits } from '../../data/digits.ts';
-import { readIdxDataset } from '../../data/idx.ts';
-import type { Dataset } from '../../data/images.ts';
+// Where the command's data come from: a folder, or an address. The page reads them, through the command.
+import { readdir, readFile, realpath, stat } from 'node:fs/promises';
+import { basename, join, relative, sep } from 'node:path';
+import { type Files, isHidden } from '../../data/files.ts';
+import { FORMATS, recognise } from '../../data/formats.ts';
 import { DataError } from '../../errors.ts';
 import { isAddress } from './arguments.ts';
 
-/** @throws DataError if the data are not there, damaged, or do not fit one another */
-export async function loadData(where: string | undefined, seed: number): Promise<Dataset> {
-  if (where === undefined) return strokeDigits({ seed });
-  return isAddress(where) ? fromAddress(where) : fromFolder(where);
+/**
+ * Finds the files that `--data` means.
+ *
+ * @throws DataError if they are not there, or not of a known format
+ */
+export async function findData(where: string): Promise<Files> {
+  const files = await (isAddress(where) ? atAddress(where) : inFolder(where));
+  recognise(files);
+  return files;
 }
 
-async function fromFolder(folder: string): Promise<Dataset> {
+async function inFolder(folder: string): Promise<Files> {
   const found = await stat(folder).catch(() => undefined);
   if (!found) throw new DataError(`--data: there is no folder ${folder}`);
-  if (!found.isDirectory())
-    throw new DataError(`--data: ${folder} is a file; give the folder that holds the IDX files`);
-  return readIdxDataset(basename(folder), async (name) => {
+  if (!found.isDirectory()) throw new DataError(`--data: ${folder} is a file; give the folder that it is in`);
+  const attempt = async <T>(path: string, work: () => Promise<T>): Promise<T> => {
     try {
-      return await readFile(join(folder, name));
+      return await work();
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-      throw new DataError(`--data: ${join(folder, name)} cannot be read: ${(error as Error).message}`);
+      throw new DataError(`--data: ${path} cannot be read: ${(error as Error).message}`, { cause: error });
     }
-  });
+  };
+  const paths: string[] = [];
+  const walked = new Set<string>();
+  const walk = async (path: string): Promise<void> => {
+    // A link may lead back up.
+    const real = await realpath(path);
+    if (walked.has(real)) return;
+    walked.add(real);
+    for (const entry of await readdir(path, { withFileTypes: true })) {
+      const inner = join(path, entry.name);
+      if (isHidden(entry.name)) continue;
+      const target = entry.isSymbolicLink() ? await stat(inner).catch(() => undefined) : entry;
+      if (target?.isDirectory()) await attempt(inner, () => walk(inner));
+      else if (target?.isFile()) paths.push(relative(folder, inner).split(sep).join('/'));
+    }
+  };
+  await attempt(folder, () => walk(folder));
+  return {
+    name: basename(folder),
+    paths: paths.sort(),
+    read: (path) => attempt(join(folder, path), async () => new Blob([await readFile(join(folder, path))])),
+  };
 }
 
-async function fromAddress(address: string): Promise<Dataset> {
+/** Nobody lists what is at an address, so the names that formats know are asked for. */
+async function atAddress(address: string): Promise<Files> {
   if (!URL.canParse(address)) throw new DataError(`--data: ${address} is not an address`);
   const base = new URL(address);
   if (!base.pathname.endsWith('/')) base.pathname += '/';
-  return readIdxDataset(basename(base.pathname) || base.host, async (name) => {
-    const url = new URL(name, base);
-    url.search = base.search;
-    try {
-      const response = await fetch(url);
-      // Stores that do not list their files call a missing one forbidden.
-      if ([403, 404, 410].includes(response.status)) return undefined;
-      if (!response.ok) throw new Error(`the server answers ${response.status} ${response.statusText}`.trim());
-      return new Uint8Array(await response.arrayBuffer());
-    } catch (error) {
-      throw new DataError(`--data: ${url} cannot be fetched: ${reasonOf(error)}`, { cause: error });
+  const found = new Map<string, Blob>();
+  for (const { known } of FORMATS) {
+    for (const names of known) {
+      for (const name of names) {
+        const content = await fetchFile(base, name);
+        if (!content) continue;
+        found.set(name, content);
+        break;
+      }
     }
-  });
+    if (found.size > 0) break;
+  }
+  if (found.size === 0) {
+    const asked = FORMATS.flatMap(({ known }) => known.map(([name]) => name));
+    throw new DataError(
+      `--data: ${address} has none of ${asked.join(', ')}; folders of images must be on this machine`,
+    );
+  }
+  return {
+    name: basename(base.pathname) || base.host,
+    paths: [...found.keys()],
+    read: async (name) => found.get(name)!,
+  };
+}
+
+async function fetchFile(base: URL, name: string): Promise<Blob | undefined> {
+  const url = new URL(name, base);
+  url.search = base.search;
+  try {
+    const response = await fetch(url);
+    // Stores that do not list their files call a missing one forbidden.
+    if ([403, 404, 410].includes(response.status)) return undefined;
+    if (!response.ok) throw new Error(`the server answers ${response.status} ${response.statusText}`.trim());
+    return await response.blob();
+  } catch (error) {
+    throw new DataError(`--data: ${url} cannot be fetched: ${reasonOf(error)}`, { cause: error });
+  }
 }
 
 /** fetch() only says that it failed; why is in the cause. */

@@ -2,15 +2,16 @@
 import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { ViteDevServer } from 'vite';
-import type { Dataset } from '../../data/images.ts';
+import type { Files } from '../../data/files.ts';
 import * as errors from '../../errors.ts';
 import { launchBrowser } from '../browser.ts';
-import { type Job, type Outcome, STOP, TELL, type Tell } from './protocol.ts';
+import { DATA, type DataList, type Job, type Outcome, STOP, TELL, type Tell } from './protocol.ts';
 
 export interface PageRun {
   readonly server: ViteDevServer;
-  readonly job: Omit<Job, 'dataset'>;
-  readonly dataset: Dataset;
+  readonly job: Job;
+  /** What --data means; the built-in digits without. */
+  readonly data: Files | undefined;
   readonly checkpoint: Uint8Array | undefined;
   readonly headed: boolean;
   readonly tell: (...args: Parameters<Tell>) => void;
@@ -24,11 +25,11 @@ export async function trainInPage(run: PageRun): Promise<Exclude<Outcome, { even
   const { server, headed, tell, stop } = run;
   // Whoever else is on this machine does not know the path.
   const base = `/${randomBytes(16).toString('hex')}`;
-  const files = filesOf(run);
+  const find = served(run);
   // Behind Vite's own handlers comes only its 404.
   server.middlewares.stack.unshift({
     route: base,
-    handle: (request: IncomingMessage, response: ServerResponse) => respond(request, response, files, run.save),
+    handle: (request: IncomingMessage, response: ServerResponse) => respond(request, response, find, run.save),
   });
   await server.listen();
   const browser = await launchBrowser({ headed }).catch((error: Error) => {
@@ -57,28 +58,32 @@ export async function trainInPage(run: PageRun): Promise<Exclude<Outcome, { even
   }
 }
 
-function filesOf({ job, dataset, checkpoint }: PageRun): ReadonlyMap<string, string | Uint8Array> {
-  const files = new Map<string, string | Uint8Array>();
-  const outline = (split: 'train' | 'test') => {
-    const { images, labels, ...rest } = dataset[split];
-    files.set(`${split}.images`, images);
-    if (labels) files.set(`${split}.labels`, labels);
-    return rest;
+type Content = string | Uint8Array | undefined;
+
+/** What the page may ask for, by its path. */
+function served({ job, data, checkpoint }: PageRun): (path: string) => Content | Promise<Content> {
+  const list: DataList | undefined = data && { name: data.name, paths: data.paths };
+  const paths = new Set(data?.paths);
+  const files = new Map<string, Content>([
+    ['job.json', JSON.stringify(job)],
+    [`${DATA}.json`, JSON.stringify(list ?? null)],
+    ['checkpoint', checkpoint],
+  ]);
+  return async (path) => {
+    const inner = path.slice(DATA.length + 1);
+    if (!path.startsWith(`${DATA}/`) || !paths.has(inner)) return files.get(path);
+    return new Uint8Array(await (await data!.read(inner)).arrayBuffer());
   };
-  const described: Job = { ...job, dataset: { name: dataset.name, train: outline('train'), test: outline('test') } };
-  files.set('job.json', JSON.stringify(described));
-  if (checkpoint) files.set('checkpoint', checkpoint);
-  return files;
 }
 
 /** GET gives a file of the job, POST takes one that the page has made. */
 async function respond(
   request: IncomingMessage,
   response: ServerResponse,
-  files: ReadonlyMap<string, string | Uint8Array>,
+  find: ReturnType<typeof served>,
   save: PageRun['save'],
 ): Promise<void> {
-  const name = (request.url ?? '').replace(/^\//, '');
+  const name = decodeURIComponent((request.url ?? '').replace(/^\//, ''));
   const answer = (status: number, content?: string | Uint8Array) => response.writeHead(status).end(content);
   try {
     if (request.method === 'POST') {
@@ -87,7 +92,7 @@ async function respond(
       save(name, Buffer.concat(parts));
       answer(204);
     } else {
-      const content = files.get(name);
+      const content = await find(name);
       if (content === undefined) answer(404);
       else answer(200, content);
     }

@@ -1,19 +1,30 @@
 // What the command and its page (demos/train/headless.ts) tell each other.
-import type { ImageSet } from '../../data/images.ts';
 import type { Means, StepEvent, TrainEvent } from '../../train/events.ts';
 import type { TrainOptions } from '../../train/options.ts';
 
-/** An image set without its bytes; the page fetches these as SPLIT.images and SPLIT.labels. */
-export type SplitOutline = Omit<ImageSet, 'images' | 'labels'>;
+/** DATA.json: the files that --data means, each of them under DATA/PATH; null means the built-in digits. */
+export interface DataList {
+  readonly name: string;
+  readonly paths: readonly string[];
+}
+
+/** Where the page finds the data. */
+export const DATA = 'data';
 
 /** job.json: what the page has to do. */
 export interface Job {
   readonly options: TrainOptions;
-  readonly dataset: { readonly name: string; readonly train: SplitOutline; readonly test: SplitOutline };
   /** What the checkpoint to resume from is called, if there is one; its bytes are under `checkpoint`. */
   readonly checkpoint?: string;
   /** What was told before that checkpoint. */
   readonly history: readonly TrainEvent[];
+}
+
+/** Images are being read, which may take its time. */
+export interface ReadingEvent {
+  readonly event: 'reading';
+  readonly done: number;
+  readonly total: number;
 }
 
 /** The trainer is ready: everything has been checked. */
@@ -25,6 +36,16 @@ export interface StartEvent {
   readonly weights: number;
   /** Names of the terms that events carry. */
   readonly terms: readonly string[];
+  readonly data: {
+    readonly name: string;
+    readonly train: number;
+    readonly test: number;
+    readonly height: number;
+    readonly width: number;
+    readonly channels: number;
+    /** Bytes of GPU memory through which images are streamed, where these do not fit the budget. */
+    readonly streamedThrough?: number | undefined;
+  };
   /** Steps made before, and steps when the run is over. */
   readonly step: number;
   readonly totalSteps: number;
@@ -37,7 +58,7 @@ export type Outcome =
   | { readonly event: 'error'; readonly name: string; readonly message: string };
 
 /** The page calls this as `gliaTell`: events worth keeping, and the latest step, which may be none of them. */
-export type Tell = (events: readonly (StartEvent | TrainEvent)[], latest?: StepEvent) => Promise<void>;
+export type Tell = (events: readonly (ReadingEvent | StartEvent | TrainEvent)[], latest?: StepEvent) => Promise<void>;
 
 /** The name under which the page finds `Tell`. */
 export const TELL = 'gliaTell';

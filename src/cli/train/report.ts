@@ -2,20 +2,12 @@
 import { clearLine, cursorTo } from 'node:readline';
 import cliProgress from 'cli-progress';
 import { describeTerm, type EpochEvent, type Means, type StepEvent, type TrainEvent } from '../../train/events.ts';
-import type { StartEvent } from './protocol.ts';
+import type { ReadingEvent, StartEvent } from './protocol.ts';
 
 export interface RunStart extends StartEvent {
   readonly model: string;
   readonly batch: number;
-  readonly data: {
-    readonly name: string;
-    readonly builtIn: boolean;
-    readonly train: number;
-    readonly test: number;
-    readonly height: number;
-    readonly width: number;
-    readonly channels: number;
-  };
+  readonly data: StartEvent['data'] & { readonly builtIn: boolean };
   /** The run folder. */
   readonly out: string;
 }
@@ -32,6 +24,7 @@ export interface RunEnd {
 }
 
 export interface Report {
+  reading(reading: ReadingEvent): void;
   start(start: RunStart): void;
   /** @param latest the last step made, which need not be among the events */
   events(events: readonly TrainEvent[], latest?: StepEvent): void;
@@ -45,6 +38,8 @@ export interface Report {
 
 /** One JSON line an event. */
 export class JsonReport implements Report {
+  reading(): void {}
+
   start(start: RunStart): void {
     this.print(start);
   }
@@ -83,7 +78,19 @@ export class TextReport implements Report {
   /** Moving average, so that the number can be read. */
   private msPerStep = 0;
 
+  reading({ done, total }: ReadingEvent): void {
+    const status = `reading images: ${done} of ${total}`;
+    if (process.stderr.isTTY) {
+      this.bar ??= this.createBar(total, done, status);
+      this.bar.update(done, { status });
+    } else if (performance.now() - this.lastLine >= LINE_INTERVAL) {
+      this.lastLine = performance.now();
+      this.print(status);
+    }
+  }
+
   start(start: RunStart): void {
+    this.close();
     this.run = start;
     this.began = performance.now();
     const { adapter, software, model, weights, data, out, step, totalSteps } = start;
@@ -91,19 +98,25 @@ export class TextReport implements Report {
     const size = [data.height, data.width, ...(data.channels > 1 ? [data.channels] : [])].join('×');
     const counts = `${data.train} training and ${data.test} test images of ${size}`;
     this.print(`adapter     ${adapter}${software ? ': no GPU was found, so this takes longer' : ''}`);
-    this.print(`data        ${source}: ${counts}`);
+    const { streamedThrough } = data;
+    const stream = streamedThrough ? `, streamed through ${Math.ceil(streamedThrough / 1e6)} MB on the GPU` : '';
+    this.print(`data        ${source}: ${counts}${stream}`);
     this.print(`model       ${model}, ${weights.toLocaleString('en')} weights`);
     this.print(`run folder  ${out}`);
     if (step > 0) this.print(`resumed     after step ${step} of ${totalSteps}`);
     if (!process.stderr.isTTY) return;
+    this.bar = this.createBar(totalSteps, step, 'compiling …');
+  }
+
+  private createBar(total: number, done: number, status: string): cliProgress.SingleBar {
     // Of cli-progress's bars, this kind does not put the cursor back to where it was, over lines printed since.
     this.bars = new cliProgress.MultiBar(
       { format: '{bar} {status}', barsize: 16, fps: 5, clearOnComplete: true, linewrap: false, gracefulExit: false },
       cliProgress.Presets.shades_classic,
     );
-    this.bar = this.bars.create(totalSteps, step, { status: 'compiling …' });
     // A second Ctrl-C ends the process at once; the terminal gets its line wrapping back all the same.
     process.once('exit', () => this.close());
+    return this.bars.create(total, done, { status });
   }
 
   events(events: readonly TrainEvent[], latest?: StepEvent): void {
