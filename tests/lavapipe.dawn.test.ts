@@ -2,9 +2,12 @@
 // a GPU.
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { createEngine } from '../demos/bench/glia.ts';
+import { startBench } from '../demos/bench/node.ts';
 import { verify } from '../demos/bench/verify.ts';
 import { defaultStep } from '../demos/bench/workloads.ts';
+import type { Row } from '../src/cli/bench/results.ts';
 import { startDawn } from '../src/cli/dawn/dawn.ts';
+import { OptionError } from '../src/errors.ts';
 import { Gpu } from '../src/gpu/gpu.ts';
 import { possibleVariants } from '../src/graph/variants.ts';
 import { matmulOp } from '../src/ops/matmul.ts';
@@ -53,5 +56,23 @@ describe.skipIf(missing)('on lavapipe', () => {
     const step = await prepare(task);
     expect(await verify(task, [await step.once(), await step.once()])).toBeUndefined();
     step.destroy();
+  });
+
+  test('the bench measures Glia and jax-js, and the memory of both; what does not run is named', async () => {
+    const bench = await startBench(dawn, ['glia', 'jax', 'tfjs']);
+    expect(bench).toMatchObject({ software: true, engines: ['glia', 'jax'] });
+    expect([...bench.leftOut.keys()]).toEqual(['tfjs']);
+    const only = ['product-256-nn', 'memory'];
+    const rows: Row[] = [];
+    for await (const row of bench.rows({ engines: bench.engines, only, rounds: 1 }, () => {})) rows.push(row);
+    expect(rows.map(({ id }) => id)).toEqual(only);
+    for (const { cells } of rows) {
+      expect(cells).toMatchObject({ glia: { samples: [expect.any(Number)] }, jax: { samples: [expect.any(Number)] } });
+    }
+  });
+
+  test('a driver that is not there is a mistake of whoever named it', async () => {
+    await expect(startDawn('no/such.json')).rejects.toThrow(OptionError);
+    await expect(startDawn('no/such.json')).rejects.toThrow(/system, lavapipe, swiftshader/);
   });
 });

@@ -50,6 +50,8 @@ const STAGES = [
   { rounds: 5, within: 1.3 },
   { rounds: 8, within: 1 },
 ];
+/** After this long each stage has one round more, and no further ones: milliseconds. */
+const PATIENCE_MS = 5000;
 /** Repeats within a round take about this long. */
 const ROUND_MS = 20;
 
@@ -148,6 +150,7 @@ async function measure(gpu: Gpu, node: Tensor, variants: readonly Variant[], car
  * @returns milliseconds of each: the lower quartile, since others at work on the machine can only add to a time
  */
 async function race(gpu: Gpu, passes: readonly TimedPass[], care: number): Promise<number[]> {
+  const deadline = performance.now() + PATIENCE_MS * care;
   const once = await timePasses(gpu, passes);
   const repeats = once.map(({ ms }) => Math.max(1, Math.min(50, Math.round(ROUND_MS / Math.max(ms, 0.05)))));
   const filled = repeated(passes, repeats);
@@ -156,6 +159,7 @@ async function race(gpu: Gpu, passes: readonly TimedPass[], care: number): Promi
   let left = passes.map((_, i) => i);
   for (const { rounds, within } of STAGES) {
     for (let round = 0; round < (left.length > 1 ? rounds * care : 1); round++) {
+      if (round > 0 && performance.now() > deadline) break;
       // Another one begins each time: the first may pay for waking the device.
       left.push(left.shift()!);
       const times = await timePasses(
