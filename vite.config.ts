@@ -96,11 +96,23 @@ export default defineConfig({
       },
       {
         extends: true,
+        test: {
+          name: 'on Dawn',
+          environment: 'node',
+          include: ['tests/**/*.dawn.test.ts'],
+          globalSetup: 'tests/dawn.ts',
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+          sequence: { groupOrder: 2 },
+        },
+      },
+      {
+        extends: true,
         optimizeDeps: { include: [...pagePackages, 'fast-check', '@jax-js/jax'] },
         test: {
           name: 'in Chrome',
           include: ['tests/**/*.test.ts'],
-          exclude: ['tests/**/*.node.test.ts'],
+          exclude: ['tests/**/*.{node,dawn}.test.ts'],
           globalSetup: 'tests/chrome.ts',
           // A software adapter takes its time, above all while it compiles a shader for the first time.
           testTimeout: 60_000,

@@ -137,8 +137,12 @@ function constantsOf(node: Tensor<MatmulAttrs>): Record<string, number | boolean
 
 /** In the order of the rule's preference. */
 export const matmulVariants: readonly Variant<MatmulAttrs>[] = [
-  // The larger tile loads less for each multiply-add.
-  subgroupTile(16, 2, (node, { software }) => software && sizesOf(node).m >= 8 && sizesOf(node).n > 4),
+  // The larger tile loads less for each multiply-add. Of eight lanes, the smaller one already fills what registers hold.
+  subgroupTile(
+    16,
+    2,
+    (node, { software, subgroupSize }) => software && subgroupSize < 8 && sizesOf(node).m >= 8 && sizesOf(node).n > 4,
+  ),
   subgroupTile(16, 1, (node, { software }) => software && sizesOf(node).m >= 8),
   // A large tile reads least; it wants enough workgroups to keep every core of a GPU busy.
   workgroupTile(128, 2, 128),
