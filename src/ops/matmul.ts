@@ -2,7 +2,7 @@
 // two matrices, or of as many pairs as a first axis counts.
 import { ShapeError } from '../errors.ts';
 import { type MatmulAttrs, matmulVariants, sizes } from './matmul_variants.ts';
-import { apply, type Op, show, sizeOf, type Tensor } from './tensor.ts';
+import { apply, elementType, type Op, show, sizeOf, type Tensor } from './tensor.ts';
 
 export type { MatmulAttrs } from './matmul_variants.ts';
 
@@ -15,7 +15,8 @@ export const matmulOp: Op<MatmulAttrs> = {
         `wants two matrices, or two stacks of as many matrices, got ${show(a!.shape)} and ${show(b!.shape)}`,
       );
     }
-    if (a!.dtype !== 'f32' || b!.dtype !== 'f32') throw new ShapeError(`wants f32, got ${a!.dtype} and ${b!.dtype}`);
+    if (elementType(a!.dtype) !== 'f32' || elementType(b!.dtype) !== 'f32')
+      throw new ShapeError(`wants f32, got ${a!.dtype} and ${b!.dtype}`);
     const { m, n } = sizes(a!.shape, b!.shape, attrs);
     return { shape: [...a!.shape.slice(0, -2), m, n], dtype: 'f32' };
   },
@@ -51,6 +52,14 @@ export const matmulOp: Op<MatmulAttrs> = {
     sample(130, 256, 12, false, true),
     sample(132, 252, 9, true, false),
     sample(1, 64, 40),
+    sample(1, 300, 72),
+    sample(2, 61, 35, false, true),
+    sample(3, 40, 77, true, false),
+    sample(1, 36, 130, true, true),
+    sample(300, 1, 72),
+    sample(61, 4, 35, true, false),
+    sample(40, 3, 44, false, true),
+    sample(50, 1, 30, true, true),
     sample(24, 36, 20),
     sample(36, 24, 18),
     sample(20, 28, 44, false, true),
@@ -60,6 +69,8 @@ export const matmulOp: Op<MatmulAttrs> = {
     sample(0, 5, 4),
     sample(5, 7, 3, false, false, [3]),
     sample(20, 12, 8, false, true, [2]),
+    sample(1, 12, 40, false, true, [3]),
+    sample(70, 2, 9, true, false, [2]),
     sample(12, 36, 18, true, false, [5]),
     sample(4, 4, 4, true, true, [4]),
   ],
