@@ -81,6 +81,8 @@ export function packVariables(name: string, variables: readonly Variable[]): Var
   all.storage = newStorage(size, [...variables]);
   let offset = 0;
   for (const variable of variables) {
+    if (variable.dtype !== 'f32')
+      throw new ShapeError(`variable ${variable.name} is ${variable.dtype}: only f32 is packed`);
     if (variable.storage) throw new ShapeError(`variable ${variable.name} already has a place; pack before first use`);
     variable.storage = all.storage;
     variable.offset = offset;
