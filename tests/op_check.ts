@@ -6,10 +6,27 @@ import { type ChooseVariant, possibleVariants } from '../src/graph/variants.ts';
 import { add, mul } from '../src/ops/elementwise.ts';
 import { sum } from '../src/ops/reduce.ts';
 import { input } from '../src/ops/source.ts';
-import { apply, type NdArray, type Op, type Sample, type Tensor, type Variant } from '../src/ops/tensor.ts';
+import {
+  apply,
+  elementType,
+  type NdArray,
+  type Op,
+  type Sample,
+  type Tensor,
+  type Variant,
+} from '../src/ops/tensor.ts';
 import { traitsOf } from '../src/runtime/build.ts';
 import { evaluate } from '../src/runtime/compile.ts';
-import { errorOf, type HostArray, ndarray, randomFrom, randomValues } from './numbers.ts';
+import {
+  bitsOfHalf,
+  errorOf,
+  type HostArray,
+  halfOfBits,
+  ndarray,
+  randomFrom,
+  randomValues,
+  toHalf,
+} from './numbers.ts';
 
 const FORWARD = 2e-5;
 /** Central differences of the float64 reference are good to 1e-8; the rest is f32. */
@@ -22,6 +39,8 @@ const SCALE = 0.75;
 const SHIFT = 0.03125;
 
 interface Case {
+  /** Its f32 inputs are stored as f16. */
+  readonly half: boolean;
   readonly sample: Sample;
   readonly data: readonly HostArray[];
   readonly inputs: readonly Tensor[];
@@ -32,13 +51,19 @@ interface Case {
   readonly cotangentInput: Tensor;
 }
 
-function prepare(op: Op, sample: Sample, index: number, random: () => number): Case {
-  const data = sample.inputs.map((spec) => randomValues(spec, random));
-  const inputs = sample.inputs.map(({ shape, dtype }, i) => input(`x${index}_${i}`, shape, dtype));
+function prepare(op: Op, sample: Sample, index: number, random: () => number, half: boolean): Case {
+  const data = sample.inputs.map((spec) => {
+    const values = randomValues(spec, random);
+    return half && values instanceof Float32Array ? values.map(toHalf) : values;
+  });
+  const inputs = sample.inputs.map(({ shape, dtype = 'f32' }, i) =>
+    input(`x${index}_${i}`, shape, half && dtype === 'f32' ? 'f16' : dtype),
+  );
   const operands = inputs.map((x) => (x.dtype === 'f32' ? add(mul(x, SCALE), SHIFT) : x));
   const result = apply(op, operands, sample.attrs);
   const spec = { shape: result.shape, min: -1, max: 1 };
   return {
+    half,
     sample,
     data,
     inputs,
@@ -49,11 +74,13 @@ function prepare(op: Op, sample: Sample, index: number, random: () => number): C
   };
 }
 
-function operandValues({ sample, data }: Case): NdArray[] {
+function operandValues({ sample, data, half }: Case): NdArray[] {
   return sample.inputs.map(({ shape, dtype = 'f32' }, i) =>
     ndarray(
       shape,
-      dtype === 'f32' ? Float64Array.from(data[i]!, (x) => Math.fround(Math.fround(x * SCALE) + SHIFT)) : data[i]!,
+      dtype === 'f32' && !half
+        ? Float64Array.from(data[i]!, (x) => Math.fround(Math.fround(x * SCALE) + SHIFT))
+        : data[i]!,
     ),
   );
 }
@@ -67,14 +94,27 @@ function centralDifference(op: Op, of: Case, operand: number, at: number): numbe
     operands[operand]!.data[at]! += delta;
     return dot(op.reference!(operands, of.sample.attrs, of.result.shape), of.cotangent);
   };
-  return ((value(STEP) - value(-STEP)) / (2 * STEP)) * SCALE;
+  return ((value(STEP) - value(-STEP)) / (2 * STEP)) * (of.half ? 1 : SCALE);
 }
 
-/** Checks an op on a device over samples; by one variant, forward alone, over those samples that it is possible for. */
-export async function checkOp(gpu: Gpu, op: Op, samples: readonly Sample[], seed: number, variant?: Variant) {
+/**
+ * Checks an op on a device over samples; by one variant, forward alone, over those samples that it is possible for.
+ *
+ * @param half with inputs that are stored as f16
+ */
+export async function checkOp(
+  gpu: Gpu,
+  op: Op,
+  samples: readonly Sample[],
+  seed: number,
+  variant?: Variant,
+  half = false,
+) {
   const random = randomFrom(seed);
   const possible = ({ result }: Case) => !variant || possibleVariants(result, traitsOf(gpu)).includes(variant);
-  const cases = samples.map((sample, index) => prepare(op, sample, index, random)).filter(possible);
+  const cases = samples.map((sample, index) => prepare(op, sample, index, random, half)).filter(possible);
+  if (cases.some(({ result }) => result.dtype === 'f16') && !gpu.has('shader-f16'))
+    return console.warn(`NOT TESTED: ${op.name} gives f16, which ${gpu.name} has not`);
   if (variant && cases.length === 0)
     return console.warn(`${op.name} by ${variant.name} is not possible on ${gpu.name}`);
   const outputs: Record<string, Tensor> = {};
@@ -83,12 +123,14 @@ export async function checkOp(gpu: Gpu, op: Op, samples: readonly Sample[], seed
   const differentiable = (of: Case) =>
     !variant && of.result.dtype === 'f32' && (op.grad ?? op.decompose) && of.result.size > 0;
   for (const [index, of] of cases.entries()) {
-    for (const [i, x] of of.inputs.entries()) given[(x.attrs as { name: string }).name] = of.data[i]!;
+    for (const [i, x] of of.inputs.entries())
+      given[(x.attrs as { name: string }).name] =
+        x.dtype === 'f16' ? Uint16Array.from(of.data[i]!, bitsOfHalf) : of.data[i]!;
     outputs[`y${index}`] = of.result;
     if (!differentiable(of)) continue;
     given[`g${index}`] = of.cotangent;
     const loss = sum(mul(of.result, of.cotangentInput));
-    const targets = of.inputs.filter(({ dtype }) => dtype === 'f32');
+    const targets = of.inputs.filter(({ dtype }) => elementType(dtype) === 'f32');
     for (const [i, g] of gradients(loss, targets).entries()) outputs[`d${index}_${of.inputs.indexOf(targets[i]!)}`] = g;
   }
   const chooseVariant: ChooseVariant = (_, among) => among.find((one) => one === variant);
@@ -96,7 +138,9 @@ export async function checkOp(gpu: Gpu, op: Op, samples: readonly Sample[], seed
   for (const [index, of] of cases.entries()) {
     const what = `${op.name}${variant ? ` by ${variant.name}` : ''} ${JSON.stringify(of.sample)} with seed ${seed}`;
     const expected = op.reference!(operandValues(of), of.sample.attrs, of.result.shape);
-    expect(errorOf(values[`y${index}`]!, expected), `forward of ${what}`).toBeLessThan(op.tolerance ?? FORWARD);
+    const got = values[`y${index}`]!;
+    const numbers = of.result.dtype === 'f16' ? Float64Array.from(got, halfOfBits) : got;
+    expect(errorOf(numbers, expected), `forward of ${what}`).toBeLessThan(op.tolerance ?? FORWARD);
     if (!differentiable(of)) continue;
     of.inputs.forEach((x, i) => {
       const gradient = values[`d${index}_${i}`];

@@ -5,8 +5,9 @@ import { type ChooseVariant, possibleVariants, signatureOf } from '../graph/vari
 import type { Tensor, Variant } from '../ops/tensor.ts';
 import { VERSION } from '../version.ts';
 import { agree, alone, buildAlone } from './alone.ts';
-import { type ProgramDescription, prepare, traitsOf } from './build.ts';
+import { prepare, traitsOf, type Work } from './build.ts';
 import { record } from './dispatch.ts';
+import { loadExperimental } from './experimental.ts';
 import { lowerQuartile, repeated, type TimedPass, timePasses } from './timer.ts';
 import { type TuneStore, tuneStore } from './tune_store.ts';
 
@@ -65,13 +66,14 @@ export function tuneKey(gpu: Gpu): string {
 /** Tunes the ops of a graph that have more than one variant here. */
 export async function tune(
   gpu: Gpu,
-  description: ProgramDescription,
+  description: Work,
   { store = tuneStore(), again = false, care = 1, onResult }: TuneOptions = {},
 ): Promise<Tuned> {
+  await loadExperimental(gpu);
   const key = tuneKey(gpu);
   const remembered: Record<string, string> = JSON.parse((await store.get(key)) ?? '{}');
   const nodes = new Map<string, Tensor>();
-  for (const node of topological(rootsOf(prepare(gpu, description)))) {
+  for (const node of topological(rootsOf(await prepare(gpu, description)))) {
     if (possibleVariants(node, traitsOf(gpu)).length > 1 && node.size > 0) nodes.set(signatureOf(node), node);
   }
   const results: TuneResult[] = [];
