@@ -260,6 +260,15 @@ describe('a VAE of digits', () => {
       const vae = { pixels: 784, hidden: 8, latent: 2 };
       const run = (how: EvaluateOptions, value = 0) =>
         withWeights(vae, (_, shape) => new Float32Array(shape.reduce((a, b) => a * b)).fill(value), digits.test, how);
+      const { labels: _, ...unlabelled } = digits.test;
+      for (const [images, message] of [
+        [{ ...unlabelled, classes: 0 }, /these images have none/],
+        [{ ...digits.test, classes: 11 }, /is told 10 classes, and these images have 11/],
+      ] as const) {
+        await expect(evaluate(gpu, new VAE({ ...vae, classes: 10 }), images, { samples: [1] })).rejects.toThrow(
+          message,
+        );
+      }
       await expect(run({ samples: [] })).rejects.toThrow(/samples is empty/);
       await expect(run({ samples: [0] })).rejects.toThrow(/samples must be a whole number from 1 .* got 0/);
       await expect(run({ samples: [1], batch: 0.5 })).rejects.toThrow(/batch must be a whole number/);

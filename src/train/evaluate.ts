@@ -92,6 +92,9 @@ export async function evaluate(gpu: Gpu, vae: VAE, images: ImageSet, options: Ev
   checkOptions(options);
   checkImageSet(images, 'the images to evaluate');
   if (vae.classes > 0 && !images.labels) throw new OptionError('the model is told labels, and these images have none');
+  if (vae.classes > 0 && images.classes > vae.classes) {
+    throw new OptionError(`the model is told ${vae.classes} classes, and these images have ${images.classes}`);
+  }
   const { samples, seed = 0, onProgress, signal } = options;
   const count = Math.min(options.images ?? images.count, images.count);
   const sampler = new Sampler(gpu, vae, images, Math.min(options.batch ?? 250, count), options);
