@@ -3,8 +3,7 @@ import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { ViteDevServer } from 'vite';
 import type { Dataset } from '../../data/images.ts';
-import * as errors from '../../errors.ts';
-import { launchBrowser } from '../browser.ts';
+import { errorOf, inPage } from '../page.ts';
 import { type Job, type Outcome, STOP, TELL, type Tell } from './protocol.ts';
 
 export interface PageRun {
@@ -22,39 +21,33 @@ export interface PageRun {
 /** @throws the page's errors, as what they were; DeviceLostError if the tab or the browser is gone */
 export async function trainInPage(run: PageRun): Promise<Exclude<Outcome, { event: 'error' }>> {
   const { server, headed, tell, stop } = run;
+  const base = serveFiles(server, filesOf(run), run.save);
+  const result = await inPage<Outcome>({
+    ...{ server, headed, path: 'demos/train/headless', call: `run('${base}')`, during: 'the model was training' },
+    functions: { [TELL]: tell },
+    opened: (page) => {
+      const ask = () => page.evaluate(`dispatchEvent(new Event('${STOP}'))`).catch(() => {});
+      stop.addEventListener('abort', ask);
+    },
+  });
+  if (result.event === 'error') throw errorOf(result);
+  return result;
+}
+
+/** Lets the page fetch files, and post those that it makes. @returns the path that they are under */
+export function serveFiles(
+  server: ViteDevServer,
+  files: ReadonlyMap<string, string | Uint8Array>,
+  save: PageRun['save'],
+): string {
   // Whoever else is on this machine does not know the path.
   const base = `/${randomBytes(16).toString('hex')}`;
-  const files = filesOf(run);
   // Behind Vite's own handlers comes only its 404.
   server.middlewares.stack.unshift({
     route: base,
-    handle: (request: IncomingMessage, response: ServerResponse) => respond(request, response, files, run.save),
+    handle: (request: IncomingMessage, response: ServerResponse) => respond(request, response, files, save),
   });
-  await server.listen();
-  const browser = await launchBrowser({ headed }).catch((error: Error) => {
-    if (error instanceof errors.GliaError) throw error;
-    throw new errors.UnsupportedError(`the browser does not start: ${error.message.split('\n')[0]}`, { cause: error });
-  });
-  try {
-    const page = await browser.newPage();
-    const gone = new Promise<never>((_, reject) => {
-      const fail = (what: string) => reject(new errors.DeviceLostError(`${what} while the model was training`));
-      page.once('error', () => fail('the browser tab crashed'));
-      page.once('close', () => fail('the browser tab was closed'));
-      browser.once('disconnected', () => fail('the browser was closed or crashed'));
-    });
-    gone.catch(() => {});
-    await page.exposeFunction(TELL, tell);
-    await page.goto(new URL('demos/train/headless.html', server.resolvedUrls?.local[0]).href);
-    const ask = () => page.evaluate(`dispatchEvent(new Event('${STOP}'))`).catch(() => {});
-    stop.addEventListener('abort', ask);
-    const outcome = page.evaluate(`import('/demos/train/headless.ts').then(({ run }) => run('${base}'))`);
-    const result = (await Promise.race([outcome, gone])) as Outcome;
-    if (result.event === 'error') throw errorOf(result);
-    return result;
-  } finally {
-    await browser.close().catch(() => {});
-  }
+  return base;
 }
 
 function filesOf({ job, dataset, checkpoint }: PageRun): ReadonlyMap<string, string | Uint8Array> {
@@ -94,10 +87,4 @@ async function respond(
   } catch (error) {
     answer(500, (error as Error).message);
   }
-}
-
-/** The page's error as the type that it was there. */
-export function errorOf({ name, message }: { name: string; message: string }): Error {
-  const known = Object.entries(errors).find(([key]) => key === name)?.[1];
-  return known ? new known(message) : new errors.GliaError(`the page failed: ${name}: ${message}`);
 }
