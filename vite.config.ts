@@ -15,14 +15,15 @@ const bareShaders: Plugin = {
   load(id) {
     const [path, query] = id.split('?');
     if (!path?.endsWith('.wgsl') || query !== 'raw') return undefined;
-    const text = readFileSync(path, 'utf8').replace(/^\s*\/\/(?! unroll).*\n/gm, '');
+    const text = readFileSync(path, 'utf8').replace(/ *\/\/(?! unroll).*$/gm, '');
     return `export default ${JSON.stringify(text.replace(/^\s+/gm, ''))};`;
   },
 };
 
 /**
- * What only tests read need not be downloaded: samples and references of ops without kernels of their own, blanked out
- * so that lines stay in place. (Kernels are tried on their samples; constants are folded by references of elementwise ops.)
+ * What only tests read need not be downloaded: references, random samples, and samples of ops without kernels of their
+ * own, blanked out so that lines stay in place. (Products are tried on their samples; constants are folded by references
+ * of elementwise ops.)
  */
 const bareOps: Plugin = {
   name: 'bare ops',
@@ -31,11 +32,16 @@ const bareOps: Plugin = {
   transform(code, id) {
     const file = /\/src\/ops\/(\w+)\.ts$/.exec(id)?.[1];
     if (!file) return undefined;
-    const unread = file === 'elementwise' ? ['samples', 'random'] : ['samples', 'random', 'reference'];
     let text = code;
     const visit = (node: object) => {
       const members = 'properties' in node ? (node.properties as Member[]) : [];
-      if (members.some(({ key }) => key?.name === 'emit' || key?.name === 'decompose')) {
+      const has = (name: string) => members.some(({ key }) => key?.name === name);
+      if (has('emit') || has('decompose') || has('variants')) {
+        const unread = [
+          'random',
+          ...(file === 'matmul' ? [] : ['samples']),
+          ...(file === 'elementwise' ? [] : ['reference']),
+        ];
         for (const { start, end } of members.filter(({ key }) => unread.includes(key?.name ?? ''))) {
           // With the comma behind it.
           const stop = end + (/^\s*,/.exec(code.slice(end))?.[0].length ?? 0);
@@ -54,6 +60,10 @@ interface Member {
   readonly start: number;
   readonly end: number;
 }
+
+/** Modules that the core imports at once; what it loads when asked is named by no group. */
+const CORE =
+  /\/(src\/(errors|gpu\/|graph\/(?!half)|ops\/(affine|argmax|composite|cross_entropy|elementwise|erf|gather|matmul|patches|philox|random|reduce|source|tensor|view)|runtime\/(build|compile|dispatch|experimental|program|readback|variables)\.)|shaders\/(?!ceilings|matmul\/subgroup_matrix))/;
 
 /** The modules of the published package, by what is imported: `glia`, `glia/models`, … */
 const entries = {
@@ -75,6 +85,8 @@ export default defineConfig({
     sourcemap: true,
     rolldownOptions: {
       output: {
+        // What the core needs in any case lies together, which packs better than chunk by chunk.
+        codeSplitting: { groups: [{ name: 'core', test: CORE }] },
         // A typed error is known to its reader by its name.
         keepNames: true,
         minify: { compress: true, mangle: true, codegen: { removeWhitespace: true } },
@@ -96,11 +108,23 @@ export default defineConfig({
       },
       {
         extends: true,
+        test: {
+          name: 'on Dawn',
+          environment: 'node',
+          include: ['tests/**/*.dawn.test.ts'],
+          globalSetup: 'tests/dawn.ts',
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+          sequence: { groupOrder: 2 },
+        },
+      },
+      {
+        extends: true,
         optimizeDeps: { include: [...pagePackages, 'fast-check', '@jax-js/jax'] },
         test: {
           name: 'in Chrome',
           include: ['tests/**/*.test.ts'],
-          exclude: ['tests/**/*.node.test.ts'],
+          exclude: ['tests/**/*.{node,dawn}.test.ts'],
           globalSetup: 'tests/chrome.ts',
           // A software adapter takes its time, above all while it compiles a shader for the first time.
           testTimeout: 60_000,

@@ -75,6 +75,7 @@ export {
   square,
   sub,
   tanh,
+  toF16,
   toF32,
   where,
 } from './ops/elementwise.ts';

@@ -1,8 +1,15 @@
 // The bench's judge: it must find what is wrong with a result, however little, and nothing wrong with a right one.
-import { describe, expect, test } from 'vitest';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import { verify } from '../demos/bench/verify.ts';
 import { type Outcome, type TrainTask, WORKLOADS } from '../demos/bench/workloads.ts';
-import { type Row, ratioToGlia, show } from '../src/cli/bench/results.ts';
+import { runPyTorch } from '../src/cli/bench/pytorch.ts';
+import { type Row, ratioToGlia, select, show } from '../src/cli/bench/results.ts';
+import { OptionError } from '../src/errors.ts';
+
+afterEach(() => vi.restoreAllMocks());
 
 const taskOf = (id: string) => WORKLOADS.find((workload) => workload.id === id)!.create();
 
@@ -61,4 +68,43 @@ test('a ratio is taken round by round', () => {
   expect(ratioToGlia(row, 'tfjs')).toBeUndefined();
   expect(show(row, 'glia')).toEqual({ median: '2.00', range: '1.00–2.00', ratio: '', error: '' });
   expect(show(row, 'tfjs').error).toBe('failed: no');
+});
+
+test('workloads are chosen by name, or by the beginning of it', () => {
+  const ids = ['product-512-nn', 'product-1024-nn', 'vae-128', 'memory'];
+  expect(select(ids, undefined)).toEqual(ids);
+  expect(select(ids, ['memory', 'product'])).toEqual(['product-512-nn', 'product-1024-nn', 'memory']);
+  expect(() => select(ids, ['prod'])).toThrow(OptionError);
+});
+
+describe("PyTorch's numbers", () => {
+  const run = (script: string) => {
+    const folder = mkdtempSync(join(tmpdir(), 'glia-test-'));
+    try {
+      writeFileSync(join(folder, 'script.cjs'), script);
+      const told = vi.spyOn(console, 'error').mockImplementation(() => {});
+      return {
+        cells: runPyTorch(process.execPath, join(folder, 'script.cjs')),
+        told: told.mock.calls.flat().join('\n'),
+      };
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  };
+
+  test('are taken from what its script writes, round by round', () => {
+    const measured = { device: 'a GPU', version: '9', eager: { 'vae-128': [2, 3] }, compiled: { 'vae-128': [1] } };
+    const write = `require('fs').writeFileSync(process.argv[3], ${JSON.stringify(JSON.stringify(measured))})`;
+    const { cells, told } = run(`if (process.argv[2] !== '--json') process.exit(1); ${write}`);
+    expect(cells?.get('pytorch')).toEqual({ 'vae-128': [2, 3] });
+    expect(cells?.get('pytorch-graphs')).toEqual({ 'vae-128': [1] });
+    expect(told).toContain('PyTorch 9 on a GPU');
+  });
+
+  test('are left out where there is no PyTorch, and it is said why', () => {
+    const { cells, told } = run("console.error('no CUDA device here'); process.exit(1)");
+    expect(cells).toBeUndefined();
+    expect(told).toContain('PyTorch is left out: no CUDA device here');
+    expect(runPyTorch('no-such-python')).toBeUndefined();
+  });
 });

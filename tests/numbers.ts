@@ -1,6 +1,7 @@
 // Random numbers, comparison, and a device: what the tests share.
 
 import { Gpu } from '../src/gpu/gpu.ts';
+import { elementwise } from '../src/ops/elementwise.ts';
 import type { NdArray, SampleInput } from '../src/ops/tensor.ts';
 import { sizeOf } from '../src/ops/tensor.ts';
 
@@ -15,7 +16,7 @@ export function randomFrom(seed: number): () => number {
   };
 }
 
-export type HostArray = Float32Array | Uint32Array | Uint8Array;
+export type HostArray = Float32Array | Uint32Array | Uint8Array | Uint16Array;
 
 /** Random values for an input of a sample. */
 export function randomValues(
@@ -26,6 +27,35 @@ export function randomValues(
   if (dtype === 'f32') return Float32Array.from({ length }, () => min + (max - min) * random());
   const whole = () => Math.floor(min + (max - min + 1) * random());
   return dtype === 'u8' ? Uint8Array.from({ length }, whole) : Uint32Array.from({ length }, whole);
+}
+
+/** The bits of a number that is an f16. */
+export function bitsOfHalf(x: number): number {
+  const magnitude = Math.abs(x);
+  const exponent = Math.max(-14, Math.floor(Math.log2(magnitude)));
+  const bits =
+    magnitude < 2 ** -14 ? magnitude * 2 ** 24 : (exponent + 15) * 1024 + (magnitude / 2 ** exponent - 1) * 1024;
+  return (magnitude === Infinity ? 0x7c00 : bits) | (x < 0 || Object.is(x, -0) ? 0x8000 : 0);
+}
+
+/** The number that bits of an f16 stand for. */
+export function halfOfBits(bits: number): number {
+  const exponent = (bits >> 10) & 31;
+  const mantissa = (bits & 1023) / 1024;
+  const magnitude =
+    exponent === 31
+      ? mantissa
+        ? NaN
+        : Infinity
+      : exponent
+        ? (1 + mantissa) * 2 ** (exponent - 15)
+        : mantissa * 2 ** -14;
+  return bits & 0x8000 ? -magnitude : magnitude;
+}
+
+/** The nearest f16. */
+export function toHalf(x: number): number {
+  return elementwise.toF16.reference!([ndarray([], [x])], {}, [])[0]!;
 }
 
 export function ndarray(shape: readonly number[], data: ArrayLike<number>): NdArray {

@@ -2,119 +2,14 @@
 // over its samples and over random shapes. An op that is added is tested by being added.
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { gradients } from '../src/graph/autodiff.ts';
-import { type ChooseVariant, possibleVariants } from '../src/graph/variants.ts';
-import { add, mul } from '../src/ops/elementwise.ts';
-import { sum } from '../src/ops/reduce.ts';
 import { ops } from '../src/ops/registry.ts';
-import { constant, input, inputOp, variableOp } from '../src/ops/source.ts';
-import { apply, type NdArray, type Op, type Sample, type Tensor, type Variant } from '../src/ops/tensor.ts';
-import { traitsOf } from '../src/runtime/build.ts';
-import { evaluate } from '../src/runtime/compile.ts';
-import { errorOf, type HostArray, ndarray, randomFrom, randomValues, sharedGpu } from './numbers.ts';
+import { constant, inputOp, variableOp } from '../src/ops/source.ts';
+import type { Op } from '../src/ops/tensor.ts';
+import { sharedGpu } from './numbers.ts';
+import { checkOp, freshSeed } from './op_check.ts';
 
 /** Inputs and variables compute nothing; constants have no inputs to sample. */
 const SOURCES = new Set<unknown>([inputOp, variableOp]);
-
-const FORWARD = 2e-5;
-/** Central differences of the float64 reference are good to 1e-8; the rest is f32. */
-const BACKWARD = 1e-4;
-const STEP = 1e-5;
-/** Elements of an input that are probed by central differences. */
-const PROBES = 16;
-/** The op's inputs are computed in the graph too: the op stands in its middle. */
-const SCALE = 0.75;
-const SHIFT = 0.03125;
-
-interface Case {
-  readonly sample: Sample;
-  readonly data: readonly HostArray[];
-  readonly inputs: readonly Tensor[];
-  /** What the op is applied to: for f32, an affine function of the input. */
-  readonly operands: readonly Tensor[];
-  readonly result: Tensor;
-  readonly cotangent: HostArray;
-  readonly cotangentInput: Tensor;
-}
-
-function prepare(op: Op, sample: Sample, index: number, random: () => number): Case {
-  const data = sample.inputs.map((spec) => randomValues(spec, random));
-  const inputs = sample.inputs.map(({ shape, dtype }, i) => input(`x${index}_${i}`, shape, dtype));
-  const operands = inputs.map((x) => (x.dtype === 'f32' ? add(mul(x, SCALE), SHIFT) : x));
-  const result = apply(op, operands, sample.attrs);
-  const spec = { shape: result.shape, min: -1, max: 1 };
-  return {
-    sample,
-    data,
-    inputs,
-    operands,
-    result,
-    cotangent: randomValues(spec, random),
-    cotangentInput: input(`g${index}`, result.shape),
-  };
-}
-
-function operandValues({ sample, data }: Case): NdArray[] {
-  return sample.inputs.map(({ shape, dtype = 'f32' }, i) =>
-    ndarray(
-      shape,
-      dtype === 'f32' ? Float64Array.from(data[i]!, (x) => Math.fround(Math.fround(x * SCALE) + SHIFT)) : data[i]!,
-    ),
-  );
-}
-
-const dot = (a: ArrayLike<number>, b: ArrayLike<number>) => Array.from(a).reduce((total, x, i) => total + x * b[i]!, 0);
-
-/** ∂(g · op(x)) / ∂x at one element. */
-function centralDifference(op: Op, of: Case, operand: number, at: number): number {
-  const value = (delta: number) => {
-    const operands = operandValues(of);
-    operands[operand]!.data[at]! += delta;
-    return dot(op.reference!(operands, of.sample.attrs, of.result.shape), of.cotangent);
-  };
-  return ((value(STEP) - value(-STEP)) / (2 * STEP)) * SCALE;
-}
-
-async function check(op: Op, samples: readonly Sample[], seed: number, variant?: Variant): Promise<void> {
-  const gpu = await sharedGpu();
-  const random = randomFrom(seed);
-  const possible = ({ result }: Case) => !variant || possibleVariants(result, traitsOf(gpu)).includes(variant);
-  const cases = samples.map((sample, index) => prepare(op, sample, index, random)).filter(possible);
-  if (variant && cases.length === 0)
-    return console.warn(`${op.name} by ${variant.name} is not possible on ${gpu.name}`);
-  const outputs: Record<string, Tensor> = {};
-  const given: Record<string, HostArray> = {};
-  // The gradients of a product are products again: a variant proves itself forward, over samples of every form.
-  const differentiable = (of: Case) =>
-    !variant && of.result.dtype === 'f32' && (op.grad ?? op.decompose) && of.result.size > 0;
-  for (const [index, of] of cases.entries()) {
-    for (const [i, x] of of.inputs.entries()) given[(x.attrs as { name: string }).name] = of.data[i]!;
-    outputs[`y${index}`] = of.result;
-    if (!differentiable(of)) continue;
-    given[`g${index}`] = of.cotangent;
-    const loss = sum(mul(of.result, of.cotangentInput));
-    const targets = of.inputs.filter(({ dtype }) => dtype === 'f32');
-    for (const [i, g] of gradients(loss, targets).entries()) outputs[`d${index}_${of.inputs.indexOf(targets[i]!)}`] = g;
-  }
-  const chooseVariant: ChooseVariant = (_, among) => among.find((one) => one === variant);
-  const values = await evaluate(gpu, outputs, given, { chooseVariant });
-  for (const [index, of] of cases.entries()) {
-    const what = `${op.name}${variant ? ` by ${variant.name}` : ''} ${JSON.stringify(of.sample)} with seed ${seed}`;
-    const expected = op.reference!(operandValues(of), of.sample.attrs, of.result.shape);
-    expect(errorOf(values[`y${index}`]!, expected), `forward of ${what}`).toBeLessThan(op.tolerance ?? FORWARD);
-    if (!differentiable(of)) continue;
-    of.inputs.forEach((x, i) => {
-      const gradient = values[`d${index}_${i}`];
-      if (!gradient || x.size === 0) return;
-      const probes = Array.from({ length: Math.min(PROBES, x.size) }, () => Math.floor(random() * x.size));
-      const actual = probes.map((at) => gradient[at]!);
-      const differences = probes.map((at) => centralDifference(op, of, i, at));
-      expect(errorOf(actual, differences), `gradient ${i} of ${what}`).toBeLessThan(
-        Math.max(BACKWARD, op.tolerance ?? 0),
-      );
-    });
-  }
-}
 
 test('every op that a file of src/ops/ exports is in the registry', () => {
   const modules = import.meta.glob<Record<string, unknown>>('../src/ops/*.ts', { eager: true });
@@ -125,8 +20,6 @@ test('every op that a file of src/ops/ exports is in the registry', () => {
   for (const [name, op] of exported) expect(ops, `${name} belongs into src/ops/registry.ts`).toContain(op);
 });
 
-const freshSeed = () => 1 + Math.floor(Math.random() * 2 ** 31);
-
 describe.each(ops.filter((op) => !SOURCES.has(op)).map((op) => [op.name, op] as const))('%s', (_, op) => {
   test('says all that an op must say', () => {
     const ways = [op.emit, op.variants, op.decompose].filter(Boolean);
@@ -136,21 +29,23 @@ describe.each(ops.filter((op) => !SOURCES.has(op)).map((op) => [op.name, op] as 
   });
 
   if (op.samples) {
-    test('its samples, forward and backward', () => check(op, op.samples!, freshSeed()));
+    test('its samples, forward and backward', async () => checkOp(await sharedGpu(), op, op.samples!, freshSeed()));
   }
 
   for (const variant of op.variants ?? []) {
-    test(`its samples by ${variant.name}`, () => check(op, op.samples!, freshSeed(), variant));
+    test(`its samples by ${variant.name}`, async () =>
+      checkOp(await sharedGpu(), op, op.samples!, freshSeed(), variant));
   }
 
   if (op.random) {
     test('random shapes, forward and backward', async () => {
+      const gpu = await sharedGpu();
       const cases = fc
         .gen()
         .map((generate) =>
           Array.from({ length: 3 }, () => op.random!((min, max) => generate(fc.integer, { min, max }))),
         );
-      const property = fc.asyncProperty(cases, fc.nat(), (samples, seed) => check(op, samples, seed));
+      const property = fc.asyncProperty(cases, fc.nat(), (samples, seed) => checkOp(gpu, op, samples, seed));
       await fc.assert(property, { numRuns: 3 });
     });
   }

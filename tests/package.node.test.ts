@@ -7,18 +7,19 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
-  realpathSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
-import { dirname, extname, join } from 'node:path';
+import { extname, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import ts from 'typescript';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { findBrowser, launchBrowser } from '../src/cli/browser.ts';
+import { launchBrowser } from '../src/cli/browser.ts';
+import { dawnPackage, swiftshaderFolder } from '../src/cli/dawn/dawn.ts';
 import { VERSION } from '../src/version.ts';
 
 let project: string;
@@ -140,25 +141,14 @@ test("the README's ten lines train in Chrome", async () => {
   }
 }, 120_000);
 
-/** The folder of the browser's own software driver, with its Vulkan loader. */
-async function driverFolder(): Promise<string> {
-  const browser = dirname(realpathSync(await findBrowser()));
-  const folder = [browser, '/usr/lib/chromium', '/usr/lib/chromium-browser', '/opt/google/chrome'].find((path) =>
-    existsSync(join(path, 'vk_swiftshader_icd.json')),
-  );
-  if (!folder) throw new Error(`no vk_swiftshader_icd.json beside the browser in ${browser}`);
-  return folder;
-}
-
 test("the README's ten lines train in Node, on the WebGPU implementation that they are given", async () => {
-  // Dawn for Node is 130 MB: too much for every install of this project, so it is fetched for this test alone.
-  npm(['install', '--no-audit', '--no-fund', 'webgpu@0.6.2'], project);
+  symlinkSync(dawnPackage(), join(project, 'node_modules', 'webgpu'));
   const code = example().replace('Gpu.request()', 'Gpu.request({ gpu: create([]) })');
   expect(code).toContain('create([])');
   const setup = `import { create } from 'webgpu';
     const images = Float32Array.from({ length: 128 * 784 }, (_, i) => (i % 784 < 392 ? 0.9 : 0.1));`;
   writeFileSync(join(project, 'app', 'node.mjs'), `${setup}\n${code}\ngpu.destroy();\nprocess.exit(0);\n`);
-  const folder = await driverFolder();
+  const folder = await swiftshaderFolder();
   const env = {
     ...process.env,
     VK_ICD_FILENAMES: join(folder, 'vk_swiftshader_icd.json'),

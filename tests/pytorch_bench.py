@@ -2,6 +2,8 @@
 
     python tests/pytorch_bench.py [--json FILE]
 
+`npm run bench -- --node` runs it on a GPU and shows its numbers beside Glia's.
+
 Prints the median of the rounds in milliseconds: training steps of the default and of the wider VAE, eager and compiled
 with CUDA graphs, and f32 products (TF32 off, as WebGPU has no such thing). Needs PyTorch with CUDA, and nothing else.
 """
@@ -46,7 +48,7 @@ def mlp(sizes):
 
 
 def milliseconds(work, rounds=15, repeats=50):
-    """Median over rounds of the time for one of so many in a row, by CUDA events, after a warm-up."""
+    """In each round, the time for one of so many in a row, by CUDA events, after a warm-up."""
     for _ in range(repeats):
         work()
     times = []
@@ -59,7 +61,7 @@ def milliseconds(work, rounds=15, repeats=50):
         end.record()
         torch.cuda.synchronize()
         times.append(start.elapsed_time(end) / repeats)
-    return statistics.median(times)
+    return times
 
 
 def step_of(model, batch, compiled):
@@ -83,22 +85,25 @@ def main():
         sys.exit("pytorch_bench: PyTorch finds no CUDA device here")
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.manual_seed(0)
-    results = {}
-    models = {"default VAE": {}, "wider VAE": {"widths": (784, 1024, 512), "latent": 32}}
-    for name, sizes in models.items():
-        for batch in (128, 512) if name == "default VAE" else (128,):
-            for compiled in (False, True):
-                key = f"train step, {name}, batch {batch}, {'compiled with CUDA graphs' if compiled else 'eager'}"
-                results[key] = milliseconds(step_of(VAE(**sizes).cuda(), batch, compiled))
-    for size in (512, 1024, 4096):
+    # By the names that the bench has for its workloads.
+    eager, compiled = {}, {}
+    wide = {"widths": (784, 1024, 512), "latent": 32}
+    for name, batch, sizes in (("vae-128", 128, {}), ("vae-512", 512, {}), ("wide-vae-128", 128, wide)):
+        eager[name] = milliseconds(step_of(VAE(**sizes).cuda(), batch, compiled=False))
+        compiled[name] = milliseconds(step_of(VAE(**sizes).cuda(), batch, compiled=True))
+    for size in (256, 512, 1024, 2048, 4096):
         a, b = (torch.rand(size, size, device="cuda") for _ in range(2))
-        results[f"product {size}³, f32"] = milliseconds(lambda: a @ b, repeats=20)
+        forms = {"nn": lambda: a @ b, "nt": lambda: a @ b.T, "tn": lambda: a.T @ b}
+        for form, product in forms.items():
+            eager[f"product-{size}-{form}"] = milliseconds(product, repeats=20)
     print(f"PyTorch {torch.__version__}, {torch.cuda.get_device_name()}")
-    for key, value in results.items():
-        print(f"{key:60} {value:9.4f} ms")
+    for title, times in (("eager", eager), ("compiled with CUDA graphs", compiled)):
+        for name, rounds in times.items():
+            print(f"{name:20} {title:28} {statistics.median(rounds):9.4f} ms")
     if arguments.json:
+        results = {"device": torch.cuda.get_device_name(), "version": torch.__version__}
         with open(arguments.json, "w", encoding="utf-8") as file:
-            json.dump({"device": torch.cuda.get_device_name(), "milliseconds": results}, file, indent=2)
+            json.dump({**results, "eager": eager, "compiled": compiled}, file, indent=2)
 
 
 if __name__ == "__main__":

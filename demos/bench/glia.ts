@@ -39,6 +39,7 @@ export async function createEngine(options?: GpuOptions): Promise<Engine> {
   const gpu = await Gpu.request(options);
   return {
     adapter: gpu.name,
+    software: gpu.adapter.software,
     prepare: (task) => (task.kind === 'train' ? prepareStep(gpu, task) : prepareOp(gpu, task)),
   };
 }

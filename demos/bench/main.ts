@@ -1,15 +1,22 @@
 // The bench's page: started by a person with the button, or by `npm run bench`, which is told every row.
-import { ENGINES, type EngineName, type FirstStep, type Order, type Row, TELL } from '../../src/cli/bench/results.ts';
+import {
+  ENGINES,
+  type EngineName,
+  type FirstStep,
+  MEMORY,
+  type Order,
+  PAGE_ENGINES,
+  type Row,
+  TELL,
+} from '../../src/cli/bench/results.ts';
 import { startEngine } from './engines.ts';
 import { measure } from './measure.ts';
 import { Table } from './table.ts';
-import { type Engine, WORKLOADS, type Workload } from './workloads.ts';
+import { type Engine, type Workload, workloadsFor } from './workloads.ts';
 
 const ROUNDS = 5;
-const MEMORY = { id: 'memory', name: 'GPU memory of VAE steps, batch 128', unit: 'MB', cells: {} } as const;
 
 const part = (id: string) => document.getElementById(id)!;
-const all = Object.keys(ENGINES) as EngineName[];
 const started = new Map<EngineName, Engine | Error>();
 
 async function engineOf(name: EngineName): Promise<Engine | Error> {
@@ -18,11 +25,16 @@ async function engineOf(name: EngineName): Promise<Engine | Error> {
   return engine;
 }
 
+async function allWorkloads(): Promise<readonly Workload[]> {
+  const glia = await engineOf('glia');
+  return workloadsFor(glia instanceof Error ? { software: true } : glia);
+}
+
 /** What the command needs to know before it starts. @throws if there is no WebGPU */
 export async function describe(): Promise<{ adapter: string; ids: string[] }> {
   const glia = await engineOf('glia');
   if (glia instanceof Error) throw glia;
-  return { adapter: glia.adapter ?? '', ids: WORKLOADS.map(({ id }) => id) };
+  return { adapter: glia.adapter ?? '', ids: (await allWorkloads()).map(({ id }) => id) };
 }
 
 /** Measures, tells the command if there is one, and shows it all in the page. */
@@ -32,7 +44,7 @@ export async function run({ engines, only, rounds }: Order): Promise<void> {
     part('status').textContent = what;
     tell?.(what);
   };
-  const workloads = WORKLOADS.filter(({ id }) => only?.includes(id) ?? true);
+  const workloads = (await allWorkloads()).filter(({ id }) => only?.includes(id) ?? true);
   const table = emptyTable(engines, workloads, !tell);
   part('rounds').textContent = String(rounds);
   const made = new Map<EngineName, Engine | Error>();
@@ -75,7 +87,7 @@ async function measureMemory(engines: readonly EngineName[], progress: (what: st
 async function greet(): Promise<void> {
   const button = part('start') as HTMLButtonElement;
   part('rounds').textContent = String(ROUNDS);
-  emptyTable(all, WORKLOADS, true);
+  emptyTable(PAGE_ENGINES, await allWorkloads(), true);
   try {
     part('adapter').textContent = (await describe()).adapter;
   } catch (error) {
@@ -85,7 +97,7 @@ async function greet(): Promise<void> {
   button.disabled = false;
   button.addEventListener('click', async () => {
     button.disabled = true;
-    await run({ engines: all, rounds: ROUNDS }).catch((error) => {
+    await run({ engines: PAGE_ENGINES, rounds: ROUNDS }).catch((error) => {
       part('status').textContent = String(error);
     });
     button.disabled = false;

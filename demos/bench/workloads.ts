@@ -82,6 +82,8 @@ export interface Prepared {
 export interface Engine {
   /** Where it runs, for people. */
   readonly adapter?: string;
+  /** Runs on the CPU. */
+  readonly software?: boolean;
   prepare(task: Task): Promise<Prepared>;
 }
 
@@ -164,6 +166,7 @@ const WIDE_VAE: VaeSizes = { pixels: 784, hidden: [1024, 512], latent: 32 };
 
 export const defaultStep = () => trainTask(DEFAULT_VAE, 128);
 
+/** What every adapter is given. */
 export const WORKLOADS: readonly Workload[] = [
   ...[256, 512, 1024].flatMap((size) => products(size, size, size)),
   ...products(128, 784, 400),
@@ -179,3 +182,8 @@ export const WORKLOADS: readonly Workload[] = [
   { id: 'vae-512', name: 'VAE train step, batch 512', create: () => trainTask(DEFAULT_VAE, 512) },
   { id: 'wide-vae-128', name: 'wider VAE train step, batch 128', create: () => trainTask(WIDE_VAE, 128) },
 ];
+
+/** The work for an adapter: a GPU is given sizes, too, over which a CPU would sit for minutes. */
+export function workloadsFor({ software = false }: Pick<Engine, 'software'>): readonly Workload[] {
+  return software ? WORKLOADS : [...[2048, 4096].flatMap((size) => products(size, size, size)), ...WORKLOADS];
+}

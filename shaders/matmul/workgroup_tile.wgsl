@@ -5,9 +5,10 @@
 // each, turned in registers where they are stored the other way round), so that workgroup memory holds both with k
 // outermost; then each thread does 16 · REG_M4 · REG_N4 multiply-adds a k from REG_M4 + REG_N4 vec4s of it.
 // Reads A N / TILE_N times and B M / TILE_M times, writes C once. 2·M·N·K operations.
-// Workgroup memory: 4 · DEPTH · (TILE_M + TILE_N) bytes. Threads: TILE_M · TILE_N / (16 · REG_M4 · REG_N4).
+// Workgroup memory: 4 · DEPTH · (TILE_M + TILE_N) bytes, half of that where the operands are stored as f16. Threads: TILE_M · TILE_N / (16 · REG_M4 · REG_N4).
 //
 // Constants: M, N, K, TRANSPOSE_A, TRANSPOSE_B, TILE_M, TILE_N, DEPTH (all multiples of 4), REG_M4, REG_N4, THREADS.
+// Aliases: TileA, TileB (vec4f or vec4<f16>, which needs `enable f16`).
 // Hooks: as in register_tile.wgsl.
 const M: u32 = 64;
 const N: u32 = 64;
@@ -21,13 +22,16 @@ const REG_M4: u32 = 2;
 const REG_N4: u32 = 2;
 const THREADS: u32 = 64;
 
+alias TileA = vec4f;
+alias TileB = vec4f;
+
 @group(0) @binding(0) var<storage, read> a: array<vec4f>;
 @group(0) @binding(1) var<storage, read> b: array<vec4f>;
 @group(0) @binding(2) var<storage, read_write> c: array<vec4f>;
 
 // [k][m / 4] and [k][n / 4].
-var<workgroup> tile_a: array<vec4f, DEPTH * TILE_M / 4>;
-var<workgroup> tile_b: array<vec4f, DEPTH * TILE_N / 4>;
+var<workgroup> tile_a: array<TileA, DEPTH * TILE_M / 4>;
+var<workgroup> tile_b: array<TileB, DEPTH * TILE_N / 4>;
 
 // Which of several products this is: hooks may look at it.
 var<private> batch: u32;
@@ -84,7 +88,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
       let k4 = t / (TILE_M / 4u);
       let block = block_a(first_m4 + m4, start / 4u + k4);
       for (var k = 0u; k < 4u; k++) { // unroll
-        tile_a[(4u * k4 + k) * (TILE_M / 4u) + m4] = block[k];
+        tile_a[(4u * k4 + k) * (TILE_M / 4u) + m4] = TileA(block[k]);
       }
     }
     for (var t = local; t < DEPTH * TILE_N / 16u; t += THREADS) {
@@ -92,17 +96,17 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
       let k4 = t / (TILE_N / 4u);
       let block = block_b(first_n4 + n4, start / 4u + k4);
       for (var k = 0u; k < 4u; k++) { // unroll
-        tile_b[(4u * k4 + k) * (TILE_N / 4u) + n4] = block[k];
+        tile_b[(4u * k4 + k) * (TILE_N / 4u) + n4] = TileB(block[k]);
       }
     }
     workgroupBarrier();
     for (var k = 0u; k < DEPTH; k++) {
       var right: array<vec4f, REG_N4>;
       for (var j = 0u; j < REG_N4; j++) { // unroll
-        right[j] = tile_b[k * (TILE_N / 4u) + my_n4 + j * threads_n];
+        right[j] = vec4f(tile_b[k * (TILE_N / 4u) + my_n4 + j * threads_n]);
       }
       for (var i = 0u; i < REG_M4; i++) { // unroll
-        let left = tile_a[k * (TILE_M / 4u) + my_m4 + i];
+        let left = vec4f(tile_a[k * (TILE_M / 4u) + my_m4 + i]);
         for (var j = 0u; j < REG_N4; j++) { // unroll
           sums[(4u * i) * REG_N4 + j] += left.x * right[j];
           sums[(4u * i + 1u) * REG_N4 + j] += left.y * right[j];

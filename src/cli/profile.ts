@@ -1,10 +1,10 @@
 // `npm run profile`: where the time of a training step goes, or of any WGSL compute shader, measured in headless Chrome.
 import { writeFileSync } from 'node:fs';
 import type { ViteDevServer } from 'vite';
-import { DeviceLostError, OptionError } from '../errors.ts';
+import { OptionError } from '../errors.ts';
 import { type Profile, traceOf } from '../runtime/profile.ts';
 import type { ShaderProfile } from '../runtime/shader_profile.ts';
-import { launchBrowser } from './browser.ts';
+import { errorOf, inPage } from './page.ts';
 import { type Arguments, MODEL_OPTIONS, type Order, parseArguments } from './profile/arguments.ts';
 import {
   COLUMNS,
@@ -18,9 +18,7 @@ import {
 } from './profile/format.ts';
 import { tableOf } from './profile/table.ts';
 import { showPath } from './train/arguments.ts';
-import { errorOf } from './train/page.ts';
 
-const PAGE = 'demos/profiler/headless';
 /** Columns of a terminal, or of a file. */
 const WIDTH = 120;
 
@@ -47,26 +45,12 @@ export async function main(args: string[], { server }: { server: ViteDevServer }
 }
 
 async function profileInPage(server: ViteDevServer, { order, headed }: Arguments): Promise<Profile | ShaderProfile> {
-  await server.listen();
-  const browser = await launchBrowser({ headed });
-  try {
-    const page = await browser.newPage();
-    const gone = new Promise<never>((_, reject) => {
-      const fail = () =>
-        reject(new DeviceLostError('the browser was closed, or crashed, in the middle of the profile'));
-      page.once('error', fail);
-      page.once('close', fail);
-      browser.once('disconnected', fail);
-    });
-    gone.catch(() => {});
-    await page.goto(new URL(`${PAGE}.html`, server.resolvedUrls?.local[0]).href);
-    const asked = page.evaluate(`import('/${PAGE}.ts').then(({ profile }) => profile(${JSON.stringify(order)}))`);
-    const answer = (await Promise.race([asked, gone])) as Answer<Profile | ShaderProfile>;
-    if ('error' in answer) throw errorOf(answer.error);
-    return answer.result;
-  } finally {
-    await browser.close().catch(() => {});
-  }
+  const answer = await inPage<Answer<Profile | ShaderProfile>>({
+    ...{ server, headed, path: 'demos/profiler/headless', during: 'it measured' },
+    call: `profile(${JSON.stringify(order)})`,
+  });
+  if ('error' in answer) throw errorOf(answer.error);
+  return answer.result;
 }
 
 function printModel(profile: Profile, { order, sort }: Arguments): void {

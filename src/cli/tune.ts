@@ -1,11 +1,14 @@
-// `npm run tune`: times the kernel variants for a model's own shapes, in Chrome, and shows the table.
+// `npm run tune`: times the kernel variants for a model's own shapes, in Chrome or in Node, and shows the table.
 import { Command, CommanderError } from 'commander';
 import type { ViteDevServer } from 'vite';
 import { OptionError } from '../errors.ts';
+import { Gpu } from '../gpu/gpu.ts';
 import type { TuneResult } from '../runtime/tune.ts';
 import { flagOf, OPTIONS, parseOption, type TrainOptions } from '../train/options.ts';
 import { launchBrowser } from './browser.ts';
+import { DRIVER_HELP, startDawn } from './dawn/dawn.ts';
 import { fileStore } from './tune/file.ts';
+import { type Checked, checkTuner, TOLERANCE, tuneModel } from './tune/work.ts';
 
 /** Options of a model that its shapes depend on. */
 const SHAPES = ['model', 'batch', 'hidden', 'latent', 'likelihood'] as const satisfies (keyof TrainOptions)[];
@@ -13,6 +16,9 @@ const SHAPES = ['model', 'batch', 'hidden', 'latent', 'likelihood'] as const sat
 interface Arguments {
   readonly file: string;
   readonly again: boolean;
+  readonly check: boolean;
+  readonly node: boolean;
+  readonly driver: string | undefined;
   readonly given: Partial<TrainOptions>;
 }
 
@@ -21,6 +27,9 @@ function parse(args: string[]): Arguments | undefined {
     .description('Times the variants of every heavy kernel for the shapes of a model, and remembers the fastest.')
     .option('--file <path>', 'where the winners are remembered', 'runs/tuning.json')
     .option('--again', 'measure what is remembered, too', false)
+    .option('--check', "measure all again, on the bench's shapes too: how near does the pick come to the best?", false)
+    .option('--node', 'in Node on Dawn, without a browser', false)
+    .option('--driver <name>', `with --node: ${DRIVER_HELP}`)
     .helpOption('-h, --help', 'print this help')
     .exitOverride()
     .configureOutput({ writeErr: () => {} });
@@ -35,15 +44,42 @@ function parse(args: string[]): Arguments | undefined {
     if (error.exitCode === 0) return undefined;
     throw new OptionError(`${error.message.replace(/^error: /, '').replaceAll('\n', ' ')}; see npm run tune -- --help`);
   }
-  const { file, again, ...rest } = command.opts();
+  const { file, again, check, node, driver, ...rest } = command.opts();
+  if (driver !== undefined && !node) throw new OptionError('--driver goes with --node: a browser chooses for itself');
   const given = Object.fromEntries(SHAPES.map((name) => [name, parseOption(name, rest[name])]));
-  return { file, again, given };
+  return { file, again, check, node, driver, given };
 }
 
 export async function main(args: string[], { server }: { server: ViteDevServer }): Promise<number> {
   const parsed = parse(args);
   if (!parsed) return 0;
-  const { file, again, given } = parsed;
+  const { file, check } = parsed;
+  const checks: Checked[] = [];
+  const checked = (result: Checked) => {
+    checks.push(result);
+    printCheck(result);
+  };
+  const key = await (parsed.node ? inNode(parsed, checked) : inChrome(parsed, server, checked));
+  if (!check) console.log(`\nremembered in ${file}, for ${key}`);
+  const missed = checks.filter(({ pickMs, bestMs }) => pickMs > TOLERANCE * bestMs);
+  if (check)
+    console.log(`\n${key}: ${checks.length - missed.length} of ${checks.length} picks are as good as the best`);
+  return missed.length > 0 ? 1 : 0;
+}
+
+async function inNode({ file, again, check, driver, given }: Arguments, checked: (result: Checked) => void) {
+  const gpu = await Gpu.request({ gpu: await startDawn(driver) });
+  if (!check) return tuneModel(gpu, given, { store: fileStore(file), again, onResult: print });
+  console.log(gpu.name);
+  await checkTuner(gpu, given, checked);
+  return gpu.name;
+}
+
+async function inChrome(
+  { file, again, check, given }: Arguments,
+  server: ViteDevServer,
+  checked: (result: Checked) => void,
+): Promise<string> {
   const store = fileStore(file);
   await server.listen();
   const browser = await launchBrowser();
@@ -52,15 +88,24 @@ export async function main(args: string[], { server }: { server: ViteDevServer }
     await page.exposeFunction('gliaRecall', store.get);
     await page.exposeFunction('gliaRemember', store.set);
     await page.exposeFunction('gliaTuned', print);
+    await page.exposeFunction('gliaChecked', checked);
     // Any file will do: WebGPU only wants the page to come from a local or secure address.
     await page.goto(new URL('package.json', server.resolvedUrls?.local[0]).href);
-    const call = `import('/src/cli/tune/page.ts').then((page) => page.tuneModel(${JSON.stringify(given)}, ${again}))`;
-    const key = await page.evaluate(call);
-    console.log(`\nremembered in ${file}, for ${key}`);
-    return 0;
+    const order = JSON.stringify([given, again, check]);
+    return (await page.evaluate(`import('/src/cli/tune/work.ts').then((work) => work.inPage(...${order}))`)) as string;
   } finally {
     await browser.close();
   }
+}
+
+/** How near a pick came to the best. */
+function printCheck({ workload, signature, pick, best, pickMs, bestMs }: Checked): void {
+  const ratio = pickMs / bestMs;
+  const verdict = pick === best ? 'is the best' : `the best is ${best}`;
+  console.log(
+    `${ratio.toFixed(2)}×  ${workload}: ${pick}; ${verdict} (${pickMs.toFixed(3)} and ${bestMs.toFixed(3)} ms)`,
+  );
+  if (ratio > TOLERANCE) console.log(`  more than ${TOLERANCE}×: ${signature}`);
 }
 
 /** One op: its variants from the fastest on, the winner marked, and what the rule would have taken. */

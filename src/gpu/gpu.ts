@@ -14,7 +14,16 @@ export interface GpuOptions {
   /** Where to ask: `navigator.gpu` unless told; in Node, what a WebGPU implementation gives. */
   readonly gpu?: GPU;
   readonly powerPreference?: GPUPowerPreference;
+  /**
+   * What browsers offer only as an experiment, and so may change: `subgroup-matrix` for Chromium's products of small
+   * matrices in hardware (Chrome wants --enable-unsafe-webgpu for it). Used where the adapter has it, and only while the
+   * kernels prove right on it; `gpu.has('chromium-experimental-subgroup-matrix')` tells whether it is there.
+   */
+  readonly experimental?: readonly 'subgroup-matrix'[];
 }
+
+/** The feature's name, which WebGPU's types do not know. */
+export const SUBGROUP_MATRIX = 'chromium-experimental-subgroup-matrix' as GPUFeatureName;
 
 /** Features that are used where they are there. */
 const FEATURES: readonly GPUFeatureName[] = ['timestamp-query', 'subgroups', 'shader-f16'];
@@ -35,9 +44,20 @@ interface AdapterDescription {
   readonly software: boolean;
   /** Subgroup size if all subgroups are of one size, else 0. */
   readonly subgroupSize: number;
+  readonly largestSubgroup: number;
+  /** Configurations of subgroup matrices. */
+  readonly matrices: readonly {
+    readonly componentType: string;
+    readonly resultComponentType: string;
+    readonly M: number;
+    readonly N: number;
+    readonly K: number;
+  }[];
 }
 
-function describe(info: Partial<GPUAdapterInfo> | undefined): AdapterDescription {
+type AdapterInfo = Partial<GPUAdapterInfo> & { readonly subgroupMatrixConfigs?: AdapterDescription['matrices'] };
+
+function describe(info: AdapterInfo | undefined): AdapterDescription {
   const vendor = info?.vendor ?? '';
   const architecture = info?.architecture ?? '';
   const description = [info?.description, info?.device].filter(Boolean).join(' ');
@@ -46,7 +66,8 @@ function describe(info: Partial<GPUAdapterInfo> | undefined): AdapterDescription
     /swiftshader|llvmpipe|lavapipe|software/i.test(`${architecture} ${description}`);
   const subgroupSize =
     info?.subgroupMinSize && info.subgroupMinSize === info.subgroupMaxSize ? info.subgroupMinSize : 0;
-  return { vendor, architecture, description, software, subgroupSize };
+  const { subgroupMaxSize: largestSubgroup = 0, subgroupMatrixConfigs: matrices = [] } = info ?? {};
+  return { vendor, architecture, description, software, subgroupSize, largestSubgroup, matrices };
 }
 
 interface Destroyable {
@@ -112,7 +133,9 @@ export class Gpu {
         : 'use a browser with WebGPU, such as Chrome 113 or later';
       throw new UnsupportedError(`no WebGPU here: ${cure}`);
     }
-    const { powerPreference = 'high-performance' } = options;
+    const { powerPreference = 'high-performance', experimental = [] } = options;
+    const unknown = experimental.find((name) => name !== 'subgroup-matrix');
+    if (unknown) throw new OptionError(`no experiment is called ${unknown}; there is subgroup-matrix`);
     const adapter = await gpu.requestAdapter({ powerPreference }).catch(() => null);
     if (!adapter) {
       throw new UnsupportedError(
@@ -121,7 +144,9 @@ export class Gpu {
     }
     const requiredLimits: Record<string, number> = {};
     for (const name of LIMITS) requiredLimits[name] = adapter.limits[name];
-    const requiredFeatures = FEATURES.filter((name) => adapter.features.has(name));
+    const requiredFeatures = [...FEATURES, ...(experimental.length > 0 ? [SUBGROUP_MATRIX] : [])].filter((name) =>
+      adapter.features.has(name),
+    );
     let device: GPUDevice;
     try {
       device = await adapter.requestDevice({ requiredFeatures, requiredLimits });

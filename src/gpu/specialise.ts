@@ -6,6 +6,8 @@ export interface Specialisation {
   readonly constants?: Readonly<Record<string, number | boolean>>;
   /** Bodies of hook functions, without the braces. */
   readonly hooks?: Readonly<Record<string, string>>;
+  /** Types by the names of their `alias` declarations. */
+  readonly aliases?: Readonly<Record<string, string>>;
   readonly declarations?: string;
   /** Names of functions to take from the library, with those that they call. */
   readonly functions?: readonly string[];
@@ -62,6 +64,12 @@ export function setConstant(source: string, name: string, value: number | boolea
     throw new ShaderError(`constant ${name} is ${match[2]}, got ${value}`);
   }
   return source.replace(pattern, `$1${value};`);
+}
+
+function setAlias(source: string, name: string, type: string): string {
+  const pattern = new RegExp(`^(alias ${name} = )[^;]*;`, 'm');
+  if (!pattern.test(source)) throw new ShaderError(`the shader declares no alias ${name}`);
+  return source.replace(pattern, `$1${type};`);
 }
 
 function setHook(source: string, name: string, body: string): string {
@@ -139,6 +147,7 @@ export function specialise(source: string, library: string, what: Specialisation
   let text = source;
   for (const [name, value] of Object.entries(what.constants ?? {})) text = setConstant(text, name, value);
   for (const [name, body] of Object.entries(what.hooks ?? {})) text = setHook(text, name, body);
+  for (const [name, type] of Object.entries(what.aliases ?? {})) text = setAlias(text, name, type);
   const functions = collect(what.functions ?? [], library);
   // Directives stand before all else.
   const directives = text.match(DIRECTIVE)?.join('\n') ?? '';

@@ -3,7 +3,7 @@ import { ShapeError } from '../errors.ts';
 import { add } from '../ops/elementwise.ts';
 import { sum } from '../ops/reduce.ts';
 import { constant } from '../ops/source.ts';
-import { type Shape, sameShape, scope, show, type Tensor } from '../ops/tensor.ts';
+import { elementType, type Shape, sameShape, scope, show, type Tensor } from '../ops/tensor.ts';
 import { broadcastTo, reshape } from '../ops/view.ts';
 import { topological } from './graph.ts';
 
@@ -24,7 +24,8 @@ function pullback(root: Tensor, cotangent: Tensor, targets: ReadonlySet<Tensor>)
   const order = topological([root]);
   const needed = new Set<Tensor>();
   for (const node of order) {
-    if (targets.has(node) || (node.dtype === 'f32' && node.inputs.some((input) => needed.has(input)))) needed.add(node);
+    if (targets.has(node) || (elementType(node.dtype) === 'f32' && node.inputs.some((input) => needed.has(input))))
+      needed.add(node);
   }
   const cotangents = new Map<Tensor, Tensor>([[root, cotangent]]);
   const accumulate = (node: Tensor, part: Tensor) => {

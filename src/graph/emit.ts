@@ -1,15 +1,20 @@
 // Writes the WGSL of fused nodes: hook bodies, and the declarations of the buffers that they touch.
 import { Affine } from '../ops/affine.ts';
-import { type Emitter, elementType, type Shape, stridesOf, type Tensor } from '../ops/tensor.ts';
+import { type DType, type Emitter, elementType, type Shape, stridesOf, type Tensor } from '../ops/tensor.ts';
 
 /** A buffer as one kernel sees it. */
 export interface Binding {
   /** Names the memory: tensors of one place share a binding. */
   readonly key: string;
   readonly tensor: Tensor;
-  readonly element: 'f32' | 'u32';
+  readonly element: 'f32' | 'u32' | 'f16';
   writable: boolean;
   vector: boolean;
+}
+
+/** The element type of a tensor's buffer. */
+export function storedType(dtype: DType): Binding['element'] {
+  return dtype === 'f16' ? 'f16' : elementType(dtype);
 }
 
 const COMPONENTS = ['x', 'y', 'z', 'w'];
@@ -34,7 +39,7 @@ export class KernelText {
     let index = this.bindings.findIndex((binding) => binding.key === key);
     if (index < 0) {
       index = this.bindings.length;
-      this.bindings.push({ key, tensor, element: elementType(tensor.dtype), writable, vector: true });
+      this.bindings.push({ key, tensor, element: storedType(tensor.dtype), writable, vector: true });
     }
     const binding = this.bindings[index]!;
     binding.writable ||= writable;
@@ -145,8 +150,9 @@ export class BodyEmitter implements Emitter {
     // A negative index wraps around, and its element is one that padding masks.
     const wide = tensor.size % 4 === 0 && rest.terms.size === 0;
     const { name, vector } = this.text.binding(tensor, wide);
-    if (!vector) return this.let(`${name}[${flat}]`);
-    return this.component(this.let(`${name}[${multiple}]`), rest);
+    const read = (type: string, index: Affine) =>
+      this.let(tensor.dtype === 'f16' ? `${type}(${name}[${index}])` : `${name}[${index}]`);
+    return vector ? this.component(read('vec4f', multiple), rest) : read('f32', flat);
   }
 
   private loadByte(tensor: Tensor, flat: Affine): string {

@@ -7,7 +7,7 @@
 import { patchesOp, sumPatchesOp } from '../ops/patches.ts';
 import type { Storage, Variable } from '../ops/source.ts';
 import { inputOp, variableOp } from '../ops/source.ts';
-import { Tensor } from '../ops/tensor.ts';
+import { elementType, Tensor } from '../ops/tensor.ts';
 import { packOp, reshapeOp, stopGradientOp, transposeOp } from '../ops/view.ts';
 import { type Graph, rootsOf, topological } from './graph.ts';
 
@@ -90,7 +90,7 @@ class Fuser {
         [node],
         {},
         node.shape,
-        node.dtype === 'u8' ? 'u32' : node.dtype,
+        node.dtype === 'f16' ? 'f16' : elementType(node.dtype),
         node.path,
       );
       copies.push(result);
@@ -231,7 +231,12 @@ class Fuser {
     return (
       new Set(parts).size === parts.length &&
       parts.every(
-        (part) => this.home.has(part) && !this.targets.has(part) && !this.persistent.has(part) && part.op !== packOp,
+        (part) =>
+          this.home.has(part) &&
+          part.dtype !== 'f16' &&
+          !this.targets.has(part) &&
+          !this.persistent.has(part) &&
+          part.op !== packOp,
       )
     );
   }

@@ -1,8 +1,16 @@
 // Turns a group of fused nodes into a kernel: a shader with its constants, its hooks, and the memory that it binds.
 import pointwiseShader from '../../shaders/pointwise.wgsl?raw';
 import { Affine } from '../ops/affine.ts';
-import type { Kernel, KernelWriter, Tensor, Traits, Unflatten, Variant } from '../ops/tensor.ts';
-import { type Binding, BodyEmitter, KernelText } from './emit.ts';
+import {
+  bytesOf,
+  type Kernel,
+  type KernelWriter,
+  type Tensor,
+  type Traits,
+  type Unflatten,
+  type Variant,
+} from '../ops/tensor.ts';
+import { type Binding, BodyEmitter, KernelText, storedType } from './emit.ts';
 import { type Group, isSource } from './fuse.ts';
 import { type MemoryPlan, type Place, wordsOf } from './memory.ts';
 import { type ChooseVariant, pickVariant } from './variants.ts';
@@ -83,12 +91,14 @@ class Writer implements KernelWriter {
         output.size % 4 === 0 &&
         !guards.some(Boolean);
       const { name, vector } = this.text.binding(output, wide, true);
-      const element = output.dtype === 'f32' ? 'f32' : 'u32';
+      const element = storedType(output.dtype);
+      const half = element === 'f16';
       if (vector) {
-        stores.push(`${name}[${multiple}] = vec4<${element}>(${results.join(', ')});`);
+        const four = results.join(', ');
+        stores.push(`${name}[${multiple}] = vec4<${element}>(${half ? `vec4f(${four})` : four});`);
       } else {
         flats.forEach((flat, lane) => {
-          const assignment = `${name}[${flat}] = ${results[lane]};`;
+          const assignment = `${name}[${flat}] = ${half ? `f16(${results[lane]})` : results[lane]};`;
           stores.push(guards[lane] ? `if (${guards[lane]}) { ${assignment} }` : assignment);
         });
       }
@@ -172,8 +182,9 @@ export function lower(group: Group, { places }: MemoryPlan, traits: Traits, choo
     result = write();
   }
   const { text, kernel } = result;
+  const half = /\bf16\b/.test([text.declarations, ...Object.values({ ...kernel.aliases, ...kernel.hooks })].join(' '));
   const touched = new Set([...group.outputs, ...group.reads.keys()]);
-  const bytes = [...touched].reduce((sum, node) => sum + (node.dtype === 'u8' ? 1 : 4) * node.size, 0);
+  const bytes = [...touched].reduce((sum, node) => sum + bytesOf(node.dtype) * node.size, 0);
   return {
     ...kernel,
     variant: variant?.name ?? 'pointwise',
@@ -181,7 +192,8 @@ export function lower(group: Group, { places }: MemoryPlan, traits: Traits, choo
     label: labelOf(group),
     group,
     flops: kernel.flops + pointwiseFlops(group),
-    declarations: text.declarations,
+    // Directives come first, and these stand in front of the shader itself.
+    declarations: half ? `enable f16;\n${text.declarations}` : text.declarations,
     functions: [...text.functions],
     bindings: text.bindings.map((binding) => ({ ...binding, place: places.get(binding.tensor)! })),
     bytes,

@@ -1,7 +1,7 @@
 // Gives every stored tensor a place: a variable's memory, an input's, or a slot that tensors share over time.
 import type { Variable } from '../ops/source.ts';
 import { alignedSize, inputOp, variableOp } from '../ops/source.ts';
-import type { Tensor } from '../ops/tensor.ts';
+import { type Tensor, wordsFor } from '../ops/tensor.ts';
 import { type Group, type Schedule, stored } from './fuse.ts';
 
 /** Where a stored tensor lies. Offsets and sizes are in elements of four bytes. */
@@ -22,8 +22,7 @@ export interface MemoryPlan {
 
 /** Elements of four bytes that a tensor takes, in whole vec4s. */
 export function wordsOf(tensor: Tensor): number {
-  const words = tensor.dtype === 'u8' ? Math.ceil(tensor.size / 4) : tensor.size;
-  return Math.max(4, Math.ceil(words / 4) * 4);
+  return Math.max(4, Math.ceil(wordsFor(tensor.size, tensor.dtype) / 4) * 4);
 }
 
 /** Liveness by linear scan over the groups in their order; the free slot that fits best, or a new one. */

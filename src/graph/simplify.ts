@@ -188,7 +188,9 @@ export function simplify(graph: Graph): Graph {
       const users = (input: number) => (before.inputs[input] ? (uses.get(before.inputs[input]) ?? 0) : 0);
       for (const rule of rules) {
         const better = scope(node.path, () => rule(result, users));
-        if (better && better !== result) {
+        // How a value is stored is part of what was asked for.
+        const storedAlike = (better?.dtype === 'f16') === (result.dtype === 'f16');
+        if (better && better !== result && storedAlike) {
           changed = true;
           result = better;
         }

@@ -9,7 +9,8 @@ export function signatureOf({ op, inputs, attrs }: Tensor): string {
 
 /** The variants that compute a node on an adapter. */
 export function possibleVariants(node: Tensor, traits: Traits): Variant[] {
-  return (node.op.variants ?? []).filter(({ possible }) => possible?.(node, traits) ?? true);
+  const all = [...(traits.experimental?.get(node.op) ?? []), ...(node.op.variants ?? [])];
+  return all.filter(({ possible }) => possible?.(node, traits) ?? true);
 }
 
 /** Chooses among variants; undefined leaves it to the rule. */

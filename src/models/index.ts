@@ -9,5 +9,5 @@ export {
   mlpNetworks,
   type Networks,
 } from './networks.ts';
-export { type ElboTerms, type Likelihood, type Posterior, VAE, type VAEOptions } from './vae.ts';
+export { type ElboTerms, type ImportanceTerms, type Likelihood, type Posterior, VAE, type VAEOptions } from './vae.ts';
 export { VqVae, type VqVaeOptions } from './vq_vae.ts';

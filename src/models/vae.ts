@@ -52,6 +52,14 @@ export interface ElboTerms extends Terms {
   readonly kl: Tensor;
 }
 
+/** The parts of an importance weight, of k samples an image: [k, batch] each. */
+export interface ImportanceTerms {
+  /** −log p(x | z) */
+  readonly reconstruction: Tensor;
+  /** log q(z | x) − log p(z) */
+  readonly divergence: Tensor;
+}
+
 const LOG_TWO_PI = Math.log(2 * Math.PI);
 
 export class VAE extends Model {
@@ -151,31 +159,43 @@ export class VAE extends Model {
   }
 
   /**
-   * −log of the mean importance weight p(x, z) / q(z | x) of k samples: an upper bound of −log p(x) that falls with k.
-   * Beside it the means of its parts over the samples.
+   * What makes the importance weight p(x, z) / q(z | x) of samples of z, [k, batch] each: the weight's logarithm is
+   * minus the sum of both.
    *
    * @param noise standard normal, [k, batch, latent]
    */
-  importance(images: Tensor, noise: Tensor, labels?: Tensor): ElboTerms {
+  importance(images: Tensor, posterior: Posterior, noise: Tensor, labels?: Tensor): ImportanceTerms {
     const [k, batch, latent] = noise.shape as [number, number, number];
-    const posterior = this.encode(images, labels);
     const z = this.reparameterize(posterior, noise);
     const repeated = (x: Tensor) => reshape(broadcastTo(x, [k, ...x.shape]), [k * batch, ...x.shape.slice(1)]);
     const raw = this.decodeRaw(reshape(z, [k * batch, latent]), labels && repeated(labels));
     return scope('importance', () => {
-      const nll = reshape(this.negativeLogLikelihood(raw, repeated(images)), [k, batch]);
+      const reconstruction = reshape(this.negativeLogLikelihood(raw, repeated(images)), [k, batch]);
       const logPrior = mul(sum(add(square(z), LOG_TWO_PI), { axis: 2 }), -0.5);
       // (z − mean)² / var is the noise itself, squared.
       const logQ = mul(sum(add(add(square(noise), posterior.logvar), LOG_TWO_PI), { axis: 2 }), -0.5);
-      const divergence = sub(logQ, logPrior);
-      const loss = sub(Math.log(k), logsumexp(mul(add(nll, divergence), -1), { axis: 0 }));
-      return { loss, reconstruction: mean(nll, { axis: 0 }), kl: mean(divergence, { axis: 0 }) };
+      return { reconstruction, divergence: sub(logQ, logPrior) };
+    });
+  }
+
+  /**
+   * −log of the mean importance weight of k samples: an upper bound of −log p(x) that falls with k. Beside it the means
+   * of its parts over the samples.
+   *
+   * @param noise standard normal, [k, batch, latent]
+   */
+  importanceBound(images: Tensor, noise: Tensor, labels?: Tensor): ElboTerms {
+    const { reconstruction, divergence } = this.importance(images, this.encode(images, labels), noise, labels);
+    return scope('importance', () => {
+      const loss = sub(Math.log(noise.shape[0]!), logsumexp(mul(add(reconstruction, divergence), -1), { axis: 0 }));
+      return { loss, reconstruction: mean(reconstruction, { axis: 0 }), kl: mean(divergence, { axis: 0 }) };
     });
   }
 
   override terms({ images, labels }: Batch, key: RandomKey, step?: Tensor): ElboTerms {
     const batch = images.shape[0]!;
-    if (this.particles > 1) return this.importance(images, normal([this.particles, batch, this.latent], key), labels);
+    if (this.particles > 1)
+      return this.importanceBound(images, normal([this.particles, batch, this.latent], key), labels);
     const rising = step && this.warmup > 0;
     const beta = rising ? mul(minimum(mul(add(toF32(step), 1), 1 / this.warmup), 1), this.beta) : this.beta;
     return this.elbo(images, normal([batch, this.latent], key), { labels, beta });

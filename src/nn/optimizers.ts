@@ -16,6 +16,8 @@ export interface OptimizerOptions {
   readonly weightDecay?: number;
   /** Scales the gradient down to this global norm where it is longer. */
   readonly maxNorm?: number;
+  /** Factor of the loss while gradients are computed, so that few vanish where they are stored as f16; 1 unless told. */
+  readonly lossScale?: number;
 }
 
 export interface Step {
@@ -37,13 +39,16 @@ export abstract class Optimizer {
   protected readonly lr: Schedule;
   protected readonly weightDecay: number;
   private readonly maxNorm: number | undefined;
+  private readonly lossScale: number;
 
-  constructor(parameters: Parameters, { lr = 1e-3, weightDecay = 0, maxNorm }: OptimizerOptions) {
+  constructor(parameters: Parameters, { lr = 1e-3, weightDecay = 0, maxNorm, lossScale = 1 }: OptimizerOptions) {
     if (typeof lr === 'number' && !(lr >= 0 && lr < Infinity)) {
       throw new OptionError(`the learning rate must be a number from 0, got ${lr}`);
     }
     if (maxNorm !== undefined && !(maxNorm > 0)) throw new OptionError(`maxNorm must be above 0, got ${maxNorm}`);
+    if (!(lossScale > 0 && lossScale < Infinity)) throw new OptionError(`lossScale must be above 0, got ${lossScale}`);
     this.parameters = parameters;
+    this.lossScale = lossScale;
     this.lr = typeof lr === 'number' ? constantSchedule(lr) : lr;
     this.weightDecay = weightDecay;
     this.maxNorm = maxNorm;
@@ -56,12 +61,11 @@ export abstract class Optimizer {
   minimize(loss: Tensor): Step {
     return scope('optimizer', () => {
       const { named, flat } = this.parameters;
-      const gradient = pack(
-        gradients(
-          loss,
-          [...named.values()].map(({ tensor }) => tensor),
-        ),
+      const scaled = gradients(
+        mul(loss, this.lossScale),
+        [...named.values()].map(({ tensor }) => tensor),
       );
+      const gradient = mul(pack(scaled), 1 / this.lossScale);
       const squares = sum(square(gradient));
       const gradientNorm = sqrt(squares);
       const finite = mul(isFinite(loss), isFinite(squares));

@@ -2,13 +2,13 @@
 import shader from '../../shaders/reduce/argmax.wgsl?raw';
 import { ShapeError } from '../errors.ts';
 import { Affine } from './affine.ts';
-import { apply, axisOf, type Op, show, sizeOf, type Tensor } from './tensor.ts';
+import { apply, axisOf, elementType, type Op, show, sizeOf, type Tensor } from './tensor.ts';
 import { transpose } from './view.ts';
 
 export const argmaxOp: Op<object> = {
   name: 'argmax',
   infer([x]) {
-    if (x!.dtype !== 'f32' || !x!.shape.at(-1))
+    if (elementType(x!.dtype) !== 'f32' || !x!.shape.at(-1))
       throw new ShapeError(`wants f32 […, 1 or more], got ${x!.dtype}${show(x!.shape)}`);
     return { shape: x!.shape.slice(0, -1), dtype: 'u32' };
   },

@@ -6,6 +6,7 @@ import { logsumexp } from './reduce.ts';
 import {
   apply,
   axisOf,
+  elementType,
   type NdArray,
   type Op,
   type Sample,
@@ -31,7 +32,7 @@ function define<A>(name: string, { build, reference, samples }: Composite<A>): O
         if (!sameShape(shape, inputs[0]!.shape)) {
           throw new ShapeError(`wants tensors of one shape, got ${inputs.map((x) => show(x.shape)).join(', ')}`);
         }
-        if (dtype !== 'f32') throw new ShapeError(`wants f32, got ${dtype}`);
+        if (elementType(dtype) !== 'f32') throw new ShapeError(`wants f32, got ${dtype}`);
       }
       return { shape: inputs[0]!.shape, dtype: 'f32' };
     },
@@ -103,7 +104,7 @@ export const gaussianKlOp = define<object>('gaussianKl', {
 export const softmaxOp: Op<{ axis: number; log: boolean }> = {
   name: 'softmax',
   infer([x]) {
-    if (x!.dtype !== 'f32') throw new ShapeError(`wants f32, got ${x!.dtype}`);
+    if (elementType(x!.dtype) !== 'f32') throw new ShapeError(`wants f32, got ${x!.dtype}`);
     return { shape: x!.shape, dtype: 'f32' };
   },
   decompose([x], attrs) {

@@ -1,7 +1,7 @@
 // What convolutions agree on: attributes, sizes, and which pixel, weight and result belong together.
 import { ShapeError } from '../errors.ts';
 import type { Pair, Window } from './patches.ts';
-import { type Shape, show, type Tensor } from './tensor.ts';
+import { elementType, type Shape, show, type Tensor } from './tensor.ts';
 
 export interface ConvAttrs {
   readonly stride: Pair;
@@ -26,7 +26,7 @@ export function pairOf(rule: (axis: 0 | 1) => number): Pair {
 }
 
 export function check(name: string, tensor: Tensor, wanted: string): Shape4 {
-  if (tensor.shape.length !== 4 || tensor.dtype !== 'f32') {
+  if (tensor.shape.length !== 4 || elementType(tensor.dtype) !== 'f32') {
     throw new ShapeError(`wants ${name} f32 ${wanted}, got ${tensor.dtype}${show(tensor.shape)}`);
   }
   return tensor.shape as Shape4;

@@ -3,18 +3,18 @@ import { ShapeError } from '../errors.ts';
 import { mul, sub } from './elementwise.ts';
 import { oneHot } from './gather.ts';
 import { logsumexp, sum } from './reduce.ts';
-import { apply, type Op, type Sample, show, type Tensor } from './tensor.ts';
+import { apply, elementType, type Op, type Sample, show, type Tensor } from './tensor.ts';
 
 export const crossEntropyOp: Op<object> = {
   name: 'crossEntropy',
   infer([logits, labels]) {
     const [x, y] = [logits!, labels!];
-    if (x.dtype !== 'f32' || x.shape.length !== 2 || y.shape.length !== 1 || y.shape[0] !== x.shape[0]) {
+    if (elementType(x.dtype) !== 'f32' || x.shape.length !== 2 || y.shape.length !== 1 || y.shape[0] !== x.shape[0]) {
       throw new ShapeError(
         `wants logits f32 [N, C] and labels [N], got ${x.dtype}${show(x.shape)} and ${show(y.shape)}`,
       );
     }
-    if (y.dtype === 'f32') throw new ShapeError('wants labels of u32 or u8, got f32');
+    if (elementType(y.dtype) === 'f32') throw new ShapeError('wants labels of u32 or u8, got f32');
     return { shape: y.shape, dtype: 'f32' };
   },
   // Its gradient, softmax − one-hot, follows from the parts, and reads the logits once.

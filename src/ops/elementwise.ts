@@ -9,6 +9,7 @@ import {
   broadcastShapes,
   type DType,
   type Emitter,
+  elementType,
   type NdArray,
   type Op,
   type Sample,
@@ -99,8 +100,9 @@ function define(name: string, entry: Entry): Op<object> {
     ...(entry.tolerance && { tolerance: entry.tolerance }),
     infer(inputs) {
       if (inputs.length !== arity) throw new ShapeError(`takes ${arity} tensors, got ${inputs.length}`);
-      const dtype = inputs[arity - 1]!.dtype;
-      if (inputs.some((tensor, i) => tensor.dtype !== (entry.dtypes?.[i] ?? dtype))) {
+      const typeOf = ({ dtype }: Tensor) => (dtype === 'f16' ? 'f32' : dtype);
+      const dtype = typeOf(inputs[arity - 1]!);
+      if (inputs.some((tensor, i) => typeOf(tensor) !== (entry.dtypes?.[i] ?? dtype))) {
         const wanted = entry.dtypes?.map((type) => type ?? 'one type').join(', ') ?? 'one type';
         throw new ShapeError(`wants ${wanted}, got ${inputs.map((tensor) => tensor.dtype).join(', ')}`);
       }
@@ -122,6 +124,16 @@ function define(name: string, entry: Entry): Op<object> {
       return { inputs: Array.from({ length: arity }, (_, i) => input(i === 0 ? shape : broadcast(), i)), attrs: {} };
     },
   };
+}
+
+/** The nearest f16: 11 significant bits, of two equally near the even one, in steps of 2⁻²⁴ at least; infinite from 65520. */
+function roundToF16(x: number): number {
+  const step = 2 ** (Math.max(-14, Math.floor(Math.log2(Math.abs(x)))) - 10);
+  const steps = x / step;
+  const down = Math.floor(steps);
+  const up = steps - down > 0.5 || (steps - down === 0.5 && down % 2 !== 0);
+  const rounded = (up ? down + 1 : down) * step;
+  return Math.abs(rounded) > 65504 ? Math.sign(x) * Infinity : rounded;
 }
 
 const TWO_OVER_SQRT_PI = 2 / Math.sqrt(Math.PI);
@@ -283,6 +295,13 @@ export const elementwise = {
     result: 'f32',
     range: [0, 255],
   }),
+  toF16: define('toF16', {
+    wgsl: (a) => `f32(f16(${a}))`,
+    reference: roundToF16,
+    dtypes: ['f32'],
+    result: 'f16',
+    grad: (g) => [g],
+  }),
   byteToF32: define('byteToF32', {
     wgsl: (a) => `f32(${a})`,
     reference: (a) => a,
@@ -317,8 +336,8 @@ function unary(op: Op<object>) {
 }
 
 function operands(a: Operand, b: Operand): [Tensor, Tensor] {
-  if (typeof a !== 'number') return [a, typeof b === 'number' ? constant(b, a.dtype === 'f32' ? 'f32' : 'u32') : b];
-  return typeof b === 'number' ? [constant(a), constant(b)] : [constant(a, b.dtype === 'f32' ? 'f32' : 'u32'), b];
+  if (typeof a !== 'number') return [a, typeof b === 'number' ? constant(b, elementType(a.dtype)) : b];
+  return typeof b === 'number' ? [constant(a), constant(b)] : [constant(a, elementType(b.dtype)), b];
 }
 
 function binary(op: Op<object>) {
@@ -367,7 +386,11 @@ export function where(condition: Tensor, a: Operand, b: Operand): Tensor {
   return apply(elementwise.where, [condition, ...operands(a, b)], {});
 }
 
-/** A u32 or u8 tensor as f32. */
+/** An f32 tensor rounded to f16, and stored so: in half the memory. Whatever reads it gets f32. */
+export const toF16 = unary(elementwise.toF16);
+
+/** A tensor of another type as f32. */
 export function toF32(a: Tensor): Tensor {
+  if (a.dtype === 'f16') return mul(a, 1);
   return a.dtype === 'f32' ? a : apply(a.dtype === 'u8' ? elementwise.byteToF32 : elementwise.toF32, [a], {});
 }

@@ -1,177 +1,10 @@
 // The matrix product, in the forms A·B, A·Bᵀ and Aᵀ·B (and Aᵀ·Bᵀ), so that no backward pass transposes anything; of
 // two matrices, or of as many pairs as a first axis counts.
-import registerTileShader from '../../shaders/matmul/register_tile.wgsl?raw';
-import subgroupShader from '../../shaders/matmul/register_tile_subgroup.wgsl?raw';
-import workgroupShader from '../../shaders/matmul/workgroup_tile.wgsl?raw';
 import { ShapeError } from '../errors.ts';
-import { Affine } from './affine.ts';
-import { apply, type KernelWriter, type Op, show, sizeOf, type Tensor, type Variant } from './tensor.ts';
+import { type MatmulAttrs, matmulVariants, sizes } from './matmul_variants.ts';
+import { apply, elementType, type Op, show, sizeOf, type Tensor } from './tensor.ts';
 
-export interface MatmulAttrs {
-  /** A is stored [K, M]. */
-  readonly transposeA: boolean;
-  /** B is stored [N, K]. */
-  readonly transposeB: boolean;
-}
-
-interface Sizes {
-  readonly m: number;
-  readonly n: number;
-  readonly k: number;
-}
-
-function sizes(a: readonly number[], b: readonly number[], { transposeA, transposeB }: MatmulAttrs): Sizes {
-  const [m, k] = (transposeA ? [a.at(-1), a.at(-2)] : [a.at(-2), a.at(-1)]) as [number, number];
-  const [inner, n] = (transposeB ? [b.at(-1), b.at(-2)] : [b.at(-2), b.at(-1)]) as [number, number];
-  if (k !== inner) {
-    const form = `${transposeA ? 'transposed ' : ''}${show(a)} · ${transposeB ? 'transposed ' : ''}${show(b)}`;
-    throw new ShapeError(`inner sizes differ in ${form}: ${k} and ${inner}`);
-  }
-  return { m, n, k };
-}
-
-/**
- * Whether rows of both operands and of the result are whole vec4s. Where they are not, every load is four with bounds
- * of their own, and a large unrolled tile of such takes drivers seconds to compile.
- */
-function isAligned({ inputs, shape }: Tensor<MatmulAttrs>): boolean {
-  return [...inputs.map((x) => x.shape.at(-1)!), shape.at(-1)!].every((width) => width % 4 === 0);
-}
-
-/** Register tile of tileM × 4·tileN4, without workgroup memory. */
-function registerTile(
-  tileM: number,
-  tileN4: number,
-  sensible?: Variant<MatmulAttrs>['sensible'],
-): Variant<MatmulAttrs> {
-  const groupX = 8;
-  const groupY = 8;
-  return {
-    name: `register tile ${tileM}×${4 * tileN4}`,
-    ...(tileM * tileN4 > 4 && { possible: isAligned }),
-    ...(sensible && { sensible }),
-    kernel(node, writer) {
-      const { m, n, k } = sizesOf(node);
-      return {
-        source: registerTileShader,
-        constants: { ...constantsOf(node), TILE_M: tileM, TILE_N4: tileN4, GROUP_X: groupX, GROUP_Y: groupY },
-        hooks: matmulHooks(node, writer),
-        workgroups: [Math.ceil(n / 4 / tileN4 / groupX), Math.ceil(m / tileM / groupY), batchOf(node)],
-        flops: 2 * node.size * k,
-      };
-    },
-  };
-}
-
-/** The group size, up to 8, that covers so many tiles with the fewest to spare; of several, the largest. */
-function fewestLeftOver(tiles: number): number {
-  const spare = (size: number) => Math.ceil(tiles / size) * size - tiles;
-  return [8, 7, 6, 5, 4].reduce((best, size) => (spare(size) < spare(best) ? size : best), Math.min(8, tiles));
-}
-
-/** Register tile whose rows of A are shared in the subgroup: the fastest on a CPU adapter. */
-function subgroupTile(tileM: number, tileN4: number, sensible: Variant<MatmulAttrs>['sensible']): Variant<MatmulAttrs> {
-  return {
-    name: `register tile ${tileM}×${4 * tileN4}, subgroup broadcast`,
-    doubtful: true,
-    possible: (node, { subgroupSize }) => subgroupSize >= 4 && tileM % subgroupSize === 0 && isAligned(node),
-    ...(sensible && { sensible }),
-    kernel(node, writer) {
-      const { m, n, k } = sizesOf(node);
-      const { subgroupSize } = writer.traits;
-      const groupY = fewestLeftOver(Math.ceil(m / tileM));
-      const tile = { SUBGROUP: subgroupSize, TILE_M: tileM, TILE_N4: tileN4, GROUP_X: subgroupSize, GROUP_Y: groupY };
-      return {
-        source: subgroupShader,
-        constants: { ...constantsOf(node), ...tile },
-        hooks: matmulHooks(node, writer),
-        workgroups: [Math.ceil(n / 4 / tileN4 / subgroupSize), Math.ceil(m / tileM / groupY), batchOf(node)],
-        flops: 2 * node.size * k,
-      };
-    },
-  };
-}
-
-/** Tile of one workgroup, through workgroup memory: what a GPU wants of a product of some size. */
-function workgroupTile(tile: number, reg4: number, leastGroups: number): Variant<MatmulAttrs> {
-  const threads = (tile / (4 * reg4)) ** 2;
-  const depth = 16;
-  const groups = (node: Tensor<MatmulAttrs>) => {
-    const { m, n } = sizesOf(node);
-    return [Math.ceil(n / tile), Math.ceil(m / tile), batchOf(node)] as const;
-  };
-  return {
-    name: `workgroup tile ${tile}×${tile}, ${4 * reg4}×${4 * reg4} a thread`,
-    possible: (node) => isAligned(node) && sizesOf(node).k > 0,
-    sensible(node, { software }) {
-      const [x, y, z] = groups(node);
-      return !software && x * y * z >= leastGroups;
-    },
-    kernel(node, writer) {
-      const constants = { TILE_M: tile, TILE_N: tile, DEPTH: depth, REG_M4: reg4, REG_N4: reg4, THREADS: threads };
-      return {
-        source: workgroupShader,
-        constants: { ...constantsOf(node), ...constants },
-        hooks: matmulHooks(node, writer),
-        workgroups: groups(node),
-        flops: 2 * node.size * sizesOf(node).k,
-      };
-    },
-  };
-}
-
-function sizesOf({ inputs, attrs }: Tensor<MatmulAttrs>): Sizes {
-  return sizes(inputs[0]!.shape, inputs[1]!.shape, attrs);
-}
-
-/** How many products it is. */
-function batchOf({ shape }: Tensor<MatmulAttrs>): number {
-  return shape.length > 2 ? shape[0]! : 1;
-}
-
-function constantsOf(node: Tensor<MatmulAttrs>): Record<string, number | boolean> {
-  const { m, n, k } = sizesOf(node);
-  const { transposeA, transposeB } = node.attrs;
-  return { M: m, N: n, K: k, TRANSPOSE_A: transposeA, TRANSPOSE_B: transposeB };
-}
-
-const variants: readonly Variant<MatmulAttrs>[] = [
-  // The larger tile loads less for each multiply-add.
-  subgroupTile(16, 2, (node, { software }) => software && sizesOf(node).m >= 8 && sizesOf(node).n > 4),
-  subgroupTile(16, 1, (node, { software }) => software && sizesOf(node).m >= 8),
-  // A large tile reads least; it wants enough workgroups to keep every core of a GPU busy.
-  workgroupTile(128, 2, 128),
-  workgroupTile(64, 2, 64),
-  workgroupTile(32, 1, 16),
-  registerTile(8, 2, (node) => sizesOf(node).m >= 8 && sizesOf(node).n >= 8 && node.size >= 64 * 256),
-  registerTile(4, 1),
-];
-
-/** The hooks that every variant of the product has. */
-function matmulHooks(node: Tensor<MatmulAttrs>, writer: KernelWriter): Record<string, string> {
-  const [a, b] = node.inputs;
-  const { m, n } = sizesOf(node);
-  const batch = Affine.variable('batch', batchOf(node));
-  const operand = (x: Tensor) => {
-    const [rows, columns] = x.shape.slice(-2) as [number, number];
-    // Bounds reach past the edge, where the kernel's last tile reads; what lies beyond the tensor reads as 0.
-    const row = Affine.variable('row', Math.ceil(rows / 4) * 4);
-    const column = Affine.variable('col4', Math.ceil(columns / 4)).times(4);
-    return writer.load(x, (lane) => [batch, row, column.plus(lane)].slice(-x.shape.length), 4);
-  };
-  const row = batch.times(m).plus(Affine.variable('row', m));
-  // Each lane's own bound: those that fall off the end of a row are left out by the guard.
-  const at = (lane: number) =>
-    Affine.variable('col4', Math.floor((n - 1 - lane) / 4) + 1)
-      .times(4)
-      .plus(lane);
-  const column = Affine.variable('col4', Math.ceil(n / 4)).times(4);
-  return {
-    load_a: operand(a!),
-    load_b: operand(b!),
-    store: writer.store((lane) => row.times(n).plus(at(lane)), ['value.x', 'value.y', 'value.z', 'value.w'], column, n),
-  };
-}
+export type { MatmulAttrs } from './matmul_variants.ts';
 
 export const matmulOp: Op<MatmulAttrs> = {
   name: 'matmul',
@@ -182,7 +15,8 @@ export const matmulOp: Op<MatmulAttrs> = {
         `wants two matrices, or two stacks of as many matrices, got ${show(a!.shape)} and ${show(b!.shape)}`,
       );
     }
-    if (a!.dtype !== 'f32' || b!.dtype !== 'f32') throw new ShapeError(`wants f32, got ${a!.dtype} and ${b!.dtype}`);
+    if (elementType(a!.dtype) !== 'f32' || elementType(b!.dtype) !== 'f32')
+      throw new ShapeError(`wants f32, got ${a!.dtype} and ${b!.dtype}`);
     const { m, n } = sizes(a!.shape, b!.shape, attrs);
     return { shape: [...a!.shape.slice(0, -2), m, n], dtype: 'f32' };
   },
@@ -206,7 +40,7 @@ export const matmulOp: Op<MatmulAttrs> = {
       return sum;
     });
   },
-  variants,
+  variants: matmulVariants,
   samples: [
     sample(8, 8, 8),
     sample(5, 7, 3),
@@ -218,6 +52,14 @@ export const matmulOp: Op<MatmulAttrs> = {
     sample(130, 256, 12, false, true),
     sample(132, 252, 9, true, false),
     sample(1, 64, 40),
+    sample(1, 300, 72),
+    sample(2, 61, 35, false, true),
+    sample(3, 40, 77, true, false),
+    sample(1, 36, 130, true, true),
+    sample(300, 1, 72),
+    sample(61, 4, 35, true, false),
+    sample(40, 3, 44, false, true),
+    sample(50, 1, 30, true, true),
     sample(24, 36, 20),
     sample(36, 24, 18),
     sample(20, 28, 44, false, true),
@@ -227,6 +69,8 @@ export const matmulOp: Op<MatmulAttrs> = {
     sample(0, 5, 4),
     sample(5, 7, 3, false, false, [3]),
     sample(20, 12, 8, false, true, [2]),
+    sample(1, 12, 40, false, true, [3]),
+    sample(70, 2, 9, true, false, [2]),
     sample(12, 36, 18, true, false, [5]),
     sample(4, 4, 4, true, true, [4]),
   ],

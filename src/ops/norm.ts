@@ -5,6 +5,7 @@ import { mean } from './reduce.ts';
 import {
   apply,
   axisOf,
+  elementType,
   type Op,
   type RandomInt,
   type Sample,
@@ -32,7 +33,7 @@ export function moments(x: Tensor, axis: readonly number[], epsilon: number) {
 export const normalizeOp: Op<NormalizeAttrs> = {
   name: 'normalize',
   infer([x], { axes, epsilon }) {
-    if (x!.dtype !== 'f32') throw new ShapeError(`wants f32, got ${x!.dtype}`);
+    if (elementType(x!.dtype) !== 'f32') throw new ShapeError(`wants f32, got ${x!.dtype}`);
     if (axes.length === 0 || !(epsilon > 0))
       throw new ShapeError(`wants axes and ε above 0, got ${show(axes)}, ${epsilon}`);
     return { shape: x!.shape, dtype: 'f32' };

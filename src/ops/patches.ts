@@ -8,6 +8,7 @@ import type { Affine } from './affine.ts';
 import {
   apply,
   type Emitter,
+  elementType,
   type Op,
   type RandomInt,
   type Sample,
@@ -83,7 +84,7 @@ export const patchesOp: Op<Window> = {
   wide: ({ inputs: [x] }) => x!.shape[3]! % 4 === 0,
   infer([x], window) {
     checkWindow(window);
-    if (x!.shape.length !== 4 || x!.dtype !== 'f32') {
+    if (x!.shape.length !== 4 || elementType(x!.dtype) !== 'f32') {
       throw new ShapeError(`wants images f32 [N, H, W, C], got ${x!.dtype}${show(x!.shape)}`);
     }
     const { kernel, out } = window;
@@ -181,7 +182,7 @@ export const sumPatchesOp: Op<Target> = {
     checkWindow(window);
     const rows = shape[0]! * sizeOf(window.out);
     const columns = sizeOf(window.kernel) * shape[3]!;
-    if (x!.dtype !== 'f32' || x!.shape.length !== 2 || x!.shape[0] !== rows || x!.shape[1] !== columns) {
+    if (elementType(x!.dtype) !== 'f32' || x!.shape.length !== 2 || x!.shape[0] !== rows || x!.shape[1] !== columns) {
       throw new ShapeError(
         `wants f32${show([rows, columns])} for images ${show(shape)}, got ${x!.dtype}${show(x!.shape)}`,
       );

@@ -10,7 +10,7 @@ import { matmul } from './matmul.ts';
 import { type Pair, patches } from './patches.ts';
 import { max, mean } from './reduce.ts';
 import { constant, iota } from './source.ts';
-import { apply, type Op, type RandomInt, type Sample, show, sizeOf, type Tensor } from './tensor.ts';
+import { apply, elementType, type Op, type RandomInt, type Sample, show, sizeOf, type Tensor } from './tensor.ts';
 import { broadcastTo, reshape, transpose } from './view.ts';
 
 interface PoolAttrs {
@@ -23,7 +23,7 @@ interface PoolAttrs {
 const LOWEST = -3.4028234e38;
 
 function checkImages(x: Tensor): Shape4 {
-  if (x.shape.length !== 4 || x.dtype !== 'f32') {
+  if (x.shape.length !== 4 || elementType(x.dtype) !== 'f32') {
     throw new ShapeError(`wants images f32 [N, C, H, W], got ${x.dtype}${show(x.shape)}`);
   }
   return x.shape as Shape4;

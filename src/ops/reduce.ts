@@ -8,6 +8,7 @@ import { div, equal, exp, mul, sub } from './elementwise.ts';
 import {
   apply,
   axisOf,
+  elementType,
   type Kernel,
   type KernelWriter,
   type NdArray,
@@ -172,7 +173,7 @@ function define(
   return {
     name,
     infer([x], { axes }) {
-      if (x!.dtype !== 'f32') throw new ShapeError(`wants f32, got ${x!.dtype}`);
+      if (elementType(x!.dtype) !== 'f32') throw new ShapeError(`wants f32, got ${x!.dtype}`);
       if (name !== 'sum' && axes.some((axis) => x!.shape[axis] === 0)) {
         throw new ShapeError(`cannot reduce ${show(x!.shape)} over an axis of no elements`);
       }

@@ -1,6 +1,6 @@
 // Where values come from: the caller's inputs, variables that live on the GPU from run to run, constants, indices.
 import { ShapeError } from '../errors.ts';
-import { apply, type DType, type Op, type Shape, show, sizeOf, type Tensor } from './tensor.ts';
+import { apply, type DType, elementType, type Op, type Shape, show, sizeOf, type Tensor, wordsFor } from './tensor.ts';
 
 /** The block of GPU memory that a variable lies in; several variables may share one. */
 export interface Storage {
@@ -32,8 +32,8 @@ export class Variable {
   name: string;
   readonly shape: Shape;
   readonly dtype: DType;
-  /** The first value; zeros if there is none. A u8 variable takes a Uint8Array. */
-  readonly init: (() => Float32Array | Uint32Array | Uint8Array) | undefined;
+  /** The first value; zeros if there is none. A u8 variable takes a Uint8Array, an f16 one the bits, a Uint16Array. */
+  readonly init: (() => Float32Array | Uint32Array | Uint8Array | Uint16Array) | undefined;
   /** Where it lies; its own storage unless it was packed with others. */
   storage: Storage | undefined;
   /** Offset in the storage, in elements of four bytes. */
@@ -52,7 +52,7 @@ export class Variable {
 
   /** Size in elements of four bytes. */
   get words(): number {
-    return this.dtype === 'u8' ? Math.ceil(this.size / 4) : this.size;
+    return wordsFor(this.size, this.dtype);
   }
 
   /** The storage that it lies in, made on first use. */
@@ -81,6 +81,8 @@ export function packVariables(name: string, variables: readonly Variable[]): Var
   all.storage = newStorage(size, [...variables]);
   let offset = 0;
   for (const variable of variables) {
+    if (variable.dtype !== 'f32')
+      throw new ShapeError(`variable ${variable.name} is ${variable.dtype}: only f32 is packed`);
     if (variable.storage) throw new ShapeError(`variable ${variable.name} already has a place; pack before first use`);
     variable.storage = all.storage;
     variable.offset = offset;
@@ -109,7 +111,7 @@ export const variableOp: Op<{ variable: Variable }> = {
 
 /** A finite number as a WGSL literal of an element type. */
 export function literal(value: number, dtype: DType): string {
-  if (dtype !== 'f32') return `${value >>> 0}u`;
+  if (elementType(dtype) !== 'f32') return `${value >>> 0}u`;
   const rounded = Math.fround(value);
   if (!Number.isFinite(rounded)) throw new ShapeError(`the constant ${value} is not a finite f32`);
   if (Object.is(rounded, -0)) return '-0.0';

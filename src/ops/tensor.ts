@@ -2,8 +2,11 @@
 import { ShapeError } from '../errors.ts';
 import type { Affine } from './affine.ts';
 
-/** Element types. `u8` is for storage only (data sets): reading an element gives a `u32`. */
-export type DType = 'f32' | 'u32' | 'u8';
+/**
+ * Element types. Two are for storage only: reading an element of `u8` (data sets) gives a `u32`, and one of `f16` an
+ * `f32`; what is stored as `f16` is rounded on the way.
+ */
+export type DType = 'f32' | 'u32' | 'u8' | 'f16';
 
 export type Shape = readonly number[];
 
@@ -41,6 +44,8 @@ export interface Traits {
   readonly software: boolean;
   /** The subgroup size if it is fixed and subgroup operations may be used, else 0. */
   readonly subgroupSize: number;
+  /** Further variants by op, tried before its own: those that were asked for as experiments. */
+  readonly experimental?: ReadonlyMap<unknown, readonly Variant[]> | undefined;
 }
 
 /** One way to compute a heavy op: a kernel of its own. */
@@ -63,6 +68,8 @@ export interface Kernel {
   readonly source: string;
   readonly constants: Readonly<Record<string, number | boolean>>;
   readonly hooks: Readonly<Record<string, string>>;
+  /** Types by the names that the shader has for them. */
+  readonly aliases?: Readonly<Record<string, string>>;
   readonly workgroups: readonly [number, number, number];
   /** Floating-point operations, a fused multiply-add as two; for the profiler. */
   readonly flops: number;
@@ -256,5 +263,15 @@ export function broadcastShapes(a: Shape, b: Shape): number[] {
 
 /** The element type that reading a tensor gives in WGSL. */
 export function elementType(dtype: DType): 'f32' | 'u32' {
-  return dtype === 'f32' ? 'f32' : 'u32';
+  return dtype === 'f32' || dtype === 'f16' ? 'f32' : 'u32';
+}
+
+/** The bytes that an element takes in memory. */
+export function bytesOf(dtype: DType): number {
+  return { f32: 4, u32: 4, f16: 2, u8: 1 }[dtype];
+}
+
+/** The words of four bytes that so many elements take. */
+export function wordsFor(size: number, dtype: DType): number {
+  return Math.ceil((size * bytesOf(dtype)) / 4);
 }

@@ -223,7 +223,7 @@ export const padOp: Op<{ starts: readonly number[]; shape: Shape }> = {
     const outside: string[] = [];
     for (const [axis, coord] of inner.entries()) {
       const dim = x!.shape[axis]!;
-      if (coord.max < 0 || coord.min >= dim) return dtype === 'f32' ? '0.0' : '0u';
+      if (coord.max < 0 || coord.min >= dim) return elementType(dtype) === 'f32' ? '0.0' : '0u';
       // A coordinate below the start wraps around to a huge number, so one comparison does for both ends.
       if (coord.min < 0 || coord.max >= dim) outside.push(`${coord} >= ${dim}u`);
     }

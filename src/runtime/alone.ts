@@ -13,10 +13,13 @@ export interface Alone {
 }
 
 /** Numbers that look random and are the same every time: in [−1, 1) for f32, below 2 for integers. */
-function values(shape: Shape, dtype: DType): Float32Array | Uint32Array | Uint8Array {
+function values(shape: Shape, dtype: DType): Float32Array | Uint32Array | Uint8Array | Uint16Array {
   const length = sizeOf(shape);
   const at = (i: number) => (((i * 2654435761) >>> 8) & 0xffff) / 0x8000 - 1;
   if (dtype === 'f32') return Float32Array.from({ length }, (_, i) => at(i));
+  // As bits of f16: −1, −½, ½ or 1.
+  if (dtype === 'f16')
+    return Uint16Array.from({ length }, (_, i) => [0xbc00, 0xb800, 0x3800, 0x3c00][Math.floor(2 * at(i) + 2)]!);
   const array = dtype === 'u8' ? new Uint8Array(length) : new Uint32Array(length);
   return array.map((_, i) => (at(i) < 0 ? 0 : 1));
 }

@@ -1,6 +1,6 @@
 // From a graph to a Program: simplify, split, fuse, plan memory, lower, specialise, compile, allocate.
 import functionsShader from '../../shaders/functions.wgsl?raw';
-import { OptionError } from '../errors.ts';
+import { OptionError, UnsupportedError } from '../errors.ts';
 import { Gpu } from '../gpu/gpu.ts';
 import { specialise } from '../gpu/specialise.ts';
 import { fuse } from '../graph/fuse.ts';
@@ -14,6 +14,7 @@ import { REDUCTION_WORKGROUP } from '../ops/reduce.ts';
 import { inputOp } from '../ops/source.ts';
 import { show, type Tensor, type Traits } from '../ops/tensor.ts';
 import type { Dispatch } from './dispatch.ts';
+import { experimentalOf } from './experimental.ts';
 import { Program, type ProgramInput } from './program.ts';
 
 /** What a program computes. */
@@ -22,6 +23,11 @@ export interface ProgramDescription {
   readonly outputs?: Readonly<Record<string, Tensor>>;
   /** Variables and what they hold after a run. */
   readonly updates?: readonly Update[];
+}
+
+/** A description with how to compile it. */
+export interface Work extends ProgramDescription {
+  readonly storage?: 'f32' | 'f16';
 }
 
 /** Threads that keep an adapter busy: a reduction with fewer outputs is cut in two. */
@@ -33,7 +39,7 @@ const MAX_BUFFERS = 16;
 
 export function traitsOf(gpu: Gpu): Traits {
   const { software, subgroupSize } = gpu.adapter;
-  return { software, subgroupSize: gpu.has('subgroups') ? subgroupSize : 0 };
+  return { software, subgroupSize: gpu.has('subgroups') ? subgroupSize : 0, experimental: experimentalOf(gpu) };
 }
 
 function check(graph: Graph): void {
@@ -65,25 +71,44 @@ function inputsOf(graph: Graph): Map<string, ProgramInput> {
   return inputs;
 }
 
-/** The graph as it is compiled: simplified, and with long products and reductions cut. */
-export function prepare(gpu: Gpu, { outputs = {}, updates = [] }: ProgramDescription): Graph {
+/** The storage that a device offers of what is wanted. */
+function storageOn(gpu: Gpu, wanted: Work['storage'] = 'f32'): 'f32' | 'f16' {
+  if (wanted !== 'f32' && wanted !== 'f16') throw new OptionError(`storage is 'f32' or 'f16', got ${wanted}`);
+  return gpu.has('shader-f16') ? wanted : 'f32';
+}
+
+/** The graph as it is compiled: simplified, with long products and reductions cut, and typed as it is stored. */
+export async function prepare(gpu: Gpu, { outputs = {}, updates = [], storage }: Work): Promise<Graph> {
   const graph: Graph = { outputs, updates };
   check(graph);
   const { software } = traitsOf(gpu);
   const busy = software ? BUSY_SOFTWARE : BUSY_GPU;
   // Cutting leaves reshapes behind.
-  return simplify(splitReductions(splitProducts(simplify(graph), busy), busy, software ? 1 : REDUCTION_WORKGROUP));
+  const cut = splitReductions(splitProducts(simplify(graph), busy), busy, software ? 1 : REDUCTION_WORKGROUP);
+  const result = simplify(cut);
+  const half = gpu.has('shader-f16') ? undefined : topological(rootsOf(result)).find(({ dtype }) => dtype === 'f16');
+  if (half) {
+    throw new UnsupportedError(
+      `${half.path ? `${half.path}: ` : ''}${half.op.name} is f16${show(half.shape)}, and this device has no shader-f16: leave it f32`,
+    );
+  }
+  if (storageOn(gpu, storage) === 'f32') return result;
+  const { storeHalf } = await import('../graph/half.ts');
+  return storeHalf(result);
 }
 
 /** Compiles a graph with given variants. */
-export async function build(gpu: Gpu, description: ProgramDescription, choose?: ChooseVariant): Promise<Program> {
+export async function build(gpu: Gpu, description: Work, choose?: ChooseVariant): Promise<Program> {
   if (!(gpu instanceof Gpu))
     throw new OptionError('compile takes a Gpu first: Gpu.from(device), or await Gpu.request()');
   gpu.check();
   const graph: Graph = { outputs: description.outputs ?? {}, updates: description.updates ?? [] };
   if (rootsOf(graph).length === 0)
     throw new OptionError('there is nothing to compute: give compile outputs or updates');
-  const schedule = fuse(prepare(gpu, graph), Math.min(MAX_BUFFERS, gpu.device.limits.maxStorageBuffersPerShaderStage));
+  const schedule = fuse(
+    await prepare(gpu, description),
+    Math.min(MAX_BUFFERS, gpu.device.limits.maxStorageBuffersPerShaderStage),
+  );
   const memory = planMemory(schedule);
   const kernels = schedule.groups
     .filter((group) => !group.container && group.outputs[0]!.size > 0)
@@ -96,6 +121,7 @@ export async function build(gpu: Gpu, description: ProgramDescription, choose?: 
       return { kernel, code, layout: gpu.bindGroupLayout(writable), pipeline };
     }),
   );
-  const parts = { dispatches, memory, schedule, inputs: inputsOf(graph), names: graph.outputs };
+  const storage = storageOn(gpu, description.storage);
+  const parts = { storage, dispatches, memory, schedule, inputs: inputsOf(graph), names: graph.outputs };
   return gpu.guarded('the program', () => new Program(gpu, parts));
 }

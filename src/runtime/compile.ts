@@ -1,12 +1,13 @@
 // Compiles graphs: picks kernel variants that are known to be right on this driver, and the fastest where they were tuned.
-import type { Gpu } from '../gpu/gpu.ts';
+import { Gpu } from '../gpu/gpu.ts';
 import type { ChooseVariant } from '../graph/variants.ts';
 import type { Tensor } from '../ops/tensor.ts';
-import { build, type ProgramDescription } from './build.ts';
+import { build, type ProgramDescription, type Work } from './build.ts';
+import { loadExperimental } from './experimental.ts';
 import type { Program } from './program.ts';
 import type { Values } from './readback.ts';
-import { distrusted } from './trust.ts';
 import type { TuneOptions } from './tune.ts';
+import type { VariableData } from './variables.ts';
 
 export type { ProgramDescription } from './build.ts';
 
@@ -15,6 +16,12 @@ export interface CompileOptions {
   readonly chooseVariant?: ChooseVariant;
   /** Measures the kernel variants for the graph's own shapes first, and remembers which is the fastest. */
   readonly tune?: boolean | TuneOptions;
+  /**
+   * How what products read of each other's results is stored: f32 unless told. With `f16` memory and traffic halve, and
+   * products still add up in f32; parameters, gradients, optimizer state and outputs stay f32. Where the device has no
+   * `shader-f16`, it is f32 all the same: `program.storage` says which. Gradients too small for f16 want a `lossScale`.
+   */
+  readonly storage?: 'f32' | 'f16';
 }
 
 /**
@@ -24,14 +31,19 @@ export interface CompileOptions {
  */
 export async function compile(
   gpu: Gpu,
-  description: ProgramDescription,
-  { chooseVariant, tune: tuning }: CompileOptions = {},
+  graph: ProgramDescription,
+  { chooseVariant, tune: tuning, storage = 'f32' }: CompileOptions = {},
 ): Promise<Program> {
+  const description: Work = { ...graph, storage };
+  if (gpu instanceof Gpu) await loadExperimental(gpu);
   // Few programs are tuned; those that are not need not load the tuner.
   const tuner = tuning ? await import('./tune.ts') : undefined;
   const tuned = await tuner?.tune(gpu, description, tuning === true ? {} : tuning || {});
   const choose = chooseVariant ?? tuned?.choose;
   const program = await build(gpu, description, choose);
+  // Few adapters have variants that must be checked.
+  if (!program.dispatches.some(({ kernel }) => kernel.variantOf?.doubtful)) return program;
+  const { distrusted } = await import('./trust.ts');
   const wrong = await distrusted(gpu, program.dispatches);
   if (wrong.size === 0) return program;
   program.destroy();
@@ -42,7 +54,7 @@ export async function compile(
 }
 
 /** What a program may be given for an input. */
-export type InputData = Float32Array | Uint32Array | Uint8Array | GPUBuffer;
+export type InputData = VariableData | GPUBuffer;
 
 /** Computes tensors once: compiles, runs, reads and destroys. For loops, compile and keep the Program. */
 export async function evaluate<T extends Readonly<Record<string, Tensor>>>(

@@ -1,5 +1,6 @@
 // One dispatch of a program: what it was made from, and what is set to run it.
 import type { Lowered } from '../graph/lower.ts';
+import type { VariableData } from './variables.ts';
 
 export interface Dispatch {
   readonly kernel: Lowered;
@@ -23,4 +24,4 @@ export function record(pass: GPUComputePassEncoder, { pipeline, group, workgroup
 }
 
 /** Values by input name: typed arrays are copied to the GPU; the app's own buffers are used where they are. */
-export type RunInputs = Readonly<Record<string, Float32Array | Uint32Array | Uint8Array | GPUBuffer>>;
+export type RunInputs = Readonly<Record<string, VariableData | GPUBuffer>>;

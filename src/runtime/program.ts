@@ -5,10 +5,10 @@ import type { Gpu } from '../gpu/gpu.ts';
 import type { Schedule } from '../graph/fuse.ts';
 import type { MemoryPlan, Place } from '../graph/memory.ts';
 import type { Variable } from '../ops/source.ts';
-import { type DType, type Shape, show, sizeOf, type Tensor } from '../ops/tensor.ts';
+import { bytesOf, type DType, type Shape, show, sizeOf, type Tensor, wordsFor } from '../ops/tensor.ts';
 import { type Command, type Dispatch, type RunInputs, record } from './dispatch.ts';
 import type { Profile, ProfileOptions } from './profile.ts';
-import { type BufferRange, copyOut, type Values } from './readback.ts';
+import { ARRAYS, type BufferRange, copyOut, type Values } from './readback.ts';
 import { rangeOf } from './variables.ts';
 
 export interface ProgramInput {
@@ -18,6 +18,7 @@ export interface ProgramInput {
 }
 
 interface ProgramParts {
+  readonly storage: 'f32' | 'f16';
   readonly dispatches: readonly Dispatch[];
   readonly memory: MemoryPlan;
   readonly inputs: ReadonlyMap<string, ProgramInput>;
@@ -50,14 +51,16 @@ function isBuffer(data: unknown): data is GPUBuffer {
 }
 
 /** Bytes to bind for a tensor: whole words, and never none. */
-function bytesOf(tensor: Tensor): number {
-  return Math.max(4, Math.ceil((tensor.dtype === 'u8' ? tensor.size : tensor.size * 4) / 4) * 4);
+function boundBytes(tensor: Tensor): number {
+  return Math.max(4, wordsFor(tensor.size, tensor.dtype) * 4);
 }
 
 export class Program {
   readonly gpu: Gpu;
   readonly dispatches: readonly Dispatch[];
   readonly inputs: ReadonlyMap<string, ProgramInput>;
+  /** How operands of products are stored: f32 where the device has no f16, whatever was asked for. */
+  readonly storage: 'f32' | 'f16';
   /** Planned bytes of intermediate results, and the least that any plan needs. Variables and inputs not included. */
   readonly memory: { readonly peakBytes: number; readonly lowerBoundBytes: number };
   private readonly parts: ProgramParts;
@@ -76,6 +79,7 @@ export class Program {
     this.parts = parts;
     this.dispatches = parts.dispatches;
     this.inputs = parts.inputs;
+    this.storage = parts.storage;
     const { slots, peak, lowerBound, places } = parts.memory;
     this.memory = { peakBytes: peak * 4, lowerBoundBytes: lowerBound * 4 };
     // STORAGE, COPY_SRC and COPY_DST.
@@ -116,7 +120,7 @@ export class Program {
       layout,
       entries: kernel.bindings.map(({ place, tensor }, binding) => {
         const taken = this.namesOf(place).find((name) => bound[name]);
-        const resource = taken ? { buffer: bound[taken]!, size: bytesOf(tensor) } : this.resource(place, tensor);
+        const resource = taken ? { buffer: bound[taken]!, size: boundBytes(tensor) } : this.resource(place, tensor);
         return { binding, resource };
       }),
     });
@@ -131,19 +135,22 @@ export class Program {
   private resource(place: Place, tensor: Tensor): BufferRange {
     if (place.kind === 'variable') {
       const range = rangeOf(this.gpu, place.variable);
-      return { ...range, size: bytesOf(tensor) };
+      return { ...range, size: boundBytes(tensor) };
     }
-    if (place.kind === 'input') return { buffer: this.inputBuffer(place.name), offset: 0, size: bytesOf(tensor) };
-    return { buffer: this.slots[place.slot]!, offset: place.offset * 4, size: bytesOf(tensor) };
+    if (place.kind === 'input') return { buffer: this.inputBuffer(place.name), offset: 0, size: boundBytes(tensor) };
+    return { buffer: this.slots[place.slot]!, offset: place.offset * 4, size: boundBytes(tensor) };
   }
 
   private inputBuffer(name: string): GPUBuffer {
     let buffer = this.inputBuffers.get(name);
     if (!buffer) {
       const { shape, dtype } = this.inputs.get(name)!;
-      const words = dtype === 'u8' ? Math.ceil(sizeOf(shape) / 4) : sizeOf(shape);
       // STORAGE and COPY_DST.
-      buffer = this.gpu.createBuffer({ label: name, size: Math.max(16, words * 4), usage: 0x80 | 0x08 });
+      buffer = this.gpu.createBuffer({
+        label: name,
+        size: Math.max(16, wordsFor(sizeOf(shape), dtype) * 4),
+        usage: 0x80 | 0x08,
+      });
       this.inputBuffers.set(name, buffer);
     }
     return buffer;
@@ -164,13 +171,13 @@ export class Program {
       const data = inputs[name];
       const wants = `input ${name} is ${dtype}${show(shape)}`;
       if (data === undefined || data === null) throw new OptionError(`${wants}, and was not given`);
-      const bytes = sizeOf(shape) * (dtype === 'u8' ? 1 : 4);
+      const bytes = sizeOf(shape) * bytesOf(dtype);
       if (isBuffer(data)) {
         checkBuffer(data, bytes, wants);
         bound[`input ${name}`] = data;
         continue;
       }
-      const type = { f32: Float32Array, u32: Uint32Array, u8: Uint8Array }[dtype];
+      const type = ARRAYS[dtype];
       if (!(data instanceof type) || data.length !== sizeOf(shape)) {
         throw new OptionError(
           `${wants}: it takes a ${type.name} of ${sizeOf(shape)} or a GPUBuffer, got ${describe(data)}`,
@@ -179,14 +186,18 @@ export class Program {
       let whole: Uint8Array = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
       if (whole.length % 4) {
         whole = new Uint8Array(Math.ceil(bytes / 4) * 4);
-        whole.set(data as Uint8Array);
+        whole.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
       }
       this.gpu.device.queue.writeBuffer(this.inputBuffer(name), 0, whole as Uint8Array<ArrayBuffer>);
     }
     this.elsewhere.clear();
     for (const [name, buffer] of Object.entries(outputs)) {
       const tensor = this.output(name);
-      checkBuffer(buffer, tensor.size * 4, `output ${name} is ${tensor.dtype}${show(tensor.shape)}`);
+      checkBuffer(
+        buffer,
+        tensor.size * bytesOf(tensor.dtype),
+        `output ${name} is ${tensor.dtype}${show(tensor.shape)}`,
+      );
       if (Object.values(bound).includes(buffer)) {
         throw new OptionError(`output ${name} cannot go to a buffer that is bound as another input or output`);
       }
@@ -259,18 +270,18 @@ export class Program {
 
   /** Where an output lies after a run: to copy from, or to bind in the app's own kernels. */
   outputRange(name: string): BufferRange {
-    const shape = this.output(name);
+    const { size, dtype } = this.output(name);
     if (this.elsewhere.has(name))
       throw new OptionError(`output ${name} went to the buffer that was given: read it there`);
     const tensor = this.parts.schedule.outputs[name]!;
     const range = this.resource(this.parts.memory.places.get(tensor)!, tensor);
-    return { ...range, size: Math.max(4, shape.size * 4) };
+    return { ...range, size: boundBytes({ size, dtype } as Tensor) };
   }
 
   /** The value of an output after the last run. */
   async read(name: string): Promise<Values> {
     const { size, dtype } = this.output(name);
-    const values = await copyOut(this.gpu, this.outputRange(name), dtype === 'f32' ? 'f32' : 'u32');
+    const values = await copyOut(this.gpu, this.outputRange(name), dtype === 'u8' ? 'u32' : dtype);
     return values.subarray(0, size);
   }
 

@@ -10,12 +10,11 @@ export interface BufferRange {
   readonly size: number;
 }
 
-export type Values = Float32Array | Uint32Array | Uint8Array;
+/** Elements on JavaScript's side; those of f16 are bits, because few engines have a Float16Array. */
+export type Values = Float32Array | Uint32Array | Uint8Array | Uint16Array;
 
-function view(bytes: ArrayBuffer, dtype: DType): Values {
-  if (dtype === 'f32') return new Float32Array(bytes);
-  return dtype === 'u32' ? new Uint32Array(bytes) : new Uint8Array(bytes);
-}
+/** The array that holds elements of a type. */
+export const ARRAYS = { f32: Float32Array, u32: Uint32Array, u8: Uint8Array, f16: Uint16Array } as const;
 
 /**
  * Copies of one range of a buffer. `record` goes into the encoder of a step, so that a readback costs no submit of its
@@ -68,7 +67,7 @@ export class Readback {
         lost ?? new DeviceLostError(`reading back from the GPU failed: ${(error as Error).message}`, { cause: error })
       );
     }
-    const values = view(staging.getMappedRange().slice(0), this.dtype);
+    const values: Values = new ARRAYS[this.dtype](staging.getMappedRange().slice(0));
     staging.unmap();
     this.free.push(staging);
     return values;

@@ -5,9 +5,10 @@ import { type ChooseVariant, possibleVariants, signatureOf } from '../graph/vari
 import type { Tensor, Variant } from '../ops/tensor.ts';
 import { VERSION } from '../version.ts';
 import { agree, alone, buildAlone } from './alone.ts';
-import { type ProgramDescription, prepare, traitsOf } from './build.ts';
+import { prepare, traitsOf, type Work } from './build.ts';
 import { record } from './dispatch.ts';
-import { median, timePasses } from './timer.ts';
+import { loadExperimental } from './experimental.ts';
+import { lowerQuartile, repeated, type TimedPass, timePasses } from './timer.ts';
 import { type TuneStore, tuneStore } from './tune_store.ts';
 
 export interface TuneOptions {
@@ -15,13 +16,15 @@ export interface TuneOptions {
   readonly store?: TuneStore;
   /** Measure again what is remembered. */
   readonly again?: boolean;
+  /** So many times as many rounds as usual. */
+  readonly care?: number;
   /** Told of each op as it is done. */
   readonly onResult?: (result: TuneResult) => void;
 }
 
 export interface TuneCandidate {
   readonly name: string;
-  /** Median of the rounds; none if the result was wrong or the driver refused the kernel. */
+  /** Lower quartile of its rounds; none if the result was wrong or the driver refused the kernel. */
   readonly ms: number | undefined;
   readonly gigaflops: number | undefined;
   readonly problem?: string;
@@ -42,7 +45,14 @@ export interface Tuned {
   readonly results: readonly TuneResult[];
 }
 
-const ROUNDS = 7;
+/** Rounds, and how much slower than the fastest a variant may be to take part in those that follow. */
+const STAGES = [
+  { rounds: 2, within: 2 },
+  { rounds: 5, within: 1.3 },
+  { rounds: 8, within: 1 },
+];
+/** After this long each stage has one round more, and no further ones: milliseconds. */
+const PATIENCE_MS = 5000;
 /** Repeats within a round take about this long. */
 const ROUND_MS = 20;
 
@@ -56,13 +66,14 @@ export function tuneKey(gpu: Gpu): string {
 /** Tunes the ops of a graph that have more than one variant here. */
 export async function tune(
   gpu: Gpu,
-  description: ProgramDescription,
-  { store = tuneStore(), again = false, onResult }: TuneOptions = {},
+  description: Work,
+  { store = tuneStore(), again = false, care = 1, onResult }: TuneOptions = {},
 ): Promise<Tuned> {
+  await loadExperimental(gpu);
   const key = tuneKey(gpu);
   const remembered: Record<string, string> = JSON.parse((await store.get(key)) ?? '{}');
   const nodes = new Map<string, Tensor>();
-  for (const node of topological(rootsOf(prepare(gpu, description)))) {
+  for (const node of topological(rootsOf(await prepare(gpu, description)))) {
     if (possibleVariants(node, traitsOf(gpu)).length > 1 && node.size > 0) nodes.set(signatureOf(node), node);
   }
   const results: TuneResult[] = [];
@@ -71,7 +82,7 @@ export async function tune(
     const possible = possibleVariants(node, traitsOf(gpu));
     const rule = possible.find(({ sensible }) => sensible?.(node, traitsOf(gpu)) ?? true)!.name;
     const isKnown = known !== undefined && possible.some(({ name }) => name === known);
-    const candidates = isKnown && !again ? [] : await measure(gpu, node, possible);
+    const candidates = isKnown && !again ? [] : await measure(gpu, node, possible, care);
     const timed = candidates.filter(({ ms }) => ms !== undefined).sort((a, b) => a.ms! - b.ms!);
     const result = { signature, winner: timed[0]?.name ?? known ?? rule, rule, candidates };
     remembered[signature] = result.winner;
@@ -86,8 +97,8 @@ export async function tune(
   return { choose, results };
 }
 
-/** Times the variants in turns, so that whatever else the machine does slows all of them. */
-async function measure(gpu: Gpu, node: Tensor, variants: readonly Variant[]): Promise<TuneCandidate[]> {
+/** Times the variants, and says what is wrong with those that cannot be. */
+async function measure(gpu: Gpu, node: Tensor, variants: readonly Variant[], care: number): Promise<TuneCandidate[]> {
   const subject = alone(node.op, node.inputs, node.attrs);
   // The last is possible everywhere and the plainest: the others are held against it.
   const built = await Promise.all(
@@ -120,24 +131,48 @@ async function measure(gpu: Gpu, node: Tensor, variants: readonly Variant[]): Pr
         };
       }),
     );
-    const right = runners.flatMap((runner) => (runner.pass ? [runner.pass] : []));
-    const once = (await timePasses(gpu, right)).map(({ ms }) => ms);
-    const repeats = once.map((ms) => Math.max(1, Math.min(50, Math.round(ROUND_MS / Math.max(ms, 0.05)))));
-    const passes = right.map(({ record }, i) => ({
-      record: (pass: GPUComputePassEncoder) => {
-        for (let n = 0; n < repeats[i]!; n++) record(pass);
-      },
-    }));
-    const rounds: number[][] = [];
-    for (let round = 0; round < ROUNDS; round++) rounds.push((await timePasses(gpu, passes)).map(({ ms }) => ms));
-    let next = 0;
+    const times = await race(
+      gpu,
+      runners.flatMap(({ pass }) => (pass ? [pass] : [])),
+      care,
+    );
     return runners.map(({ variant: { name }, pass, problem }) => {
       if (!pass) return { name, ms: undefined, gigaflops: undefined, ...(problem && { problem }) };
-      const index = next++;
-      const ms = median(rounds.map((times) => times[index]! / repeats[index]!));
+      const ms = times.shift()!;
       return { name, ms, gigaflops: flops / ms / 1e6 };
     });
   } finally {
     for (const { program } of built) program?.destroy();
   }
+}
+
+/**
+ * Times passes in turns, so that whatever else the machine does slows all of them; the fewer are left, the more often.
+ *
+ * @returns milliseconds of each: the lower quartile, since others at work on the machine can only add to a time
+ */
+async function race(gpu: Gpu, passes: readonly TimedPass[], care: number): Promise<number[]> {
+  const deadline = performance.now() + PATIENCE_MS * care;
+  const once = await timePasses(gpu, passes);
+  const repeats = once.map(({ ms }) => Math.max(1, Math.min(50, Math.round(ROUND_MS / Math.max(ms, 0.05)))));
+  const filled = repeated(passes, repeats);
+  const samples = passes.map((): number[] => []);
+  const result = () => samples.map(lowerQuartile);
+  let left = passes.map((_, i) => i);
+  for (const { rounds, within } of STAGES) {
+    for (let round = 0; round < (left.length > 1 ? rounds * care : 1); round++) {
+      if (round > 0 && performance.now() > deadline) break;
+      // Another one begins each time: the first may pay for waking the device.
+      left.push(left.shift()!);
+      const times = await timePasses(
+        gpu,
+        left.map((i) => filled[i]!),
+      );
+      for (const [n, i] of left.entries()) samples[i]!.push(times[n]!.ms / repeats[i]!);
+    }
+    const ms = result();
+    const best = Math.min(...left.map((i) => ms[i]!));
+    left = left.filter((i) => ms[i]! <= within * best);
+  }
+  return result();
 }

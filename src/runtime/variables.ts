@@ -3,10 +3,10 @@ import { OptionError } from '../errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { ALIGNMENT, alignedSize, type Storage, type Variable } from '../ops/source.ts';
 import { show } from '../ops/tensor.ts';
-import { type BufferRange, copyOut, type Values } from './readback.ts';
+import { ARRAYS, type BufferRange, copyOut, type Values } from './readback.ts';
 
-/** What a variable may be set to; a u8 variable takes a Uint8Array. */
-export type VariableData = Float32Array | Uint32Array | Uint8Array;
+/** What a variable may be set to; a u8 variable takes a Uint8Array, an f16 one the bits, a Uint16Array. */
+export type VariableData = Values;
 
 function create(gpu: Gpu, storage: Storage): GPUBuffer {
   const buffer = gpu.createBuffer({
@@ -31,7 +31,7 @@ function create(gpu: Gpu, storage: Storage): GPUBuffer {
 }
 
 function checkData(variable: Variable, data: VariableData): void {
-  const wanted = { f32: Float32Array, u32: Uint32Array, u8: Uint8Array }[variable.dtype];
+  const wanted = ARRAYS[variable.dtype];
   if (!(data instanceof wanted) || data.length !== variable.size) {
     const got = `${data.constructor.name} of ${data.length}`;
     throw new OptionError(
@@ -64,7 +64,7 @@ export function writeVariable(gpu: Gpu, variable: Variable, data: VariableData):
   const { buffer, offset } = rangeOf(gpu, variable);
   // A write must cover whole words.
   const padded = data.byteLength % 4 ? new Uint8Array(Math.ceil(data.byteLength / 4) * 4) : undefined;
-  padded?.set(data as Uint8Array);
+  padded?.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
   gpu.device.queue.writeBuffer(buffer, offset, (padded ?? data) as Uint8Array<ArrayBuffer>);
 }
 

@@ -4,7 +4,7 @@ import type { Gpu } from '../gpu/gpu.ts';
 import type { Buffer, Parameters } from '../nn/module.ts';
 import type { Optimizer } from '../nn/optimizers.ts';
 import { readVariable, writeVariable } from '../runtime/variables.ts';
-import { OPTIONS, type TrainOptions } from './options.ts';
+import { completeOptions, OPTIONS, type TrainOptions } from './options.ts';
 import { decodeSafetensors, encodeSafetensors } from './safetensors.ts';
 
 const FORMAT = 'glia checkpoint 1';
@@ -23,6 +23,17 @@ export interface Progress {
 }
 
 export type Checkpoint = ReturnType<typeof decodeCheckpoint>;
+
+/** Tensors of a file of that name. */
+type Saved = Pick<Checkpoint, 'name' | 'tensors'>;
+
+/** A trained model as a file holds it. */
+export interface Trained extends Saved {
+  readonly options: TrainOptions;
+  /** Where the file says it: what it was trained on, and how many steps. */
+  readonly data?: Progress['data'];
+  readonly step?: number;
+}
 
 type Buffers = ReadonlyMap<string, Buffer>;
 
@@ -92,6 +103,30 @@ export function decodeCheckpoint(bytes: Uint8Array, name: string) {
   return { name, tensors, progress, step: Number(step.data[0]) };
 }
 
+/**
+ * Reads what was trained from a checkpoint, or from weights of Glia's that say with which options.
+ *
+ * @throws CheckpointError if the file is damaged, or is neither
+ */
+export function decodeTrained(bytes: Uint8Array, name: string): Trained {
+  const { tensors, metadata } = decodeSafetensors(bytes, name);
+  if (metadata.format === FORMAT) {
+    const { progress, step } = decodeCheckpoint(bytes, name);
+    return { name, tensors, options: completeOptions(progress.options), data: progress.data, step };
+  }
+  if (metadata.options === undefined) {
+    throw new CheckpointError(
+      `${name} holds tensors and does not say with which options they were trained: ` +
+        'give a checkpoint.safetensors, or a model.safetensors, as a run of Glia writes them',
+    );
+  }
+  try {
+    return { name, tensors, options: completeOptions(JSON.parse(metadata.options)) };
+  } catch (cause) {
+    throw new CheckpointError(`${name} is damaged: its options cannot be read`, { cause });
+  }
+}
+
 /** @throws OptionError if a run with these options would not be the one that the checkpoint was made by */
 export function checkSame({ name, progress }: Checkpoint, options: TrainOptions, data: Progress['data']): void {
   for (const key of Object.keys(OPTIONS) as (keyof TrainOptions)[]) {
@@ -111,15 +146,31 @@ export function checkSame({ name, progress }: Checkpoint, options: TrainOptions,
  *
  * @throws CheckpointError if a tensor is missing or of another shape
  */
-function restored({ parameters, state }: Optimizer, { name: source, tensors }: Checkpoint) {
-  const find = (name: string) => {
-    const tensor = tensors.get(name);
-    if (tensor && tensor.dtype !== 'F32') throw new CheckpointError(`${source}: ${name} is ${tensor.dtype}, not F32`);
-    return tensor as { shape: readonly number[]; data: Float32Array } | undefined;
-  };
+export function restored({ parameters, state }: Optimizer, saved: Saved) {
   return Object.entries({ '': parameters.flat, ...state }).map(([block, variable]) => {
     const prefix = block ? `optimizer.${block}.` : '';
-    return { variable, flat: parameters.join((name) => find(`${prefix}${name}`), source, prefix) };
+    return { variable, flat: joined(parameters, saved, prefix) };
+  });
+}
+
+function joined(parameters: Parameters, { name: source, tensors }: Saved, prefix = ''): Float32Array {
+  const find = (name: string) => {
+    const tensor = tensors.get(`${prefix}${name}`);
+    if (tensor && tensor.dtype !== 'F32') {
+      throw new CheckpointError(`${source}: ${prefix}${name} is ${tensor.dtype}, not F32`);
+    }
+    return tensor as { shape: readonly number[]; data: Float32Array } | undefined;
+  };
+  return parameters.join(find, source, prefix);
+}
+
+function restoredBuffers({ name: source, tensors }: Saved, buffers: Buffers) {
+  return [...buffers].map(([name, variable]) => {
+    const tensor = tensors.get(name);
+    if (tensor?.dtype !== 'F32' || String(tensor.shape) !== String(variable.shape)) {
+      throw new CheckpointError(`${source} has no tensor ${name} of this model's shape`);
+    }
+    return { variable, flat: tensor.data as Float32Array };
   });
 }
 
@@ -129,14 +180,17 @@ function restored({ parameters, state }: Optimizer, { name: source, tensors }: C
  * @throws CheckpointError if a tensor is missing or of another shape, before anything is set
  */
 export function restore(gpu: Gpu, optimizer: Optimizer, checkpoint: Checkpoint, buffers: Buffers): void {
-  const values = [...buffers].map(([name, buffer]) => {
-    const tensor = checkpoint.tensors.get(name);
-    if (tensor?.dtype !== 'F32' || String(tensor.shape) !== String(buffer.shape)) {
-      throw new CheckpointError(`${checkpoint.name} has no tensor ${name} of this model's shape`);
-    }
-    return { buffer, data: tensor.data as Float32Array };
-  });
-  for (const { buffer, data } of values) writeVariable(gpu, buffer, data);
-  for (const { variable, flat } of restored(optimizer, checkpoint)) writeVariable(gpu, variable, flat);
+  const values = [...restoredBuffers(checkpoint, buffers), ...restored(optimizer, checkpoint)];
+  for (const { variable, flat } of values) writeVariable(gpu, variable, flat);
   writeVariable(gpu, optimizer.step, Uint32Array.of(checkpoint.step));
+}
+
+/**
+ * The values of weights and buffers in a checkpoint or a file of weights, for a model that is only used.
+ *
+ * @throws CheckpointError if a tensor is missing or of another shape
+ */
+export function restoredModel(parameters: Parameters, buffers: Buffers, saved: Saved) {
+  const weights = { variable: parameters.flat, flat: joined(parameters, saved) };
+  return [...restoredBuffers(saved, buffers), weights];
 }

@@ -4,8 +4,17 @@ export { readDataset } from '../data/formats.ts';
 export { datasetFromFiles, type NamedFile, readIdxDataset } from '../data/idx.ts';
 export type { Dataset, ImageSet } from '../data/images.ts';
 export type { Look } from '../data/resize.ts';
-export { type Checkpoint, decodeCheckpoint } from './checkpoint.ts';
+export { type Checkpoint, decodeCheckpoint, decodeTrained, type Trained } from './checkpoint.ts';
+export type { Estimate } from './estimates.ts';
+export {
+  type EvaluateOptions,
+  type Evaluation,
+  evaluate,
+  type NllEstimate,
+  type Progress,
+} from './evaluate.ts';
 export type { EpochEvent, Means, StepEvent, TrainEvent } from './events.ts';
 export { completeOptions, type TrainOptions } from './options.ts';
 export { decodeSafetensors, encodeSafetensors } from './safetensors.ts';
+export { restoreVae, trainedVae } from './trained.ts';
 export { type ShownPicture, Trainer } from './trainer.ts';

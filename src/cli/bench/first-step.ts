@@ -1,7 +1,16 @@
 // How long a page takes to its first train step, and the memory that takes: fresh pages, as an app would ship them.
 import type { Browser } from 'puppeteer-core';
 import { build, preview } from 'vite';
-import { BENCH_FOLDER, type Cell, ENGINES, type EngineName, type FirstStep, type Row, turns } from './results.ts';
+import {
+  BENCH_FOLDER,
+  type Cell,
+  ENGINES,
+  type EngineName,
+  type FirstStep,
+  MEMORY,
+  type Row,
+  turns,
+} from './results.ts';
 
 const PAGE = 'demos/bench/load.html';
 
@@ -49,7 +58,7 @@ export async function measureFirstSteps(
   });
   return [
     row('load', 'page load to end of first VAE step', 'ms', ({ ms }) => ms),
-    row('memory', 'GPU memory of VAE steps, batch 128', 'MB', ({ bytes }) => bytes / 1e6),
+    row(MEMORY.id, MEMORY.name, MEMORY.unit, ({ bytes }) => bytes / 1e6),
   ];
 }
 

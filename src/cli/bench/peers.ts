@@ -1,8 +1,8 @@
 // TensorFlow.js is a hundred times the size of Glia: it is fetched when the bench first wants it, and never by `npm ci`.
-import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { build } from 'vite';
+import { installPackages } from '../npm.ts';
 import { BENCH_FOLDER, TFJS_URL, TFJS_VERSION } from './results.ts';
 
 const PACKAGES = ['@tensorflow/tfjs-core', '@tensorflow/tfjs-backend-webgpu'];
@@ -13,11 +13,11 @@ export async function fetchTensorFlow(): Promise<boolean> {
   if (existsSync(file)) return true;
   console.error(`glia: fetching TensorFlow.js ${TFJS_VERSION} for the comparison (once, some 70 MB) …`);
   const folder = join(BENCH_FOLDER, 'tfjs');
-  mkdirSync(folder, { recursive: true });
-  // With a package.json of its own, npm does not take the project's for it.
-  writeFileSync(join(folder, 'package.json'), JSON.stringify({ private: true, type: 'module' }));
   try {
-    install(folder);
+    installPackages(
+      folder,
+      PACKAGES.map((name) => `${name}@${TFJS_VERSION}`),
+    );
     const entry = join(folder, 'entry.js');
     const gradients = `import '${PACKAGES[0]}/dist/register_all_gradients.js';\n`;
     writeFileSync(entry, PACKAGES.map((name) => `export * from '${name}';\n`).join('') + gradients);
@@ -39,17 +39,4 @@ export async function fetchTensorFlow(): Promise<boolean> {
     rmSync(folder, { recursive: true, force: true });
   }
   return existsSync(file);
-}
-
-function install(folder: string): void {
-  const args = ['install', '--prefix', folder, '--no-audit', '--no-fund', '--no-package-lock', '--loglevel=error'];
-  const packages = PACKAGES.map((name) => `${name}@${TFJS_VERSION}`);
-  const npm = process.env.npm_execpath;
-  const [file, before] = npm?.endsWith('.js') ? [process.execPath, [npm]] : ['npm', []];
-  const { status, error, stderr } = spawnSync(file, [...before, ...args, ...packages], {
-    encoding: 'utf8',
-    shell: file === 'npm' && process.platform === 'win32',
-    timeout: 300_000,
-  });
-  if (status !== 0) throw error ?? new Error(stderr.trim().split('\n')[0] || 'npm install failed');
 }

@@ -1,4 +1,5 @@
 // What the bench measures, and how it is shown: shared by the command and the page (demos/bench/).
+import { OptionError } from '../../errors.ts';
 
 /** Engines in the order of the columns. */
 export const ENGINES = {
@@ -6,6 +7,8 @@ export const ENGINES = {
   jax: 'jax-js WebGPU',
   tfjs: 'TensorFlow.js WebGPU',
   'jax-wasm': 'jax-js WebAssembly',
+  pytorch: 'PyTorch, eager',
+  'pytorch-graphs': 'PyTorch, CUDA graphs',
 } as const;
 
 /** Under node_modules, so that `npm ci` clears it away, and neither Git nor any tool looks at it. */
@@ -15,6 +18,9 @@ export const TFJS_VERSION = '4.22.0';
 export const TFJS_URL = `/${BENCH_FOLDER}/tfjs-${TFJS_VERSION}.js`;
 
 export type EngineName = keyof typeof ENGINES;
+
+/** Those that run where a page does. */
+export const PAGE_ENGINES = ['glia', 'jax', 'tfjs', 'jax-wasm'] as const satisfies readonly EngineName[];
 
 /** One engine's turns at one piece of work, or why there are none. */
 export type Cell = { readonly samples: readonly number[] } | { readonly error: string };
@@ -26,12 +32,36 @@ export interface Row {
   readonly cells: Readonly<Partial<Record<EngineName, Cell>>>;
 }
 
+/** The row of memory: measured by engines that have only just started. */
+export const MEMORY = { id: 'memory', name: 'GPU memory of VAE steps, batch 128', unit: 'MB', cells: {} } as const;
+
 /** What the command asks of the page. */
 export interface Order {
   readonly engines: readonly EngineName[];
   /** Selects workloads by id; all unless told. */
   readonly only?: readonly string[] | undefined;
   readonly rounds: number;
+}
+
+/** The ids that are asked for, by name or by the beginning of it up to a hyphen. @throws OptionError */
+export function select(ids: readonly string[], only: readonly string[] | undefined): string[] {
+  const selects = (name: string) => (id: string) => id === name || id.startsWith(`${name}-`);
+  const unknown = only?.find((name) => !ids.some(selects(name)));
+  if (unknown !== undefined) throw new OptionError(`--only ${unknown}: there are ${ids.join(', ')}`);
+  return ids.filter((id) => only?.some((name) => selects(name)(id)) ?? true);
+}
+
+/** What the command gets of demos/bench/node.ts, which does in Node what the page does in a browser. */
+export interface NodeBench {
+  readonly adapter: string;
+  readonly software: boolean;
+  /** Of its workloads. */
+  readonly ids: readonly string[];
+  /** Those that have started. */
+  readonly engines: readonly EngineName[];
+  /** Why others have not. */
+  readonly leftOut: ReadonlyMap<EngineName, string>;
+  rows(order: Order, tell: (what: string) => void): AsyncIterable<Row>;
 }
 
 /** The page calls this as each row is complete. */

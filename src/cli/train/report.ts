@@ -188,7 +188,7 @@ function describeTerms(terms: readonly string[], means: StepEvent | Means): stri
     .join(', ');
 }
 
-function showDuration(seconds: number): string {
+export function showDuration(seconds: number): string {
   const whole = Math.round(seconds);
   if (whole < 60) return `${whole} s`;
   if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;

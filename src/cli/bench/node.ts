@@ -1,0 +1,37 @@
+// `npm run bench -- --node`: the bench in Node on Dawn, and PyTorch beside it on a GPU.
+import { DAWN_VERSION, startDawn } from '../dawn/dawn.ts';
+import { type PyTorchCells, runPyTorch } from './pytorch.ts';
+import { Report, type ReportOrder } from './report.ts';
+import { ENGINES, type EngineName, type NodeBench, type Row, select } from './results.ts';
+
+/** Loaded as the page is: by its address. */
+const PROGRAM = '/demos/bench/node.ts';
+
+type StartBench = (gpu: GPU, engines: readonly EngineName[]) => Promise<NodeBench>;
+
+/** Measures on a Vulkan driver, the best there is unless told. @returns whether all that Glia computed was right */
+export async function benchInNode(order: ReportOrder, driver: string | undefined): Promise<boolean> {
+  const gpu = await startDawn(driver);
+  const { startBench } = (await import(/* @vite-ignore */ PROGRAM)) as { startBench: StartBench };
+  const inNode = order.engines.filter((name) => !name.startsWith('pytorch'));
+  const bench = await startBench(gpu, inNode);
+  const only = select(bench.ids, order.only);
+  for (const [name, reason] of bench.leftOut) {
+    console.error(`glia: ${ENGINES[name]} does not run here and is left out: ${reason}`);
+  }
+  // On the CPU there is nothing to compare PyTorch's CUDA with.
+  const pytorch = order.engines.includes('pytorch') && !bench.software ? runPyTorch() : undefined;
+  const engines = order.engines.filter((name) => bench.engines.includes(name) || pytorch?.has(name));
+  const report = new Report({ ...order, engines });
+  report.begin({ adapter: bench.adapter, browser: `Node ${process.version} on Dawn (webgpu ${DAWN_VERSION})` });
+  for await (const row of bench.rows({ ...order, only }, (what) => report.progress(what))) {
+    report.row({ ...row, cells: { ...row.cells, ...cellsOf(pytorch, row.id) } });
+  }
+  report.end();
+  return !report.wrong;
+}
+
+function cellsOf(pytorch: PyTorchCells | undefined, id: string): Row['cells'] {
+  const cells = [...(pytorch ?? [])].flatMap(([engine, rows]) => (rows[id] ? [[engine, { samples: rows[id] }]] : []));
+  return Object.fromEntries(cells);
+}

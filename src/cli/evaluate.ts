@@ -1,0 +1,61 @@
+// `npm run evaluate`: how likely test images are under a VAE that was trained, estimated in headless Chrome.
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import type { ViteDevServer } from 'vite';
+import { CheckpointError } from '../errors.ts';
+import { decodeTrained } from '../train/checkpoint.ts';
+import { type Arguments, parseArguments } from './evaluate/arguments.ts';
+import { type Job, type Outcome, TELL, type Tell } from './evaluate/protocol.ts';
+import { JsonReport, TextReport } from './evaluate/report.ts';
+import { errorOf, inPage } from './page.ts';
+import { showPath } from './train/arguments.ts';
+import { findData } from './train/data.ts';
+import { serveFiles } from './train/page.ts';
+
+export async function main(args: string[], { server }: { server: ViteDevServer }): Promise<number> {
+  const parsed = parseArguments(args);
+  if (!parsed) return 0;
+  const { trained, job, data } = await prepare(parsed);
+  const report = parsed.json ? new JsonReport() : new TextReport();
+  const began = performance.now();
+  const tell = (event: Parameters<Tell>[0]) => (event.event === 'start' ? report.start(event) : report.progress(event));
+  const base = serveFiles(server, {
+    files: { 'job.json': JSON.stringify(job), trained },
+    data,
+    save() {
+      throw new Error('nothing is to be written');
+    },
+  });
+  try {
+    const outcome = await inPage<Outcome>({
+      ...{ server, headed: parsed.headed, path: 'demos/evaluate/headless', during: 'the model was evaluated' },
+      call: `run('${base}')`,
+      functions: { [TELL]: tell },
+    });
+    if (outcome.event === 'error') throw errorOf(outcome);
+    report.close();
+    report.end({ ...outcome, seconds: (performance.now() - began) / 1000 });
+    return 0;
+  } finally {
+    report.close();
+  }
+}
+
+/** Reads and checks what can be, before there is a browser; the images are decoded there. */
+async function prepare({ checkpoint, data: where, nll, images, batch, seed }: Arguments) {
+  const path = findModel(checkpoint);
+  const trained = readFileSync(path);
+  const name = showPath(path);
+  decodeTrained(trained, name);
+  const job: Job = { trained: name, where, images, how: { samples: nll, batch, seed } };
+  return { trained, job, data: where === undefined ? undefined : await findData(where) };
+}
+
+/** @throws CheckpointError if there is none */
+function findModel(place: string): string {
+  const found = statSync(place, { throwIfNoEntry: false });
+  if (!found) throw new CheckpointError(`--checkpoint: there is no ${showPath(place)}`);
+  const path = found.isDirectory() ? join(place, 'checkpoint.safetensors') : place;
+  if (!existsSync(path)) throw new CheckpointError(`--checkpoint: there is no checkpoint in ${showPath(place)}`);
+  return path;
+}

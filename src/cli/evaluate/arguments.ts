@@ -1,0 +1,91 @@
+// The options of `npm run evaluate`.
+import { Command, CommanderError } from 'commander';
+import { OptionError } from '../../errors.ts';
+import { isAddress, resolvePath } from '../train/arguments.ts';
+
+export interface Arguments {
+  /** A checkpoint, weights, or a run folder. */
+  readonly checkpoint: string;
+  /** A folder or an address; the built-in digits without. */
+  readonly data: string | undefined;
+  /** Numbers of samples, ascending, each once. */
+  readonly nll: readonly number[];
+  /** Only the first so many test images. */
+  readonly images: number | undefined;
+  readonly batch: number;
+  readonly seed: number;
+  readonly headed: boolean;
+  readonly json: boolean;
+}
+
+const COMMAND = 'npm run evaluate --';
+
+const MAX_SAMPLES = 1_000_000;
+
+const NOTES = `
+Prints, in nats per image: the ELBO as a loss, its two terms, and -log p(x) from K importance samples, that is
+-log of the mean of p(x, z) / q(z | x) over z from q(z | x) (Burda, Grosse and Salakhutdinov, 2015, equation 8).
+
+± is the standard error of the mean over the images. All rows are of the same images, so their differences are
+much surer: "below the ELBO" has an error of its own. An estimate lies above -log p(x) in expectation, and falls
+towards it as K grows. A smaller K is averaged over as many groups as the samples of the largest give.
+
+Examples:
+  ${COMMAND} --checkpoint runs/vae-2026-01-31-120000 --data ../mnist
+  ${COMMAND} --checkpoint runs/plane --nll 1,10,100,500 --images 1000`;
+
+/** @returns undefined if help was asked for, and printed. @throws OptionError */
+export function parseArguments(args: readonly string[]): Arguments | undefined {
+  const command = createCommand();
+  try {
+    command.parse(args, { from: 'user' });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    if (error.exitCode === 0) return undefined;
+    const message = error.message.replace(/^error: |\.$/g, '').replace(/\s*\n\s*/g, ' ');
+    throw new OptionError(`${message}; ${COMMAND} --help lists the options`);
+  }
+  const { checkpoint, data, nll, images, batch, seed, headed = false, json = false } = command.opts();
+  for (const [name, value] of Object.entries({ checkpoint, data })) {
+    if (value === '') throw new OptionError(`--${name} is empty`);
+  }
+  return {
+    checkpoint: resolvePath(checkpoint),
+    data: typeof data === 'string' && !isAddress(data) ? resolvePath(data) : data,
+    ...{ nll, images, batch, seed, headed, json },
+  };
+}
+
+function createCommand(): Command {
+  return new Command(COMMAND)
+    .usage('--checkpoint <file> [options]')
+    .description('Estimates how likely test images are under a VAE that was trained, in headless Chrome.')
+    .exitOverride()
+    .configureOutput({ writeErr: () => {} })
+    .requiredOption('--checkpoint <file>', 'checkpoint.safetensors or model.safetensors of a run, or its folder')
+    .option('--nll <K>', 'samples of z an image; several, as 1,10,100, give a row each', listOf('nll'), [100])
+    .option(
+      '--data <where>',
+      'folder or http(s) address of IDX files (default: the built-in digits, if these were trained on)',
+    )
+    .option('--images <n>', 'only the first n test images, for a quick look', whole('images', 1, 2 ** 31))
+    .option('--batch <n>', 'images at once', whole('batch', 1, 65536), 250)
+    .option('--seed <n>', 'of the noise; the same gives the same bits', whole('seed', 0, 2 ** 32 - 1), 0)
+    .option('--headed', 'show the browser')
+    .option('--json', 'one JSON line an event on standard output, and nothing else')
+    .helpOption('-h, --help', 'print this help')
+    .addHelpText('after', NOTES);
+}
+
+function whole(name: string, min: number, max: number): (text: string) => number {
+  return (text) => {
+    const value = text.trim() === '' ? Number.NaN : Number(text);
+    if (Number.isInteger(value) && value >= min && value <= max) return value;
+    throw new OptionError(`--${name} must be a whole number from ${min} to ${max}; got "${text}"`);
+  };
+}
+
+function listOf(name: string): (text: string) => number[] {
+  const parse = whole(name, 1, MAX_SAMPLES);
+  return (text) => [...new Set(text.split(',').map(parse))].sort((a, b) => a - b);
+}

@@ -1,0 +1,66 @@
+// What the command `evaluate` and its page (demos/evaluate/headless.ts) tell each other.
+import type { Estimate } from '../../train/estimates.ts';
+import type { EvaluateOptions, Progress } from '../../train/evaluate.ts';
+
+/** job.json: what the page has to do. The file of the model is under `trained`, the data as `npm run train` has them. */
+export interface Job {
+  /** What the file of the model is called. */
+  readonly trained: string;
+  /** What --data says; the built-in digits without. */
+  readonly where: string | undefined;
+  /** Only the first so many test images. */
+  readonly images: number | undefined;
+  readonly how: Pick<EvaluateOptions, 'samples' | 'batch' | 'seed'>;
+}
+
+/** Everything has been read and checked. */
+export interface StartEvent {
+  readonly event: 'start';
+  readonly adapter: string;
+  /** Whether the adapter runs on the CPU. */
+  readonly software: boolean;
+  /** The file of the model, as it is shown. */
+  readonly checkpoint: string;
+  readonly model: string;
+  readonly weights: number;
+  /** How it was trained, as far as the file says. */
+  readonly trained: {
+    readonly steps?: number;
+    readonly data?: string;
+    readonly beta: number;
+    readonly particles: number;
+  };
+  readonly data: {
+    readonly name: string;
+    readonly builtIn: boolean;
+    readonly size: string;
+    /** Test images there are, and those that are evaluated. */
+    readonly test: number;
+    readonly images: number;
+  };
+}
+
+export interface ProgressEvent extends Progress {
+  readonly event: 'progress';
+}
+
+export type Summary = Omit<Estimate, 'values'>;
+
+/** Nats per image; see `Evaluation`. */
+export interface Result {
+  readonly images: number;
+  readonly loss: Summary;
+  readonly reconstruction: Summary;
+  readonly kl: Summary;
+  readonly nll: readonly (Summary & { readonly samples: number; readonly below: Summary })[];
+}
+
+export type Outcome =
+  | ({ readonly event: 'done' } & Result)
+  | { readonly event: 'error'; readonly name: string; readonly message: string };
+
+/** The page calls this as `gliaTell`. */
+export type Tell = (event: StartEvent | ProgressEvent) => Promise<void>;
+
+/** The name under which the page finds `Tell`. */
+export const TELL = 'gliaTell';

@@ -1,0 +1,129 @@
+// What `npm run evaluate` says: to people, or as JSON lines.
+import cliProgress from 'cli-progress';
+import { showDuration } from '../train/report.ts';
+import type { ProgressEvent, Result, StartEvent, Summary } from './protocol.ts';
+
+export interface RunEnd extends Result {
+  readonly event: 'done';
+  readonly seconds: number;
+}
+
+export interface Report {
+  start(start: StartEvent): void;
+  progress(event: ProgressEvent): void;
+  /** Nothing more comes from the page; an error may be printed next. */
+  close(): void;
+  end(end: RunEnd): void;
+}
+
+/** One JSON line an event. */
+export class JsonReport implements Report {
+  start(start: StartEvent): void {
+    this.print(start);
+  }
+
+  progress(): void {}
+
+  close(): void {}
+
+  end(end: RunEnd): void {
+    this.print(end);
+  }
+
+  private print(event: object): void {
+    process.stdout.write(`${JSON.stringify(event)}\n`);
+  }
+}
+
+/** Without a terminal, a line of progress every so often instead of a bar: milliseconds. */
+const LINE_INTERVAL = 5000;
+
+/** Lines on standard output; the bar on standard error, so that output can go to a file. */
+export class TextReport implements Report {
+  private run: StartEvent | undefined;
+  private bar: cliProgress.SingleBar | undefined;
+  /** The first progress, before which kernels were compiled. */
+  private first: { readonly done: number; readonly at: number } | undefined;
+  private lastLine = performance.now();
+
+  start(start: StartEvent): void {
+    this.run = start;
+    const { adapter, software, checkpoint, model, weights, trained, data } = start;
+    const on = [
+      `${weights.toLocaleString('en')} weights`,
+      ...(trained.steps === undefined ? [] : [`after step ${trained.steps}`]),
+      ...(trained.data === undefined ? [] : [`trained on ${trained.data}`]),
+    ].join(', ');
+    const images = data.images < data.test ? `the first ${data.images} of ${data.test}` : `${data.test}`;
+    const source = data.builtIn ? 'built-in stroke digits' : data.name;
+    print(`adapter     ${adapter}${software ? ': no GPU was found, so this takes longer' : ''}`);
+    print(`checkpoint  ${checkpoint}: ${model}, ${on}`);
+    print(`data        ${source}: ${images} test images of ${data.size}`);
+    if (!process.stderr.isTTY) return;
+    this.bar = new cliProgress.SingleBar(
+      { format: '{bar} {status}', barsize: 16, fps: 5, clearOnComplete: true, linewrap: false, gracefulExit: false },
+      cliProgress.Presets.shades_classic,
+    );
+    this.bar.start(1, 0, { status: 'compiling …' });
+    // Ctrl-C ends the process at once; the terminal gets its line wrapping back all the same.
+    process.once('exit', () => this.close());
+  }
+
+  progress({ done, total }: ProgressEvent): void {
+    const now = performance.now();
+    this.first ??= { done, at: now };
+    const perSecond = (1000 * (done - this.first.done)) / (now - this.first.at);
+    const left =
+      perSecond > 0 ? `${Math.round(perSecond)} a second, ${showDuration((total - done) / perSecond)} left` : '…';
+    const status = `${Math.floor((100 * done) / total)} % of ${total.toLocaleString('en')} samples · ${left}`;
+    if (this.bar) {
+      this.bar.setTotal(total);
+      this.bar.update(done, { status });
+    } else if (now - this.lastLine >= LINE_INTERVAL) {
+      this.lastLine = now;
+      print(status);
+    }
+  }
+
+  close(): void {
+    this.bar?.stop();
+    this.bar = undefined;
+  }
+
+  end({ images, loss, reconstruction, kl, nll, seconds }: RunEnd): void {
+    const rows: [string, Summary, Summary?][] = [
+      ['ELBO, as a loss', loss],
+      ['  reconstruction', reconstruction],
+      ['  KL', kl],
+      ...nll.map((bound): [string, Summary, Summary] => [`−log p(x), K = ${bound.samples}`, bound, bound.below]),
+    ];
+    const cells = rows.map(([name, ...values]) => [name, ...values.map((value) => (value ? show(value) : ''))]);
+    print('');
+    for (const line of table([['nats per image', 'mean ± error', 'below the ELBO'], ...cells])) print(line);
+    const over = images > 1 ? `± is the standard error of the mean over ${images} images. ` : '';
+    print(`\n${over}The estimates of −log p(x) come down to it from above, as K grows.`);
+    const { beta = 1, particles = 1 } = this.run?.trained ?? {};
+    if (particles > 1) print(`The model was trained by the bound of K = ${particles}.`);
+    else if (beta !== 1) print(`The model was trained with beta ${beta}; the ELBO here is that of beta 1.`);
+    print(`done after ${showDuration(seconds)}`);
+  }
+}
+
+function show({ mean, standardError }: Summary): string {
+  return Number.isFinite(standardError) ? `${mean.toFixed(3)} ± ${standardError.toFixed(3)}` : mean.toFixed(3);
+}
+
+/** Names to the left, numbers to the right. */
+function table(rows: readonly (readonly string[])[]): string[] {
+  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+  return rows.map((row) =>
+    row
+      .map((cell, column) => (column === 0 ? cell.padEnd(widths[0]!) : cell.padStart(widths[column]! + 3)))
+      .join('')
+      .trimEnd(),
+  );
+}
+
+function print(line: string): void {
+  process.stdout.write(`${line}\n`);
+}

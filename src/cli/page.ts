@@ -1,0 +1,54 @@
+// A command's work in a page: opens it, calls a function of its module, and watches over the browser meanwhile.
+import type { Page } from 'puppeteer-core';
+import type { ViteDevServer } from 'vite';
+import * as errors from '../errors.ts';
+import { launchBrowser } from './browser.ts';
+
+export interface PageWork {
+  readonly server: ViteDevServer;
+  /** Without its ending: PATH.html is opened, and PATH.ts is the module. */
+  readonly path: string;
+  /** The call of one of the module's exports. */
+  readonly call: string;
+  readonly headed: boolean;
+  /** What fails if the browser goes: `while …`. */
+  readonly during: string;
+  /** What the page may call, by name. */
+  readonly functions?: Readonly<Record<string, (...args: never[]) => unknown>>;
+  readonly opened?: (page: Page) => void;
+}
+
+/**
+ * @returns what the call returned
+ * @throws DeviceLostError if the tab or the browser is gone, UnsupportedError if no browser starts
+ */
+export async function inPage<T>(work: PageWork): Promise<T> {
+  const { server, path, call, headed, during, functions = {}, opened } = work;
+  await server.listen();
+  const browser = await launchBrowser({ headed }).catch((error: Error) => {
+    if (error instanceof errors.GliaError) throw error;
+    throw new errors.UnsupportedError(`the browser does not start: ${error.message.split('\n')[0]}`, { cause: error });
+  });
+  try {
+    const page = await browser.newPage();
+    const gone = new Promise<never>((_, reject) => {
+      const fail = (what: string) => reject(new errors.DeviceLostError(`${what} while ${during}`));
+      page.once('error', () => fail('the browser tab crashed'));
+      page.once('close', () => fail('the browser tab was closed'));
+      browser.once('disconnected', () => fail('the browser was closed or crashed'));
+    });
+    gone.catch(() => {});
+    for (const [name, told] of Object.entries(functions)) await page.exposeFunction(name, told);
+    await page.goto(new URL(`${path}.html`, server.resolvedUrls?.local[0]).href);
+    opened?.(page);
+    return (await Promise.race([page.evaluate(`import('/${path}.ts').then((page) => page.${call})`), gone])) as T;
+  } finally {
+    await browser.close().catch(() => {});
+  }
+}
+
+/** The page's error as the type that it was there. */
+export function errorOf({ name, message }: { name: string; message: string }): Error {
+  const known = Object.entries(errors).find(([key]) => key === name)?.[1];
+  return known ? new known(message) : new errors.GliaError(`the page failed: ${name}: ${message}`);
+}

@@ -1,0 +1,101 @@
+// What `npm run tune` does where the device is, in its page or in Node: tunes the training step of a model on the
+// built-in data, and checks what the tuner picks.
+import { strokeDigits } from '../../data/digits.ts';
+import { Gpu } from '../../gpu/gpu.ts';
+import { matmul } from '../../ops/matmul.ts';
+import { logsumexp, sum } from '../../ops/reduce.ts';
+import { input } from '../../ops/source.ts';
+import type { Tensor } from '../../ops/tensor.ts';
+import { type TuneOptions, type TuneResult, tune, tuneKey } from '../../runtime/tune.ts';
+import { completeOptions, type TrainOptions } from '../../train/options.ts';
+import { Trainer } from '../../train/trainer.ts';
+
+/** Functions of the command, by which its page reaches it. */
+declare global {
+  interface Window {
+    gliaRecall(key: string): Promise<string | undefined>;
+    gliaRemember(key: string, value: string): Promise<void>;
+    gliaTuned(result: TuneResult): Promise<void>;
+    gliaChecked(checked: Checked): Promise<void>;
+  }
+}
+
+/** What the tuner picked for one op of a workload, and what all the variants took when measured once more. */
+export interface Checked {
+  readonly workload: string;
+  readonly signature: string;
+  readonly pick: string;
+  readonly best: string;
+  /** Milliseconds in the second measurement. */
+  readonly pickMs: number;
+  readonly bestMs: number;
+}
+
+/** Tunes a model's step, and returns what winners are remembered under. */
+export async function tuneModel(gpu: Gpu, given: Partial<TrainOptions>, tuning: TuneOptions): Promise<string> {
+  const options = completeOptions(given);
+  const data = strokeDigits({ train: Math.max(1000, options.batch), test: 100 });
+  // (Node 20 knows no `using`.)
+  (await Trainer.create(gpu, data, options, undefined, { tune: tuning })).destroy();
+  return tuneKey(gpu);
+}
+
+/** A variant that is up to so much slower than the best is as good as the best: noise is no less. */
+export const TOLERANCE = 1.1;
+/** The second measurement takes so many times as many rounds. */
+const CARE = 2;
+
+const FORMS = { nn: {}, nt: { transposeB: true }, tn: { transposeA: true } };
+
+function products(m: number, k: number, n: number): [string, () => Tensor][] {
+  return Object.entries(FORMS).map(([form, options]) => {
+    const { transposeA = false, transposeB = false } = options as { transposeA?: boolean; transposeB?: boolean };
+    const [a, b] = [transposeA ? [k, m] : [m, k], transposeB ? [n, k] : [k, n]];
+    return [`product ${m}×${k}×${n} ${form}`, () => matmul(input('a', a), input('b', b), { transposeA, transposeB })];
+  });
+}
+
+/** The bench's ops; its training step is a model's. */
+const WORKLOADS: readonly [string, () => Tensor][] = [
+  ...[256, 512, 1024].flatMap((size) => products(size, size, size)),
+  ...products(128, 784, 400),
+  ['logsumexp, as in softmax 1024×1000', () => logsumexp(input('x', [1024, 1000]))],
+  ['sum over rows, 2048×2048', () => sum(input('x', [2048, 2048]), { axis: 1 })],
+  ['sum over columns, 2048×2048', () => sum(input('x', [2048, 2048]), { axis: 0 })],
+  ['sum of all, 2048×2048', () => sum(input('x', [2048, 2048]))],
+];
+
+/** Tunes each workload, measures all again, with more rounds, and tells how near the pick comes to the best of these. */
+export async function checkTuner(
+  gpu: Gpu,
+  given: Partial<TrainOptions>,
+  tell: (checked: Checked) => unknown,
+): Promise<void> {
+  const nowhere = { get: async () => undefined, set: async () => {} };
+  const both = async (workload: string, work: (tuning: TuneOptions) => Promise<unknown>) => {
+    const measured = async (care: number) => {
+      const results: TuneResult[] = [];
+      await work({ store: nowhere, care, onResult: (result) => results.push(result) });
+      return results;
+    };
+    const picks = await measured(1);
+    const truth = await measured(CARE);
+    for (const { signature, winner } of picks) {
+      const { winner: best, candidates } = truth.find((result) => result.signature === signature)!;
+      const msOf = (name: string) => candidates.find((candidate) => candidate.name === name)?.ms ?? Infinity;
+      await tell({ workload, signature, pick: winner, best, pickMs: msOf(winner), bestMs: msOf(best) });
+    }
+  };
+  for (const [name, build] of WORKLOADS) await both(name, (tuning) => tune(gpu, { outputs: { y: build() } }, tuning));
+  const model = completeOptions(given);
+  await both(`step of ${model.model}, batch ${model.batch}`, (tuning) => tuneModel(gpu, given, tuning));
+}
+
+/** For the command, which calls it in its page; the device goes with the page. */
+export async function inPage(given: Partial<TrainOptions>, again: boolean, check: boolean): Promise<string> {
+  const gpu = await Gpu.request();
+  if (check) await checkTuner(gpu, given, window.gliaChecked);
+  if (check) return tuneKey(gpu);
+  const store = { get: window.gliaRecall, set: window.gliaRemember };
+  return tuneModel(gpu, given, { store, again, onResult: (result) => void window.gliaTuned(result) });
+}

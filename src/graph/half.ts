@@ -1,0 +1,37 @@
+// Mixed precision: what products read of each other's results is stored as f16, in half the memory and traffic.
+// Products still add up in f32; parameters, their gradients, the optimizer's state, sums and outputs stay f32.
+import { matmulOp } from '../ops/matmul.ts';
+import { patchesOp } from '../ops/patches.ts';
+import { Tensor } from '../ops/tensor.ts';
+import { packOp } from '../ops/view.ts';
+import { isSource, stored } from './fuse.ts';
+import { type Graph, rewrite, rootsOf, topological } from './graph.ts';
+
+/** An operand, what it is a view of, and so on down to what is computed. */
+function chainOf(operand: Tensor): Tensor[] {
+  const chain = [operand];
+  for (let at = operand; (at.op.cost === 0 || at.op === patchesOp) && at.inputs.length === 1; ) {
+    at = at.inputs[0]!;
+    chain.push(at);
+  }
+  return chain;
+}
+
+/** The graph with operands of products typed f16, which is how they are stored. Nothing else about it changes. */
+export function storeHalf(graph: Graph): Graph {
+  const order = topological(rootsOf(graph));
+  // What goes to the caller or into a variable keeps its type, and so do gradients, which lie in a pack.
+  const packed = order.filter(({ op }) => op === packOp).flatMap(({ inputs }) => inputs);
+  const kept = new Set([...rootsOf(graph), ...packed].flatMap((node) => [node, stored(node)]));
+  const half = new Set<Tensor>();
+  for (const { op, inputs } of order) {
+    if (op !== matmulOp) continue;
+    for (const chain of inputs.map(chainOf)) {
+      if (isSource(chain.at(-1)!)) continue;
+      for (const node of chain) if (node.dtype === 'f32' && !kept.has(node)) half.add(node);
+    }
+  }
+  return rewrite(graph, (node, before) =>
+    half.has(before) ? new Tensor(node.op, node.inputs, node.attrs, node.shape, 'f16', node.path) : node,
+  );
+}

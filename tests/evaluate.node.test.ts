@@ -1,0 +1,149 @@
+// `npm run evaluate` as a person meets it: trains a little on the built-in digits, and asks how likely others are.
+import { spawn } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { parseArguments } from '../src/cli/evaluate/arguments.ts';
+import { OptionError } from '../src/errors.ts';
+import { encodeSafetensors } from '../src/train/safetensors.ts';
+
+/** Browsers start slowly where several run on few cores. */
+const TIMEOUT = 180_000;
+
+const scratch = mkdtempSync(join(tmpdir(), 'glia-evaluate-'));
+afterAll(() => rmSync(scratch, { recursive: true, force: true }));
+
+function run(command: string, ...args: string[]): Promise<{ code: number | null; stdout: string; stderr: string }> {
+  const child = spawn(process.execPath, ['src/cli/start.mjs', command, ...args], {
+    env: { ...process.env, INIT_CWD: scratch },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let [stdout, stderr] = ['', ''];
+  child.stdout.setEncoding('utf8').on('data', (part) => (stdout += part));
+  child.stderr.setEncoding('utf8').on('data', (part) => (stderr += part));
+  return new Promise((resolve, reject) => {
+    child.on('error', reject);
+    child.on('close', (code) => resolve({ code, stdout, stderr }));
+  });
+}
+
+const evaluate = (...args: string[]) => run('evaluate', ...args);
+const small = ['--hidden', '32', '--latent', '4', '--batch', '64'];
+
+beforeAll(async () => {
+  const { code, stderr } = await run('train', ...small, '--model', 'beta-vae', '--steps', '60', '--out', 'beta');
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+}, TIMEOUT);
+
+test('a run folder gives a table, and the same twice', { timeout: TIMEOUT }, async () => {
+  const args = ['--checkpoint', 'beta', '--nll', '50,1,10', '--images', '120', '--batch', '50'];
+  const { code, stdout, stderr } = await evaluate(...args);
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  expect(stdout).toMatch(
+    /^adapter +\S.*\ncheckpoint +beta.checkpoint\.safetensors: beta-vae, 51,416 weights, after step/,
+  );
+  expect(stdout).toMatch(/after step 60, trained on 20000 images of stroke digits\n/);
+  expect(stdout).toMatch(/\ndata +built-in stroke digits: the first 120 of 2000 test images of 28×28\n/);
+  expect(stdout).toContain('trained with beta 4; the ELBO here is that of beta 1');
+  const number = (row: string, column = 0) => {
+    const cells = new RegExp(`^ *${row} +(-?[\\d.]+) ± [\\d.]+(?: +(-?[\\d.]+) ± [\\d.]+)?$`, 'm').exec(stdout);
+    expect(cells, `${row} in\n${stdout}`).not.toBeNull();
+    return Number(cells![1 + column]);
+  };
+  const [loss, reconstruction, kl] = ['ELBO, as a loss', 'reconstruction', 'KL'].map((row) => number(row));
+  expect(loss).toBeCloseTo(reconstruction! + kl!, 2);
+  const bounds = [1, 10, 50].map((k) => number(`−log p\\(x\\), K = ${k}`));
+  expect(bounds).toEqual([...bounds].sort((a, b) => b - a));
+  expect(number('−log p\\(x\\), K = 50', 1)).toBeCloseTo(loss! - bounds[2]!, 2);
+  expect(number('−log p\\(x\\), K = 50', 1)).toBeGreaterThan(0.5);
+
+  const again = await evaluate(...args, '--json');
+  const [start, done] = again.stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  expect(start).toMatchObject({ event: 'start', model: 'beta-vae', trained: { beta: 4 }, data: { images: 120 } });
+  expect(done).toMatchObject({ event: 'done', images: 120, nll: [{ samples: 1 }, { samples: 10 }, { samples: 50 }] });
+  expect([done.loss, ...done.nll].map(({ mean }) => mean.toFixed(3))).toEqual(
+    [loss, ...bounds].map((x) => x!.toFixed(3)),
+  );
+});
+
+/** One line on standard error, and exit code 1. */
+async function expectRefusal(args: string[], message: RegExp): Promise<void> {
+  const { code, stdout, stderr } = await evaluate(...args);
+  expect(stderr).toMatch(message);
+  expect(stderr).toMatch(/^glia: [^\n]*\n$/);
+  expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+}
+
+/** Ten images of 4×4, as an IDX folder. */
+function tiny(): string {
+  const path = join(scratch, 'tiny');
+  mkdirSync(path, { recursive: true });
+  const header = Uint8Array.of(0, 0, 8, 3, ...[10, 4, 4].flatMap((size) => [0, 0, 0, size]));
+  writeFileSync(join(path, 'train-images-idx3-ubyte'), Uint8Array.of(...header, ...new Uint8Array(160)));
+  return path;
+}
+
+describe('refuses, in one line,', () => {
+  const foreign = () =>
+    encodeSafetensors({ w: { dtype: 'F32', shape: [1], data: new Float32Array(1) } }, { format: 'pt' });
+  test.each<[string, string[], RegExp, () => void]>([
+    ['a file that is not there', ['--checkpoint', 'nowhere'], /--checkpoint: there is no nowhere/, () => {}],
+    [
+      'a folder without a checkpoint',
+      ['--checkpoint', 'empty'],
+      /there is no checkpoint in empty/,
+      () => mkdirSync(join(scratch, 'empty')),
+    ],
+    [
+      'weights that do not tell their options',
+      ['--checkpoint', 'w.safetensors'],
+      /w\.safetensors holds tensors and does not say with which options they were trained: give a checkpoint/,
+      () => writeFileSync(join(scratch, 'w.safetensors'), foreign()),
+    ],
+    [
+      'weights that do not tell their data',
+      ['--checkpoint', join('beta', 'model.safetensors')],
+      /does not say what it was trained on: say with --data .* or give the checkpoint beside it/,
+      () => {},
+    ],
+    [
+      'images of another size',
+      ['--checkpoint', 'beta', '--data', 'tiny'],
+      /was trained on images of 784 numbers \(stroke digits\), and those of tiny have 16/,
+      tiny,
+    ],
+  ])('%s', { timeout: TIMEOUT }, async (_, args, message, prepare) => {
+    prepare();
+    await expectRefusal(args, message);
+  });
+
+  test('a model that has no density', { timeout: TIMEOUT }, async () => {
+    await run('train', '--model', 'classifier', ...small, '--steps', '1', '--out', 'classifier');
+    await expectRefusal(['--checkpoint', 'classifier'], /holds a classifier: .*--nll is for the VAEs/);
+  });
+
+  test.each([
+    [[], /required option '--checkpoint <file>'/],
+    [['--checkpoint', ''], /--checkpoint is empty/],
+    [['--checkpoint', 'x', '--nll', '0'], /--nll must be a whole number from 1 to 1000000; got "0"/],
+    [['--checkpoint', 'x', '--nll', '1,,5'], /--nll must be .* got ""/],
+    [['--checkpoint', 'x', '--images', 'all'], /--images must be .* got "all"/],
+    [['--checkpoint', 'x', '--k', '5'], /unknown option '--k'/],
+  ])('%j', (args, message) => {
+    expect(() => parseArguments(args)).toThrow(OptionError);
+    expect(() => parseArguments(args)).toThrow(message);
+  });
+});
+
+test('--help tells every option, and what the errors are', { timeout: TIMEOUT }, async () => {
+  const { code, stdout } = await evaluate('--help');
+  expect(code).toBe(0);
+  for (const name of ['checkpoint', 'nll', 'data', 'images', 'batch', 'seed', 'headed', 'json']) {
+    expect(stdout).toContain(`--${name} `);
+  }
+  expect(stdout.replace(/\s+/g, ' ')).toContain('± is the standard error of the mean over the images');
+});

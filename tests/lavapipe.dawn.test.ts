@@ -1,0 +1,78 @@
+// Heavy ops and a training step on lavapipe, in Node on Dawn: with f16 and subgroups of 8, which no browser has without
+// a GPU.
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import { createEngine } from '../demos/bench/glia.ts';
+import { startBench } from '../demos/bench/node.ts';
+import { verify } from '../demos/bench/verify.ts';
+import { defaultStep } from '../demos/bench/workloads.ts';
+import type { Row } from '../src/cli/bench/results.ts';
+import { startDawn } from '../src/cli/dawn/dawn.ts';
+import { OptionError } from '../src/errors.ts';
+import { Gpu } from '../src/gpu/gpu.ts';
+import { possibleVariants } from '../src/graph/variants.ts';
+import { matmulOp } from '../src/ops/matmul.ts';
+import { ops } from '../src/ops/registry.ts';
+import { input } from '../src/ops/source.ts';
+import { apply } from '../src/ops/tensor.ts';
+import { traitsOf } from '../src/runtime/build.ts';
+import { checkOp, freshSeed } from './op_check.ts';
+
+const missing = inject('withoutLavapipe');
+const heavy = ops.filter(({ variants }) => variants);
+
+test.runIf(missing)('lavapipe is there', ({ skip }) => skip(missing));
+
+describe.skipIf(missing)('on lavapipe', () => {
+  let dawn: GPU;
+  let gpu: Gpu;
+
+  beforeAll(async () => {
+    dawn = await startDawn('lavapipe');
+    gpu = await Gpu.request({ gpu: dawn });
+  });
+
+  afterAll(() => gpu?.destroy());
+
+  test('the device has f16 and subgroups of 8, and a product can use these', () => {
+    expect(gpu.name).toMatch(/llvmpipe/);
+    expect(gpu.has('shader-f16')).toBe(true);
+    expect(traitsOf(gpu)).toMatchObject({ software: true, subgroupSize: 8 });
+    const inputs = ['a', 'b'].map((name) => input(name, [64, 64]));
+    const product = apply(matmulOp, inputs, { transposeA: false, transposeB: false });
+    const names = possibleVariants(product, traitsOf(gpu)).map(({ name }) => name);
+    expect(names.filter((name) => name.includes('subgroup')).length).toBeGreaterThan(0);
+    expect(names.filter((name) => name.startsWith('workgroup')).length).toBeGreaterThan(0);
+  });
+
+  describe.each(heavy.map((op) => [op.name, op] as const))('%s', (_, op) => {
+    test.each(op.variants!.map((variant) => [variant.name, variant] as const))('by %s', (_, variant) =>
+      checkOp(gpu, op, op.samples!, freshSeed(), variant),
+    );
+  });
+
+  test("two steps of the default VAE: losses, and so gradients and Adam, are float64's", async () => {
+    const task = defaultStep();
+    const { prepare } = await createEngine({ gpu: dawn });
+    const step = await prepare(task);
+    expect(await verify(task, [await step.once(), await step.once()])).toBeUndefined();
+    step.destroy();
+  });
+
+  test('the bench measures Glia and jax-js, and the memory of both; what does not run is named', async () => {
+    const bench = await startBench(dawn, ['glia', 'jax', 'tfjs']);
+    expect(bench).toMatchObject({ software: true, engines: ['glia', 'jax'] });
+    expect([...bench.leftOut.keys()]).toEqual(['tfjs']);
+    const only = ['product-256-nn', 'memory'];
+    const rows: Row[] = [];
+    for await (const row of bench.rows({ engines: bench.engines, only, rounds: 1 }, () => {})) rows.push(row);
+    expect(rows.map(({ id }) => id)).toEqual(only);
+    for (const { cells } of rows) {
+      expect(cells).toMatchObject({ glia: { samples: [expect.any(Number)] }, jax: { samples: [expect.any(Number)] } });
+    }
+  });
+
+  test('a driver that is not there is a mistake of whoever named it', async () => {
+    await expect(startDawn('no/such.json')).rejects.toThrow(OptionError);
+    await expect(startDawn('no/such.json')).rejects.toThrow(/system, lavapipe, swiftshader/);
+  });
+});

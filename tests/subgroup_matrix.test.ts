@@ -1,0 +1,117 @@
+// The subgroup matrix kernel on an adapter without subgroup matrices: with its three instructions written out as loops,
+// so that all the rest of it (tiles, edges, forms, stacks) is run and compared. (What the instructions themselves do, no
+// adapter here can tell; Dawn's validation of the whole shader is in subgroup_matrix.dawn.test.ts.)
+import { expect, test } from 'vitest';
+import { Gpu } from '../src/gpu/gpu.ts';
+import { type MatmulAttrs, matmulOp } from '../src/ops/matmul.ts';
+import { subgroupMatrixVariants } from '../src/ops/subgroup_matrix.ts';
+import type { Op, Sample, Variant } from '../src/ops/tensor.ts';
+import { sharedGpu } from './numbers.ts';
+import { checkOp, freshSeed } from './op_check.ts';
+
+/** The instructions as Dawn's documentation describes them, every thread computing whole matrices by itself. */
+const INSTRUCTIONS = `
+alias Left = array<Component, SIZE_M * SIZE_K>;
+alias Right = array<Component, SIZE_K * SIZE_N>;
+alias Result = array<f32, SIZE_M * SIZE_N>;
+fn load_left(offset: u32, stride: u32) -> Left {
+  var result: Left;
+  for (var r = 0u; r < SIZE_M; r++) { for (var c = 0u; c < SIZE_K; c++) { result[r * SIZE_K + c] = tile_a[offset + stride * c + r]; } }
+  return result;
+}
+fn load_right(offset: u32, stride: u32) -> Right {
+  var result: Right;
+  for (var r = 0u; r < SIZE_K; r++) { for (var c = 0u; c < SIZE_N; c++) { result[r * SIZE_N + c] = tile_b[offset + stride * r + c]; } }
+  return result;
+}
+fn accumulate(left_in: Left, right_in: Right, sums: Result) -> Result {
+  var left = left_in;
+  var right = right_in;
+  var result = sums;
+  for (var r = 0u; r < SIZE_M; r++) { for (var c = 0u; c < SIZE_N; c++) { for (var k = 0u; k < SIZE_K; k++) { result[r * SIZE_N + c] += f32(left[r * SIZE_K + k]) * f32(right[k * SIZE_N + c]); } } }
+  return result;
+}
+fn store_result(offset: u32, value_in: Result, stride: u32) {
+  var value = value_in;
+  for (var r = 0u; r < SIZE_M; r++) { for (var c = 0u; c < SIZE_N; c++) { tile_c[offset + stride * r + c] = value[r * SIZE_N + c]; } }
+}`;
+
+function emulated(source: string): string {
+  const replacements: [RegExp, string][] = [
+    [/^enable chromium.*$/m, ''],
+    [/^diagnostic.*$/m, ''],
+    // Written out, the loops inside would take SwiftShader minutes to compile.
+    [/ \/\/ unroll/g, ''],
+    [/^alias (Left|Right|Result) = .*$/gm, ''],
+    [/subgroupMatrixLoad<Left, col_major>\(&tile_a, /g, 'load_left('],
+    [/subgroupMatrixLoad<Right, row_major>\(&tile_b, /g, 'load_right('],
+    [/subgroupMatrixMultiplyAccumulate\(/g, 'accumulate('],
+    [/subgroupMatrixStore<row_major>\(&tile_c, /g, 'store_result('],
+    [/, @builtin\(subgroup_id\) subgroup: u32, @builtin\(num_subgroups\) subgroups: u32/, ''],
+    [/^ {2}batch = group\.z;$/m, '  batch = group.z;\n  let subgroup = 0u;\n  let subgroups = 1u;'],
+  ];
+  let text = source;
+  for (const [pattern, replacement] of replacements) {
+    expect(text, String(pattern)).toMatch(pattern);
+    text = text.replace(pattern, replacement);
+  }
+  expect(text).not.toMatch(/subgroup_matrix|subgroupMatrix/);
+  return text.replace('// Which of several', `${INSTRUCTIONS}\n\n// Which of several`);
+}
+
+test.each([
+  { M: 8, N: 8, K: 8 },
+  { M: 4, N: 8, K: 12 },
+])('the kernel computes products of every form, with matrices of $M×$N×$K', async (size) => {
+  const [variant] = subgroupMatrixVariants([{ componentType: 'f32', resultComponentType: 'f32', ...size }], 4);
+  const written: Variant<MatmulAttrs> = {
+    ...variant!,
+    doubtful: false,
+    kernel(node, writer) {
+      const kernel = variant!.kernel(node, writer);
+      return { ...kernel, source: emulated(kernel.source), constants: { ...kernel.constants, THREADS: 4 } };
+    },
+  };
+  const op = { ...matmulOp, variants: [written, ...matmulOp.variants!] };
+  const sizes: [number, number, number, boolean, boolean, number[]][] = [
+    [8, 8, 8, false, false, []],
+    [36, 40, 20, false, false, []],
+    [40, 68, 36, false, true, []],
+    [36, 44, 33, true, false, []],
+    [12, 36, 16, true, true, [3]],
+  ];
+  const samples = sizes.map(([m, n, k, transposeA, transposeB, batch]): Sample<MatmulAttrs> => {
+    const shapes = [transposeA ? [k, m] : [m, k], transposeB ? [n, k] : [k, n]];
+    return { inputs: shapes.map((shape) => ({ shape: [...batch, ...shape] })), attrs: { transposeA, transposeB } };
+  });
+  await checkOp(await sharedGpu(), op as Op, samples, freshSeed(), written as Variant);
+});
+
+test('it is there for configurations that add up in f32 alone, and for f16 where the operands are f16', () => {
+  const config = (componentType: string, resultComponentType: string) => ({
+    componentType,
+    resultComponentType,
+    M: 16,
+    N: 16,
+    K: 16,
+  });
+  const variants = subgroupMatrixVariants(
+    [config('f16', 'f16'), config('u8', 'u32'), config('f16', 'f32'), config('f32', 'f32')],
+    32,
+  );
+  expect(variants.map(({ name }) => name)).toEqual([
+    'subgroup matrix 16×16×16 of f16',
+    'subgroup matrix 16×16×16 of f32',
+  ]);
+  expect(variants.every(({ doubtful }) => doubtful)).toBe(true);
+});
+
+test('nobody gets it without asking, and only experiments that exist can be asked for', async () => {
+  const gpu = await sharedGpu();
+  expect(gpu.has('chromium-experimental-subgroup-matrix' as GPUFeatureName)).toBe(false);
+  await expect(Gpu.request({ experimental: ['magic' as 'subgroup-matrix'] })).rejects.toThrow(
+    /no experiment is called magic/,
+  );
+  using asked = await Gpu.request({ experimental: ['subgroup-matrix'] });
+  expect(asked.name).toBe(gpu.name);
+});
