@@ -45,7 +45,7 @@ describe.skipIf(missing)('f16', () => {
 
   test.each(readers)('%s of f16, forward and backward', (name) => {
     const op = ops.find((one) => one.name === name)!;
-    return checkOp(gpu, op, op.samples!, freshSeed(), undefined, true);
+    return checkOp(gpu, op, op.samples!, freshSeed(), { half: true });
   });
 
   describe.each(heavy.map((op) => [op.name, op] as const))('%s of f16', (_, op) => {
@@ -57,7 +57,7 @@ describe.skipIf(missing)('f16', () => {
       (_, variant) => {
         const samples = op.samples!.filter((sample) => takes(sample, variant)).slice(-5);
         expect(samples.length).toBeGreaterThan(0);
-        return checkOp(gpu, op, samples, freshSeed(), variant, true);
+        return checkOp(gpu, op, samples, freshSeed(), { variant, half: true });
       },
       600_000,
     );

@@ -46,7 +46,7 @@ describe.skipIf(missing)('on lavapipe', () => {
 
   describe.each(heavy.map((op) => [op.name, op] as const))('%s', (_, op) => {
     test.each(op.variants!.map((variant) => [variant.name, variant] as const))('by %s', (_, variant) =>
-      checkOp(gpu, op, op.samples!, freshSeed(), variant),
+      checkOp(gpu, op, op.samples!, freshSeed(), { variant }),
     );
   });
 

@@ -65,10 +65,13 @@ export function ndarray(shape: readonly number[], data: ArrayLike<number>): NdAr
 /**
  * The largest error of `actual`, relative to the larger of a tenth of the largest expected value and the value itself; NaN
  * and infinities count as infinitely wrong unless they were expected.
+ *
+ * @param terms how large the terms are that a value is a sum of: as terms may cancel, no value counts as smaller than a
+ *   tenth of this
  */
-export function errorOf(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
+export function errorOf(actual: ArrayLike<number>, expected: ArrayLike<number>, terms = 0): number {
   if (actual.length !== expected.length) return Infinity;
-  let scale = 0;
+  let scale = terms;
   for (let i = 0; i < expected.length; i++) scale = Math.max(scale, Math.abs(expected[i]!));
   let worst = 0;
   for (let i = 0; i < expected.length; i++) {

@@ -1,32 +1,14 @@
 // `npm run profile` as a person meets it.
-import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { parseArguments } from '../src/cli/profile/arguments.ts';
 import { tableOf } from '../src/cli/profile/table.ts';
 import { OptionError } from '../src/errors.ts';
+import { runCommand, scratchFolder, TIMEOUT } from './command.ts';
 
-/** Browsers start slowly where several run on few cores. */
-const TIMEOUT = 120_000;
-
-const scratch = mkdtempSync(join(tmpdir(), 'glia-profile-'));
-afterAll(() => rmSync(scratch, { recursive: true, force: true }));
-
-function profile(...args: string[]): Promise<{ code: number | null; stdout: string; stderr: string }> {
-  const child = spawn(process.execPath, ['src/cli/start.mjs', 'profile', ...args], {
-    env: { ...process.env, INIT_CWD: scratch },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  let [stdout, stderr] = ['', ''];
-  child.stdout.setEncoding('utf8').on('data', (part) => (stdout += part));
-  child.stderr.setEncoding('utf8').on('data', (part) => (stderr += part));
-  return new Promise((resolve, reject) => {
-    child.on('error', reject);
-    child.on('close', (code) => resolve({ code, stdout, stderr }));
-  });
-}
+const scratch = scratchFolder();
+const profile = (...args: string[]) => runCommand('profile', args, scratch);
 
 test('prints a table and totals, and writes JSON and a trace', { timeout: TIMEOUT }, async () => {
   const { code, stdout, stderr } = await profile(

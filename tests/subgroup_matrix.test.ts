@@ -84,7 +84,7 @@ test.each([
     const shapes = [transposeA ? [k, m] : [m, k], transposeB ? [n, k] : [k, n]];
     return { inputs: shapes.map((shape) => ({ shape: [...batch, ...shape] })), attrs: { transposeA, transposeB } };
   });
-  await checkOp(await sharedGpu(), op as Op, samples, freshSeed(), written as Variant);
+  await checkOp(await sharedGpu(), op as Op, samples, freshSeed(), { variant: written as Variant });
 });
 
 test('it is there for configurations that add up in f32 alone, and for f16 where the operands are f16', () => {

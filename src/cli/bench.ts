@@ -1,9 +1,9 @@
 // `npm run bench`: Glia and other engines at the same work, in turns in one Chrome or in Node, and a table of what it
 // took them.
-import { Command, CommanderError } from 'commander';
 import type { Browser } from 'puppeteer-core';
 import type { ViteDevServer } from 'vite';
 import { GliaError, OptionError } from '../errors.ts';
+import { createCommand, parse, resolvePath } from './arguments.ts';
 import { measureFirstSteps } from './bench/first-step.ts';
 import { benchInNode } from './bench/node.ts';
 import { fetchTensorFlow } from './bench/peers.ts';
@@ -41,7 +41,7 @@ Examples:
 /** @returns undefined if help was asked for, and printed. @throws OptionError */
 function parseArguments(args: readonly string[]): Arguments | undefined {
   const list = (text: string) => text.split(',').map((name) => name.trim());
-  const command = new Command(COMMAND)
+  const command = createCommand(COMMAND)
     .usage('[options]')
     .description(
       'Measures Glia, jax-js and TensorFlow.js at the same work, in turns in one page of headless Chrome; or, with --node, ' +
@@ -54,16 +54,8 @@ function parseArguments(args: readonly string[]): Arguments | undefined {
     .option('--headed', 'show the browser')
     .option('--node', 'in Node on Dawn, without a browser')
     .option('--driver <name>', `with --node: ${DRIVER_HELP}`)
-    .addHelpText('after', EXAMPLES)
-    .exitOverride()
-    .configureOutput({ writeErr: () => {} });
-  try {
-    command.parse(args, { from: 'user' });
-  } catch (error) {
-    if (!(error instanceof CommanderError)) throw error;
-    if (error.exitCode === 0) return undefined;
-    throw new OptionError(`${error.message.replace(/^error: |\.$/g, '')}; ${COMMAND} --help lists the options`);
-  }
+    .addHelpText('after', EXAMPLES);
+  if (!parse(command, args)) return undefined;
   const { only, rounds, json, headed = false, node = false, driver } = command.opts();
   const peers = command.opts().peers ?? ['jax', 'tfjs', ...(node ? ['pytorch'] : [])];
   if (headed && node) throw new OptionError('--headed shows the browser, and --node has none: leave one of them out');
@@ -74,7 +66,7 @@ function parseArguments(args: readonly string[]): Arguments | undefined {
   if (unknown !== undefined) throw new OptionError(`--peers ${unknown}: there are ${Object.keys(PEERS).join(', ')}`);
   const chosen = peers.flatMap((name: string) => PEERS[name]);
   const engines = (Object.keys(ENGINES) as EngineName[]).filter((name) => name === 'glia' || chosen.includes(name));
-  return { engines, only, rounds, json, headed, node, driver };
+  return { engines, only, rounds, json: json && resolvePath(json), headed, node, driver };
 }
 
 export async function main(args: string[], { server }: { server: ViteDevServer }): Promise<number> {

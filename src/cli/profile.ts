@@ -1,9 +1,11 @@
 // `npm run profile`: where the time of a training step goes, or of any WGSL compute shader, measured in headless Chrome.
+
 import { writeFileSync } from 'node:fs';
 import type { ViteDevServer } from 'vite';
 import { OptionError } from '../errors.ts';
 import { type Profile, traceOf } from '../runtime/profile.ts';
 import type { ShaderProfile } from '../runtime/shader_profile.ts';
+import { showPath } from './arguments.ts';
 import { errorOf, inPage } from './page.ts';
 import { type Arguments, MODEL_OPTIONS, type Order, parseArguments } from './profile/arguments.ts';
 import {
@@ -17,7 +19,6 @@ import {
   verdictOf,
 } from './profile/format.ts';
 import { tableOf } from './profile/table.ts';
-import { showPath } from './train/arguments.ts';
 
 /** Columns of a terminal, or of a file. */
 const WIDTH = 120;

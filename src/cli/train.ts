@@ -1,4 +1,5 @@
 // `npm run train`: trains a model in headless Chrome and writes what comes of it into a run folder.
+
 import { readFileSync } from 'node:fs';
 import { dirname, relative } from 'node:path';
 import type { ViteDevServer } from 'vite';
@@ -6,7 +7,8 @@ import { GliaError, NotFiniteError, OptionError } from '../errors.ts';
 import { decodeCheckpoint } from '../train/checkpoint.ts';
 import type { TrainEvent } from '../train/events.ts';
 import { completeOptions } from '../train/options.ts';
-import { type Arguments, parseArguments, resumeCommand, showPath } from './train/arguments.ts';
+import { showPath } from './arguments.ts';
+import { type Arguments, parseArguments, resumeCommand } from './train/arguments.ts';
 import { findData } from './train/data.ts';
 import { findCheckpoint, historyOf, newRun, RunFolder } from './train/folder.ts';
 import { trainInPage } from './train/page.ts';

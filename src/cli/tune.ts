@@ -1,10 +1,10 @@
 // `npm run tune`: times the kernel variants for a model's own shapes, in Chrome or in Node, and shows the table.
-import { Command, CommanderError } from 'commander';
 import type { ViteDevServer } from 'vite';
 import { OptionError } from '../errors.ts';
 import { Gpu } from '../gpu/gpu.ts';
 import type { TuneResult } from '../runtime/tune.ts';
 import { flagOf, OPTIONS, parseOption, type TrainOptions } from '../train/options.ts';
+import { createCommand, parse, resolvePath, showPath } from './arguments.ts';
 import { launchBrowser } from './browser.ts';
 import { DRIVER_HELP, startDawn } from './dawn/dawn.ts';
 import { fileStore } from './tune/file.ts';
@@ -22,36 +22,29 @@ interface Arguments {
   readonly given: Partial<TrainOptions>;
 }
 
-function parse(args: string[]): Arguments | undefined {
-  const command = new Command('npm run tune --')
+/** @returns undefined if help was asked for, and printed. @throws OptionError */
+function parseArguments(args: readonly string[]): Arguments | undefined {
+  const command = createCommand('npm run tune --')
+    .usage('[options]')
     .description('Times the variants of every heavy kernel for the shapes of a model, and remembers the fastest.')
     .option('--file <path>', 'where the winners are remembered', 'runs/tuning.json')
     .option('--again', 'measure what is remembered, too', false)
     .option('--check', "measure all again, on the bench's shapes too: how near does the pick come to the best?", false)
     .option('--node', 'in Node on Dawn, without a browser', false)
-    .option('--driver <name>', `with --node: ${DRIVER_HELP}`)
-    .helpOption('-h, --help', 'print this help')
-    .exitOverride()
-    .configureOutput({ writeErr: () => {} });
+    .option('--driver <name>', `with --node: ${DRIVER_HELP}`);
   for (const name of SHAPES) {
     const { flag, help } = flagOf(name);
     command.option(flag, help, String(OPTIONS[name].default));
   }
-  try {
-    command.parse(args, { from: 'user' });
-  } catch (error) {
-    if (!(error instanceof CommanderError)) throw error;
-    if (error.exitCode === 0) return undefined;
-    throw new OptionError(`${error.message.replace(/^error: /, '').replaceAll('\n', ' ')}; see npm run tune -- --help`);
-  }
+  if (!parse(command, args)) return undefined;
   const { file, again, check, node, driver, ...rest } = command.opts();
   if (driver !== undefined && !node) throw new OptionError('--driver goes with --node: a browser chooses for itself');
   const given = Object.fromEntries(SHAPES.map((name) => [name, parseOption(name, rest[name])]));
-  return { file, again, check, node, driver, given };
+  return { file: resolvePath(file), again, check, node, driver, given };
 }
 
 export async function main(args: string[], { server }: { server: ViteDevServer }): Promise<number> {
-  const parsed = parse(args);
+  const parsed = parseArguments(args);
   if (!parsed) return 0;
   const { file, check } = parsed;
   const checks: Checked[] = [];
@@ -60,7 +53,7 @@ export async function main(args: string[], { server }: { server: ViteDevServer }
     printCheck(result);
   };
   const key = await (parsed.node ? inNode(parsed, checked) : inChrome(parsed, server, checked));
-  if (!check) console.log(`\nremembered in ${file}, for ${key}`);
+  if (!check) console.log(`\nremembered in ${showPath(file)}, for ${key}`);
   const missed = checks.filter(({ pickMs, bestMs }) => pickMs > TOLERANCE * bestMs);
   if (check)
     console.log(`\n${key}: ${checks.length - missed.length} of ${checks.length} picks are as good as the best`);

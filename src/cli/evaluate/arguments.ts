@@ -1,7 +1,8 @@
 // The options of `npm run evaluate`.
-import { Command, CommanderError } from 'commander';
+import type { Command } from 'commander';
+import { ACCEPTED } from '../../data/formats.ts';
 import { OptionError } from '../../errors.ts';
-import { isAddress, resolvePath } from '../train/arguments.ts';
+import { createCommand, parse, refuseEmpty, resolveData, resolvePath } from '../arguments.ts';
 
 export interface Arguments {
   /** A checkpoint, weights, or a run folder. */
@@ -36,44 +37,32 @@ Examples:
 
 /** @returns undefined if help was asked for, and printed. @throws OptionError */
 export function parseArguments(args: readonly string[]): Arguments | undefined {
-  const command = createCommand();
-  try {
-    command.parse(args, { from: 'user' });
-  } catch (error) {
-    if (!(error instanceof CommanderError)) throw error;
-    if (error.exitCode === 0) return undefined;
-    const message = error.message.replace(/^error: |\.$/g, '').replace(/\s*\n\s*/g, ' ');
-    throw new OptionError(`${message}; ${COMMAND} --help lists the options`);
-  }
+  const command = describeCommand();
+  if (!parse(command, args)) return undefined;
   const { checkpoint, data, nll, images, batch, seed, headed = false, json = false } = command.opts();
-  for (const [name, value] of Object.entries({ checkpoint, data })) {
-    if (value === '') throw new OptionError(`--${name} is empty`);
-  }
+  refuseEmpty({ checkpoint, data });
   return {
     checkpoint: resolvePath(checkpoint),
-    data: typeof data === 'string' && !isAddress(data) ? resolvePath(data) : data,
+    data: data && resolveData(data),
     ...{ nll, images, batch, seed, headed, json },
   };
 }
 
-function createCommand(): Command {
-  return new Command(COMMAND)
+function describeCommand(): Command {
+  return createCommand(COMMAND)
     .usage('--checkpoint <file> [options]')
     .description('Estimates how likely test images are under a VAE that was trained, in headless Chrome.')
-    .exitOverride()
-    .configureOutput({ writeErr: () => {} })
     .requiredOption('--checkpoint <file>', 'checkpoint.safetensors or model.safetensors of a run, or its folder')
     .option('--nll <K>', 'samples of z an image; several, as 1,10,100, give a row each', listOf('nll'), [100])
     .option(
       '--data <where>',
-      'folder or http(s) address of IDX files (default: the built-in digits, if these were trained on)',
+      `folder or http(s) address of images (default: the built-in digits, if these were trained on): ${ACCEPTED}`,
     )
     .option('--images <n>', 'only the first n test images, for a quick look', whole('images', 1, 2 ** 31))
     .option('--batch <n>', 'images at once', whole('batch', 1, 65536), 250)
     .option('--seed <n>', 'of the noise; the same gives the same bits', whole('seed', 0, 2 ** 32 - 1), 0)
     .option('--headed', 'show the browser')
     .option('--json', 'one JSON line an event on standard output, and nothing else')
-    .helpOption('-h, --help', 'print this help')
     .addHelpText('after', NOTES);
 }
 

@@ -1,6 +1,5 @@
 // What `npm run evaluate` says: to people, or as JSON lines.
-import cliProgress from 'cli-progress';
-import { showDuration } from '../train/report.ts';
+import { Progress, showDuration } from '../progress.ts';
 import type { ProgressEvent, Result, StartEvent, Summary } from './protocol.ts';
 
 export interface RunEnd extends Result {
@@ -35,16 +34,12 @@ export class JsonReport implements Report {
   }
 }
 
-/** Without a terminal, a line of progress every so often instead of a bar: milliseconds. */
-const LINE_INTERVAL = 5000;
-
 /** Lines on standard output; the bar on standard error, so that output can go to a file. */
 export class TextReport implements Report {
   private run: StartEvent | undefined;
-  private bar: cliProgress.SingleBar | undefined;
+  private readonly shown = new Progress();
   /** The first progress, before which kernels were compiled. */
   private first: { readonly done: number; readonly at: number } | undefined;
-  private lastLine = performance.now();
 
   start(start: StartEvent): void {
     this.run = start;
@@ -59,14 +54,7 @@ export class TextReport implements Report {
     print(`adapter     ${adapter}${software ? ': no GPU was found, so this takes longer' : ''}`);
     print(`checkpoint  ${checkpoint}: ${model}, ${on}`);
     print(`data        ${source}: ${images} test images of ${data.size}`);
-    if (!process.stderr.isTTY) return;
-    this.bar = new cliProgress.SingleBar(
-      { format: '{bar} {status}', barsize: 16, fps: 5, clearOnComplete: true, linewrap: false, gracefulExit: false },
-      cliProgress.Presets.shades_classic,
-    );
-    this.bar.start(1, 0, { status: 'compiling …' });
-    // Ctrl-C ends the process at once; the terminal gets its line wrapping back all the same.
-    process.once('exit', () => this.close());
+    this.shown.start(1, 0, 'compiling …');
   }
 
   progress({ done, total }: ProgressEvent): void {
@@ -75,19 +63,12 @@ export class TextReport implements Report {
     const perSecond = (1000 * (done - this.first.done)) / (now - this.first.at);
     const left =
       perSecond > 0 ? `${Math.round(perSecond)} a second, ${showDuration((total - done) / perSecond)} left` : '…';
-    const status = `${Math.floor((100 * done) / total)} % of ${total.toLocaleString('en')} samples · ${left}`;
-    if (this.bar) {
-      this.bar.setTotal(total);
-      this.bar.update(done, { status });
-    } else if (now - this.lastLine >= LINE_INTERVAL) {
-      this.lastLine = now;
-      print(status);
-    }
+    const percent = Math.floor((100 * done) / total);
+    this.shown.update(total, done, `${percent} % of ${total.toLocaleString('en')} samples · ${left}`);
   }
 
   close(): void {
-    this.bar?.stop();
-    this.bar = undefined;
+    this.shown.close();
   }
 
   end({ images, loss, reconstruction, kl, nll, seconds }: RunEnd): void {

@@ -1,7 +1,7 @@
 // The options of `npm run profile`: those of a model, or of one or two shaders.
 import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
-import { Command, CommanderError, Option } from 'commander';
+import { type Command, Option } from 'commander';
 import { OptionError } from '../../errors.ts';
 import type { ShaderSource } from '../../runtime/shader_compile.ts';
 import {
@@ -12,7 +12,7 @@ import {
   parseWorkgroups,
 } from '../../runtime/shader_data.ts';
 import { completeOptions, flagOf, OPTIONS, parseOption, type TrainOptions } from '../../train/options.ts';
-import { resolvePath } from '../train/arguments.ts';
+import { createCommand, parse, refuseEmpty, resolvePath } from '../arguments.ts';
 
 /** What the page has to do. */
 export type Order =
@@ -52,14 +52,12 @@ such as
   1 read_write f32 1024*1024
   2 uniform u32 4 1 2 3 4`;
 
-function createCommand(): Command {
-  const command = new Command(COMMAND)
+function describeCommand(): Command {
+  const command = createCommand(COMMAND)
     .usage('[options]')
     .description(
       'Profiles every dispatch of a training step on the GPU, or any WGSL compute shader, in headless Chrome.',
-    )
-    .exitOverride()
-    .configureOutput({ writeErr: () => {} });
+    );
   for (const name of MODEL_OPTIONS) {
     const { default: initial } = OPTIONS[name];
     const { flag, help } = flagOf(name);
@@ -78,7 +76,6 @@ function createCommand(): Command {
     .option('--constants <list>', 'values of override and const declarations, as A=1,B=2; may be given twice', collect)
     .option('--flops <n>', 'operations that one dispatch of the shader makes', positive('flops'))
     .option('--headed', 'show the browser')
-    .helpOption('-h, --help', 'print this help')
     .addHelpText('after', EXAMPLES);
 }
 
@@ -92,19 +89,10 @@ function positive(name: string): (text: string) => number {
 
 /** @returns undefined if help was asked for, and printed. @throws OptionError */
 export function parseArguments(args: readonly string[]): Arguments | undefined {
-  const command = createCommand();
-  try {
-    command.parse(args, { from: 'user' });
-  } catch (error) {
-    if (!(error instanceof CommanderError)) throw error;
-    if (error.exitCode === 0) return undefined;
-    const message = error.message.replace(/^error: |\.$/g, '').replace(/\s*\n\s*/g, ' ');
-    throw new OptionError(`${message}; ${COMMAND} --help lists the options`);
-  }
+  const command = describeCommand();
+  if (!parse(command, args)) return undefined;
   const { json, trace, sort = false, headed = false } = command.opts();
-  for (const [name, value] of Object.entries({ json, trace })) {
-    if (value === '') throw new OptionError(`--${name} is empty`);
-  }
+  refuseEmpty({ json, trace });
   return {
     order: command.opts().wgsl ? shaderOrder(command) : modelOrder(command),
     json: json && resolvePath(json),

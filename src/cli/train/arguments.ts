@@ -1,9 +1,8 @@
 // The options of `npm run train`: those of the trainer's table, and those that only a command has.
-import { relative, resolve } from 'node:path';
-import { Command, CommanderError, Option } from 'commander';
+import { type Command, Option } from 'commander';
 import { ACCEPTED } from '../../data/formats.ts';
-import { OptionError } from '../../errors.ts';
 import { flagOf, OPTIONS, parseOption, type TrainOptions } from '../../train/options.ts';
+import { createCommand, parse, refuseEmpty, resolveData, resolvePath } from '../arguments.ts';
 
 export interface Arguments {
   /** The trainer's options that were given; the others have their defaults, or what the checkpoint says. */
@@ -32,25 +31,14 @@ Ctrl-C stops with a checkpoint; a second Ctrl-C stops at once.`;
 
 /** @returns undefined if help was asked for, and printed. @throws OptionError */
 export function parseArguments(args: readonly string[]): Arguments | undefined {
-  const command = createCommand();
-  try {
-    command.parse(args, { from: 'user' });
-  } catch (error) {
-    if (!(error instanceof CommanderError)) throw error;
-    if (error.exitCode === 0) return undefined;
-    const message = error.message.replace(/^error: |\.$/g, '').replace(/\s*\n\s*/g, ' ');
-    const hint =
-      error.code === 'commander.excessArguments' ? ` (options go after --, as in: ${COMMAND} --steps 5)` : '';
-    throw new OptionError(`${message}${hint}; ${COMMAND} --help lists the options`);
-  }
+  const command = describeCommand();
+  if (!parse(command, args)) return undefined;
   const { data, out, resume, headed = false, json = false } = command.opts();
-  for (const [name, value] of Object.entries({ data, out, resume })) {
-    if (value === '') throw new OptionError(`--${name} is empty`);
-  }
+  refuseEmpty({ data, out, resume });
   const names = Object.keys(OPTIONS).filter((name) => command.getOptionValueSource(name) === 'cli');
   return {
     given: Object.fromEntries(names.map((name) => [name, command.getOptionValue(name)])),
-    data: typeof data === 'string' && !isAddress(data) ? resolvePath(data) : data,
+    data: data && resolveData(data),
     out: out && resolvePath(out),
     resume: typeof resume === 'string' ? resolvePath(resume) : resume,
     headed,
@@ -58,12 +46,10 @@ export function parseArguments(args: readonly string[]): Arguments | undefined {
   };
 }
 
-function createCommand(): Command {
-  const command = new Command(COMMAND)
+function describeCommand(): Command {
+  const command = createCommand(COMMAND)
     .usage('[options]')
-    .description('Trains a model on the GPU, in headless Chrome, and writes what it learned into a run folder.')
-    .exitOverride()
-    .configureOutput({ writeErr: () => {} });
+    .description('Trains a model on the GPU, in headless Chrome, and writes what it learned into a run folder.');
   for (const [name, rule] of Object.entries(OPTIONS)) {
     const { flag, help } = flagOf(name as keyof TrainOptions);
     const option = new Option(flag, help);
@@ -79,24 +65,7 @@ function createCommand(): Command {
     )
     .option('--headed', 'show the browser')
     .option('--json', 'one JSON line an event on standard output, and nothing else')
-    .helpOption('-h, --help', 'print this help')
     .addHelpText('after', EXAMPLES);
-}
-
-export function isAddress(data: string): boolean {
-  return /^https?:\/\//i.test(data);
-}
-
-/** npm runs scripts in the project's folder; paths are meant, and shown, from where the command was typed. */
-const typedFrom = () => process.env.INIT_CWD ?? process.cwd();
-
-export function resolvePath(path: string): string {
-  return resolve(typedFrom(), path);
-}
-
-export function showPath(path: string): string {
-  const short = relative(typedFrom(), path);
-  return short.startsWith('..') ? path : short || '.';
 }
 
 /** The command that goes on with a run. */

@@ -4,7 +4,7 @@ import { basename, join, relative, sep } from 'node:path';
 import { type Files, isHidden } from '../../data/files.ts';
 import { FORMATS, recognise } from '../../data/formats.ts';
 import { DataError } from '../../errors.ts';
-import { isAddress } from './arguments.ts';
+import { isAddress } from '../arguments.ts';
 
 /**
  * Finds the files that `--data` means.

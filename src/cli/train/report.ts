@@ -1,7 +1,6 @@
 // What a run says while it runs: to people, or as JSON lines.
-import { clearLine, cursorTo } from 'node:readline';
-import cliProgress from 'cli-progress';
 import { describeTerm, type EpochEvent, type Means, type StepEvent, type TrainEvent } from '../../train/events.ts';
+import { Progress, showDuration } from '../progress.ts';
 import type { ReadingEvent, StartEvent } from './protocol.ts';
 
 export interface RunStart extends StartEvent {
@@ -65,28 +64,16 @@ export class JsonReport implements Report {
   }
 }
 
-/** Without a terminal, a line of progress every so often instead of a bar: milliseconds. */
-const LINE_INTERVAL = 5000;
-
 /** Lines on standard output; the bar on standard error, so that output can go to a file. */
 export class TextReport implements Report {
   private run: RunStart | undefined;
-  private bars: cliProgress.MultiBar | undefined;
-  private bar: cliProgress.SingleBar | undefined;
+  private readonly progress = new Progress();
   private began = 0;
-  private lastLine = performance.now();
   /** Moving average, so that the number can be read. */
   private msPerStep = 0;
 
   reading({ done, total }: ReadingEvent): void {
-    const status = `reading images: ${done} of ${total}`;
-    if (process.stderr.isTTY) {
-      this.bar ??= this.createBar(total, done, status);
-      this.bar.update(done, { status });
-    } else if (performance.now() - this.lastLine >= LINE_INTERVAL) {
-      this.lastLine = performance.now();
-      this.print(status);
-    }
+    this.progress.update(total, done, `reading images: ${done} of ${total}`);
   }
 
   start(start: RunStart): void {
@@ -104,32 +91,14 @@ export class TextReport implements Report {
     this.print(`model       ${model}, ${weights.toLocaleString('en')} weights`);
     this.print(`run folder  ${out}`);
     if (step > 0) this.print(`resumed     after step ${step} of ${totalSteps}`);
-    if (!process.stderr.isTTY) return;
-    this.bar = this.createBar(totalSteps, step, 'compiling …');
-  }
-
-  private createBar(total: number, done: number, status: string): cliProgress.SingleBar {
-    // Of cli-progress's bars, this kind does not put the cursor back to where it was, over lines printed since.
-    this.bars = new cliProgress.MultiBar(
-      { format: '{bar} {status}', barsize: 16, fps: 5, clearOnComplete: true, linewrap: false, gracefulExit: false },
-      cliProgress.Presets.shades_classic,
-    );
-    // A second Ctrl-C ends the process at once; the terminal gets its line wrapping back all the same.
-    process.once('exit', () => this.close());
-    return this.bars.create(total, done, { status });
+    this.progress.start(totalSteps, step, 'compiling …');
   }
 
   events(events: readonly TrainEvent[], latest?: StepEvent): void {
     for (const event of events) if (event.event === 'epoch') this.print(this.epochLine(event));
     if (!latest || !this.run) return;
     this.msPerStep = this.msPerStep ? 0.8 * this.msPerStep + 0.2 * latest.msPerStep : latest.msPerStep;
-    const status = this.status(latest, this.run);
-    if (this.bar) {
-      this.bar.update(latest.step, { status });
-    } else if (performance.now() - this.lastLine >= LINE_INTERVAL) {
-      this.lastLine = performance.now();
-      this.print(status);
-    }
+    this.progress.update(this.run.totalSteps, latest.step, this.status(latest, this.run));
   }
 
   private status(latest: StepEvent, { terms, batch, step, totalSteps }: RunStart): string {
@@ -148,13 +117,8 @@ export class TextReport implements Report {
     return `epoch ${epoch}: train ${describeTerms(terms, train)} · test ${describeTerms(terms, test)}`;
   }
 
-  /** Steps over the bar, which comes back with the next step. */
   private print(line: string): void {
-    if (this.bar) {
-      clearLine(process.stderr, 0);
-      cursorTo(process.stderr, 0);
-    }
-    process.stdout.write(`${line}\n`);
+    this.progress.print(line);
   }
 
   file(): void {}
@@ -164,8 +128,7 @@ export class TextReport implements Report {
   }
 
   close(): void {
-    this.bars?.stop();
-    this.bars = this.bar = undefined;
+    this.progress.close();
   }
 
   end({ event, step, test, seconds, out, files, resume }: RunEnd): void {
@@ -186,11 +149,4 @@ function describeTerms(terms: readonly string[], means: StepEvent | Means): stri
     .map((name) => describeTerm(name, Number(means[name])))
     .map(({ label, text }) => `${label} ${text}`)
     .join(', ');
-}
-
-export function showDuration(seconds: number): string {
-  const whole = Math.round(seconds);
-  if (whole < 60) return `${whole} s`;
-  if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
-  return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
 }
