@@ -11,7 +11,9 @@ import { simplify, splitReductions } from '../src/graph/simplify.ts';
 import { VAE } from '../src/models/vae.ts';
 import { Linear, ReLU, Sequential } from '../src/nn/layers.ts';
 import { Parameters } from '../src/nn/module.ts';
+import { BatchNorm2d } from '../src/nn/norm.ts';
 import { Adam } from '../src/nn/optimizers.ts';
+import { inTraining } from '../src/nn/training.ts';
 import { softmax } from '../src/ops/composite.ts';
 import { add, exp, log, mul, relu, sigmoid, sub, tanh } from '../src/ops/elementwise.ts';
 import { matmul } from '../src/ops/matmul.ts';
@@ -111,6 +113,24 @@ describe('simplification', () => {
     expect(printGraph(graph)).toContain('{"transposeA":true,"transposeB":false} : f32[5, 4]');
   });
 
+  test('a factor that is the same all along a sum follows it', () => {
+    const w = input('w', [3]);
+    expect(simplified(sum(mul(x, w), { axis: 0 })).slice(1)).toEqual([
+      '%1 = sum(%0) {"axes":[0]} : f32[3]',
+      '%2 = input() {"name":"w","shape":[3],"dtype":"f32"} : f32[3]',
+      '%3 = mul(%1, %2) : f32[3]',
+      'output result = %3',
+    ]);
+    // Along the other axis it is not the same, and a product of broadcast factors alone has not the shape of the sum.
+    expect(simplified(sum(mul(x, w), { axis: 1 })).join()).toContain('mul(%0, %1) : f32[2, 3]');
+    expect(simplified(sum(mul(input('a', [2, 1]), w), { axis: 0 })).join()).toContain(': f32[2, 3]');
+  });
+
+  test('a product is the same whichever factor comes first', () => {
+    const y = input('y', [2, 3]);
+    expect(simplified(sub(mul(x, y), mul(y, x))).join()).toContain('sub(%2, %2)');
+  });
+
   test('a long reduction with few results is cut in two', () => {
     const cut = splitReductions(graphOf({ y: sum(input('x', [2, 4096])) }), 1024);
     expect(printGraph(cut)).toMatch(/sum\(%\d\) \{"axes":\[\d\]\} : f32\[1, \d+\]/);
@@ -118,6 +138,18 @@ describe('simplification', () => {
 });
 
 describe('fusion', () => {
+  test('batch norm takes two sums and a dispatch forward, and the same backward, for all three gradients', () => {
+    const norm = new BatchNorm2d(8);
+    const [x, g] = [input('x', [4, 8, 5, 5]), input('g', [4, 8, 5, 5])];
+    const { value } = inTraining(undefined, () => norm.forward(x));
+    const parameters = [...norm.namedParameters().values()].map(({ tensor }) => tensor);
+    const wrt = gradients(sum(mul(value, g)), [x, ...parameters]);
+    const forward = labels(graphOf({ y: value }));
+    const all = labels(graphOf({ y: value, ...Object.fromEntries(wrt.map((d, i) => [`d${i}`, d])) }));
+    expect(forward).toHaveLength(3);
+    expect(all).toHaveLength(6);
+  });
+
   test('elementwise chains are one dispatch', () => {
     const x = input('x', [64]);
     expect(labels(graphOf({ y: sigmoid(add(mul(x, 2), exp(x))) }))).toEqual(['mul+exp+add+sigmoid']);

@@ -1,20 +1,23 @@
 // Layers of images: norms against their definitions and PyTorch's defaults, dropout, pooling, embedding, in use and in
 // training.
+import { grad, numpy as np } from '@jax-js/jax';
 import { expect, test } from 'vitest';
+import { startJax, toArray } from '../demos/bench/jax.ts';
+import { gradients } from '../src/graph/autodiff.ts';
 import { Conv2d } from '../src/nn/conv.ts';
 import { Linear, ReLU, Sequential } from '../src/nn/layers.ts';
-import { Parameters } from '../src/nn/module.ts';
+import { type Parameter, Parameters } from '../src/nn/module.ts';
 import { BatchNorm2d, GroupNorm, LayerNorm } from '../src/nn/norm.ts';
 import { SGD } from '../src/nn/optimizers.ts';
 import { AvgPool2d, Dropout, Embedding, MaxPool2d, Upsample } from '../src/nn/pool.ts';
 import { inTraining } from '../src/nn/training.ts';
-import { square, sub } from '../src/ops/elementwise.ts';
+import { mul, square, sub } from '../src/ops/elementwise.ts';
 import { randomKey } from '../src/ops/random.ts';
-import { mean } from '../src/ops/reduce.ts';
+import { mean, sum } from '../src/ops/reduce.ts';
 import { constant, input } from '../src/ops/source.ts';
 import { reshape } from '../src/ops/view.ts';
 import { compile, evaluate } from '../src/runtime/compile.ts';
-import { readVariable } from '../src/runtime/variables.ts';
+import { freeVariables, readVariable } from '../src/runtime/variables.ts';
 import { errorOf, randomFrom, randomValues, sharedGpu } from './numbers.ts';
 
 const shape = [3, 4, 5, 6];
@@ -65,6 +68,51 @@ test('group norm and layer norm, at first without scale and shift', async () => 
   expect(errorOf(group, groups)).toBeLessThan(1e-5);
   const layers = [0, 1, 2].flatMap((n) => [0, 1, 2, 3].flatMap((c) => normalized(pick([n], [c]))));
   expect(errorOf(layer, layers)).toBeLessThan(1e-5);
+});
+
+test.each([
+  ['batch norm', new BatchNorm2d(4), [0, 2, 3], [3, 4, 5, 6], [1, 4, 1, 1]],
+  ['group norm', new GroupNorm(2, 4), [2, 3, 4], [3, 2, 2, 5, 6], [1, 2, 2, 1, 1]],
+  ['layer norm', new LayerNorm([5, 6]), [2, 3], [3, 4, 5, 6], [1, 1, 5, 6]],
+] as const)('%s and its gradients agree with jax-js', async (_, layer, axes, parts, each) => {
+  const seed = 1 + Math.floor(Math.random() * 2 ** 31);
+  const random = randomFrom(seed);
+  const [images, g] = [input('x', shape), input('g', shape)];
+  const { weight, bias } = layer as { weight: Parameter; bias: Parameter };
+  const given: Record<string, Float32Array> = { x: randomValues({ shape, min: -1, max: 3 }, random) as Float32Array };
+  given.g = randomValues({ shape }, random) as Float32Array;
+  given.w = randomValues({ shape: weight.shape }, random) as Float32Array;
+  given.b = randomValues({ shape: bias.shape }, random) as Float32Array;
+  for (const [parameter, name] of [
+    [weight, 'w'],
+    [bias, 'b'],
+  ] as const) {
+    Object.assign(parameter, { init: () => given[name]! });
+  }
+  const { value: y } = inTraining(undefined, () => layer.forward(images));
+  const [dx, dw, db] = gradients(sum(mul(y, g)), [images, weight.tensor, bias.tensor]);
+  const gpu = await sharedGpu();
+  const actual = await evaluate(gpu, { y, dx: dx!, dw: dw!, db: db! }, { x: given.x!, g: given.g! });
+
+  await startJax('wasm');
+  const array = (name: string, dims: readonly number[]) => toArray(given[name]!, dims, 'wasm');
+  const norm = (x: np.Array, w: np.Array, b: np.Array) => {
+    const centred = x.ref.sub(np.mean(x, [...axes], { keepdims: true }));
+    const variance = np.mean(np.square(centred.ref), [...axes], { keepdims: true });
+    return centred
+      .div(np.sqrt(variance.add(1e-5)))
+      .mul(w)
+      .add(b);
+  };
+  const operands = () => [array('x', parts), array('w', each), array('b', each)] as const;
+  const expected = await norm(...operands()).data();
+  const loss = (x: np.Array, w: np.Array, b: np.Array) => norm(x, w, b).mul(array('g', parts)).sum();
+  const wanted = grad(loss, { argnums: [0, 1, 2] })(...operands()) as np.Array[];
+  expect(errorOf(actual.y, expected), `forward, seed ${seed}`).toBeLessThan(2e-5);
+  for (const [i, name] of (['dx', 'dw', 'db'] as const).entries()) {
+    expect(errorOf(actual[name], await wanted[i]!.data()), `${name}, seed ${seed}`).toBeLessThan(1e-4);
+  }
+  freeVariables(gpu, [weight, bias]);
 });
 
 test('dropout: each layer its own numbers in training, nothing in use', async () => {

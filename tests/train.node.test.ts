@@ -131,7 +131,10 @@ describe('a run', () => {
     });
 
     test('a checkpoint of other options', { timeout: TIMEOUT }, async () => {
-      await expectRefusal([...long, '--resume', whole, '--hidden', '33'], /made with --hidden 32, not 33/);
+      await expectRefusal(
+        [...long, '--resume', whole, '--hidden', '33'],
+        /made with --hidden 32, not with --hidden 33/,
+      );
     });
   });
 });

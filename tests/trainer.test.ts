@@ -265,7 +265,9 @@ describe('what does not fit is refused', () => {
   test('a checkpoint of other options', async () => {
     const { checkpoint } = await run({ ...SMALL, steps: 2 });
     const decoded = decodeCheckpoint(checkpoint, 'old');
-    await expect(create({ ...SMALL, hidden: 41 }, decoded)).rejects.toThrow(/old was made with --hidden 40, not 41/);
+    await expect(create({ ...SMALL, hidden: 41 }, decoded)).rejects.toThrow(
+      /old was made with --hidden 40, not with --hidden 41/,
+    );
     await expect(create({ ...SMALL, hidden: 41 }, decoded)).rejects.toThrow(OptionError);
   });
 

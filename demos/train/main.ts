@@ -132,7 +132,9 @@ async function prepare(): Promise<Run> {
 }
 
 async function train(current: Run): Promise<void> {
-  show('training', 'Training …');
+  const { streamedThrough: bytes } = current.trainer;
+  const stream = bytes ? `, with images streamed through ${Math.ceil(bytes / 1e6)} MB on the GPU` : '';
+  show('training', `Training${stream} …`);
   try {
     await current.play();
   } catch (error) {

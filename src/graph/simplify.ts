@@ -152,6 +152,29 @@ const rules: readonly Rule[] = [
     const value = constantValue(node.inputs[0]!);
     return value === undefined ? undefined : filled(value * (node.inputs[0]!.size / node.size), 'f32', node.shape);
   },
+  // A factor that is the same all along a sum may as well follow it. Of a norm with a weight for each channel, the sums
+  // over g·w are then those over g, which the weight's own gradient takes, too.
+  (node) => {
+    if (node.op !== sumOp) return undefined;
+    const { axes } = node.attrs as ReduceAttrs;
+    const { shape } = node.inputs[0]!;
+    const dimOf = (x: Tensor, axis: number) => x.shape[axis - shape.length + x.shape.length] ?? 1;
+    const follows = (x: Tensor) => constantValue(x) === undefined && axes.every((axis) => dimOf(x, axis) === 1);
+    const factors = factorsOf(node.inputs[0]!);
+    const after = factors.filter(follows);
+    const [first, ...rest] = factors.filter((x) => !follows(x));
+    if (after.length === 0 || !first) return undefined;
+    const inside = rest.reduce(mul, first);
+    if (!sameShape(inside.shape, shape)) return undefined;
+    const kept = [...shape.keys()].filter((axis) => !axes.includes(axis));
+    const shrunk = after.map((x) =>
+      reshape(
+        x,
+        kept.map((axis) => dimOf(x, axis)),
+      ),
+    );
+    return shrunk.reduce<Tensor>(mul, apply(sumOp, [inside], node.attrs));
+  },
   // A concatenation of many is one of concatenations: a kernel binds few buffers.
   (node) => {
     if (node.op !== concatOp || node.inputs.length <= MANY) return undefined;
@@ -166,6 +189,11 @@ const rules: readonly Rule[] = [
   reductionOfTranspose,
   productOfTransposes,
 ];
+
+/** What an elementwise product multiplies, products among that taken apart. */
+function factorsOf(x: Tensor): Tensor[] {
+  return x.op === elementwise.mul && x.dtype === 'f32' ? x.inputs.flatMap(factorsOf) : [x];
+}
 
 /** Splits a product into its tensor and its constant factor. */
 function factor({ inputs: [a, b] }: Tensor): [Tensor | undefined, number | undefined] {
@@ -195,7 +223,9 @@ export function simplify(graph: Graph): Graph {
           result = better;
         }
       }
-      const key = `${result.op.name}|${result.inputs.map(({ id }) => id)}|${JSON.stringify(result.attrs)}|${result.shape}`;
+      const ids = result.inputs.map(({ id }) => id);
+      if (result.op === elementwise.add || result.op === elementwise.mul) ids.sort((a, b) => a - b);
+      const key = `${result.op.name}|${ids}|${JSON.stringify(result.attrs)}|${result.shape}`;
       const twin = unique.get(key);
       if (twin && twin !== result) changed = true;
       else unique.set(key, result);

@@ -19,12 +19,12 @@ export interface ClassifierOptions {
   readonly layers?: Sequential;
 }
 
-/** Convolutions that halve the image, and a hidden layer on what is left. */
+/** Convolutions that halve the image, with batch norm, and a hidden layer on what is left. */
 export function convClassifier(shape: ImageShape, classes: number, hidden: number, widths = [32, 64]): Sequential {
   const { height, width } = sizeAfter(shape, widths.length);
   const size = widths.at(-1)! * height * width;
   const head = [new Flatten(), new Linear(size, hidden), new ReLU(), new Linear(hidden, classes)];
-  return new Sequential(...convEncoder(shape, widths), ...head);
+  return new Sequential(...convEncoder(shape, widths, true), ...head);
 }
 
 export class Classifier extends Model {

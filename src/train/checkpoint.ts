@@ -132,7 +132,8 @@ export function checkSame({ name, progress }: Checkpoint, options: TrainOptions,
   for (const key of Object.keys(OPTIONS) as (keyof TrainOptions)[]) {
     const before = progress.options[key];
     if (!OPTIONS[key].free && before !== options[key]) {
-      throw new OptionError(`${name} was made with --${key} ${before}, not ${options[key]}: resume with the same`);
+      const told = (value: typeof before) => (value === undefined ? `without --${key}` : `with --${key} ${value}`);
+      throw new OptionError(`${name} was made ${told(before)}, not ${told(options[key])}: resume with the same`);
     }
   }
   const describe = ({ name, images, pixels }: Progress['data']) => `${images} images of ${pixels} numbers (${name})`;

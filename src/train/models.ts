@@ -62,7 +62,7 @@ function vaeEntry(
 export const MODELS: Readonly<Record<ModelName, ModelEntry>> = {
   vae: vaeEntry(['hidden', 'beta', 'warmup']),
   'conv-vae': vaeEntry(['beta', 'warmup'], ({ latent }, { train }) => ({
-    networks: convNetworks({ shape: train, latent, codes: 2 * latent }),
+    networks: convNetworks({ shape: train, latent, codes: 2 * latent, norm: true }),
   })),
   'beta-vae': vaeEntry(['hidden', 'beta', 'warmup'], ({ beta = 4, warmup = 500 }) => ({ beta, warmup })),
   iwae: vaeEntry(['hidden', 'particles'], ({ particles = 5 }) => ({ particles })),

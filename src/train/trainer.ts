@@ -225,7 +225,7 @@ export class Trainer {
     let since = performance.now();
     while (this.step < end) {
       while (chunks.length < AHEAD && submitted < end && !signal?.aborted) {
-        const count = Math.min(this.stepsPerSubmit(), end - submitted);
+        const count = Math.min(this.stepsPerSubmit(this.msPerStep), end - submitted);
         chunks.push(this.submit(submitted, count));
         submitted += count;
       }
@@ -242,8 +242,9 @@ export class Trainer {
     }
   }
 
-  private stepsPerSubmit(): number {
-    return this.msPerStep ? Math.max(1, Math.min(this.data.steps, Math.round(SUBMIT_MS / this.msPerStep))) : 1;
+  /** As many steps as take about SUBMIT_MS; the first, whose time nobody knows, goes alone. */
+  private stepsPerSubmit(msPerStep: number): number {
+    return msPerStep ? Math.max(1, Math.min(this.data.steps, Math.round(SUBMIT_MS / msPerStep))) : 1;
   }
 
   private submit(first: number, count: number): Chunk {
@@ -294,12 +295,15 @@ export class Trainer {
     writeVariable(this.gpu, this.testSums, new Float32Array(this.terms.length));
     const { count } = this.dataset.test;
     const batches = Math.ceil(count / this.options.batch);
-    const { steps } = this.data;
-    for (let done = 0; done < batches; done += steps) {
-      const count = Math.min(steps, batches - done);
-      this.data.load('test', done, count);
-      program.run({}, { steps: count });
+    let msPerBatch = 0;
+    for (let done = 0; done < batches; ) {
+      const some = Math.min(this.stepsPerSubmit(msPerBatch), batches - done);
+      const since = performance.now();
+      this.data.load('test', done, some);
+      program.run({}, { steps: some });
       await this.gpu.device.queue.onSubmittedWorkDone();
+      msPerBatch = (performance.now() - since) / some;
+      done += some;
     }
     return this.meansOf((await readVariable(this.gpu, this.testSums)) as Float32Array, count);
   }
