@@ -59,12 +59,7 @@ export function twoLosses(task: TrainTask, batches: readonly [Batch, Batch]): [n
  *
  * @param update takes the gradient of each weight, once nothing needs the weight any more
  */
-function lossOf(
-  { network, batch }: TrainTask,
-  weights: Weights,
-  { images, noise }: Batch,
-  update?: Update,
-): number {
+function lossOf({ network, batch }: TrainTask, weights: Weights, { images, noise }: Batch, update?: Update): number {
   const { encoder, decoder, latent } = network;
   const encoded = forward(encoder, weights, Float64Array.from(images), batch);
   const code = encoded.at(-1)!;

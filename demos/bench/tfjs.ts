@@ -2,7 +2,7 @@
 // puts it where this file looks for it, and types are declared here as far as they are used.
 import { TFJS_URL } from '../../src/cli/bench/results.ts';
 import { CHANNELS_FIRST, CHANNELS_LAST, permute } from './layout.ts';
-import { type ConvLayer, type LayerSpec, type Network, shapesOf } from './network.ts';
+import { type ImageShape, type LayerSpec, type LinearLayer, type Network, shapesOf } from './network.ts';
 import type { ConvTask, Engine, NdArray, OpTask, Prepared, TrainTask } from './workloads.ts';
 
 interface Tensor {
@@ -28,13 +28,7 @@ interface TensorFlow {
   reshape(x: Tensor, shape: readonly number[]): Tensor;
   /** Images [N, H, W, C], filter [H, W, in, out]. */
   conv2d(x: Tensor, filter: Tensor, strides: number, padding: number): Tensor;
-  conv2dTranspose(
-    x: Tensor,
-    filter: Tensor,
-    outputShape: readonly number[],
-    strides: number,
-    padding: number,
-  ): Tensor;
+  conv2dTranspose(x: Tensor, filter: Tensor, outputShape: readonly number[], strides: number, padding: number): Tensor;
   slice(x: Tensor, begin: readonly number[], size: readonly number[]): Tensor;
   add(a: Tensor, b: Tensor): Tensor;
   sub(a: Tensor, b: Tensor | number): Tensor;
@@ -123,8 +117,8 @@ function prepareOp(tf: TensorFlow, task: OpTask): Prepared {
 const FILTER = [2, 3, 1, 0];
 const FROM_FILTER = [3, 2, 0, 1];
 
-function prepareConvolution(tf: TensorFlow, task: ConvTask): Prepared {
-  const { form, batch, convolution } = task;
+/** Every form in TensorFlow.js's own layouts; only what is checked is brought into the task's. */
+function prepareConvolution(tf: TensorFlow, { form, convolution, ...task }: ConvTask): Prepared {
   const { large, small, kernel, stride, padding } = convolution;
   const toDevice = (array: NdArray, axes: readonly number[]) => {
     const { data, shape } = permute(array, axes);
@@ -133,10 +127,7 @@ function prepareConvolution(tf: TensorFlow, task: ConvTask): Prepared {
   const x = toDevice(task.images, CHANNELS_LAST);
   const filter = toDevice(task.weight, FILTER);
   const dy = toDevice(task.cotangent, CHANNELS_LAST);
-  const last = ([channels, height, width]: typeof large) => [batch, height, width, channels];
-  const filterShape = [kernel, kernel, large[0], small[0]];
-  // The gradient of the filter by itself has no function at the API, only this kernel, which `tf.grad` runs, too.
-  const attributes = { strides: stride, pad: padding, dataFormat: 'NHWC', filterShape };
+  const last = ([channels, ...size]: ImageShape) => [task.batch, ...size, channels];
   const { operation, shape, axes } = {
     forward: {
       operation: () => tf.conv2d(x, filter, stride, padding),
@@ -149,11 +140,13 @@ function prepareConvolution(tf: TensorFlow, task: ConvTask): Prepared {
       axes: CHANNELS_FIRST,
     },
     weight: {
+      // Its gradients run this kernel, which has no function of its own.
       operation: () => tf.engine().runKernel('Conv2DBackpropFilter', { x, dy }, attributes),
-      shape: filterShape,
+      shape: [kernel, kernel, large[0], small[0]],
       axes: FROM_FILTER,
     },
   }[form];
+  const attributes = { strides: stride, pad: padding, dataFormat: 'NHWC', filterShape: shape };
   return prepared(
     tf,
     () => tf.tidy(operation),
@@ -165,7 +158,7 @@ function prepareConvolution(tf: TensorFlow, task: ConvTask): Prepared {
 function prepareStep(tf: TensorFlow, task: TrainTask): Prepared {
   const { network, batch, lr, batches } = task;
   const p: Tensors = {};
-  for (const [name, { data, shape }] of channelsLast(task)) {
+  for (const [name, { data, shape }] of inItsLayout(task)) {
     p[name] = tf.tidy(() => tf.variable(tf.tensor(data, shape), true));
   }
   const data = batches.map(({ images, noise }) => ({
@@ -184,21 +177,31 @@ function prepareStep(tf: TensorFlow, task: TrainTask): Prepared {
   });
 }
 
-/** First weights for images whose channels come last, between linear layers and convolutions too. */
-function channelsLast({ network, weights }: TrainTask): Map<string, NdArray> {
+/** Which weights are kept as [inputs, outputs]: so no long sum is by a transposed matrix, which TensorFlow.js gets wrong. */
+const inputsFirst = ({ inputs, outputs }: LinearLayer) => inputs > outputs;
+
+/** First weights as TensorFlow.js wants them: with channels of images last, in linear layers next to convolutions too. */
+function inItsLayout({ network, weights }: TrainTask): Map<string, NdArray> {
   const result = new Map(weights);
   for (const layers of [network.encoder, network.decoder]) {
-    for (const [i, { kind, name }] of layers.entries()) {
+    for (const [i, layer] of layers.entries()) {
+      const { name } = layer;
       const [weight, bias] = [weights.get(`${name}.weight`)!, weights.get(`${name}.bias`)!];
-      if (kind !== 'linear') {
+      if (layer.kind !== 'linear') {
         result.set(`${name}.weight`, permute(weight, FILTER));
         continue;
       }
-      // The rows of its weight are numbers of images where a convolution comes next, the columns where one went before.
-      const rows = channelsOf(layers[i + 1] ? shapesOf(layers[i + 1]!).input : [], weight.shape[0]!);
-      const columns = channelsOf(i > 0 ? shapesOf(layers[i - 1]!).output : [], weight.shape[1]!);
-      const { data } = permute({ shape: [...rows, ...columns], data: weight.data }, [1, 0, 3, 2]);
-      result.set(`${name}.weight`, { shape: weight.shape, data });
+      // Its outputs are numbers of images where a convolution comes next, its inputs where one went before.
+      const rows = channelsOf(layers[i + 1] ? shapesOf(layers[i + 1]!).input : [], layer.outputs);
+      const columns = channelsOf(i > 0 ? shapesOf(layers[i - 1]!).output : [], layer.inputs);
+      const [axes, shape] = inputsFirst(layer)
+        ? [
+            [3, 2, 1, 0],
+            [layer.inputs, layer.outputs],
+          ]
+        : [[1, 0, 3, 2], weight.shape];
+      const { data } = permute({ shape: [...rows, ...columns], data: weight.data }, axes);
+      result.set(`${name}.weight`, { shape, data });
       result.set(`${name}.bias`, { ...bias, data: permute({ shape: rows, data: bias.data }, [1, 0]).data });
     }
   }
@@ -230,9 +233,11 @@ function apply(tf: TensorFlow, p: Tensors, layer: LayerSpec, x: Tensor, batch: n
   const { input, output } = shapesOf(layer);
   const last = (shape: readonly number[]) => [batch, ...shape.slice(1), shape[0]!];
   const shaped = tf.reshape(x, last(input));
-  const convolved = ({ kind, stride, padding }: ConvLayer) =>
-    kind === 'conv'
-      ? tf.conv2d(shaped, weight, stride, padding)
-      : tf.conv2dTranspose(shaped, weight, last(output), stride, padding);
-  return tf.add(layer.kind === 'linear' ? tf.matMul(shaped, weight, false, true) : convolved(layer), bias);
+  const product = () => {
+    if (layer.kind === 'linear') return tf.matMul(shaped, weight, false, !inputsFirst(layer));
+    const { kind, stride, padding } = layer;
+    if (kind === 'conv') return tf.conv2d(shaped, weight, stride, padding);
+    return tf.conv2dTranspose(shaped, weight, last(output), stride, padding);
+  };
+  return tf.add(product(), bias);
 }

@@ -1,6 +1,6 @@
 // What the bench found, for people as it comes, and for programs at the end.
 import { writeFileSync } from 'node:fs';
-import { ENGINES, type EngineName, type Order, gflopsOf, type Row, ratioToGlia, show, summarize } from './results.ts';
+import { ENGINES, type EngineName, gflopsOf, type Order, type Row, ratioToGlia, show, summarize } from './results.ts';
 
 export interface ReportOrder extends Order {
   /** File for all samples. */
@@ -32,7 +32,13 @@ export class Report {
 
   private line(name: string, unit: string, cells: readonly string[], rate: string): void {
     const [glia = '', ...peers] = cells;
-    const text = [name.padEnd(35), unit.padEnd(3), glia.padEnd(21), rate.padEnd(9), ...peers.map((cell) => cell.padEnd(29))];
+    const text = [
+      name.padEnd(35),
+      unit.padEnd(3),
+      glia.padEnd(21),
+      rate.padEnd(9),
+      ...peers.map((cell) => cell.padEnd(29)),
+    ];
     console.log(text.join(' ').trimEnd());
   }
 
@@ -70,5 +76,11 @@ function describe(row: Row, engine: EngineName) {
   const cell = row.cells[engine];
   const name = ENGINES[engine];
   if (!cell || 'error' in cell) return { engine: name, ...cell };
-  return { engine: name, ...summarize(cell.samples), ratio: ratioToGlia(row, engine), gflops: gflopsOf(row, engine), samples: cell.samples };
+  return {
+    engine: name,
+    ...summarize(cell.samples),
+    ratio: ratioToGlia(row, engine),
+    gflops: gflopsOf(row, engine),
+    samples: cell.samples,
+  };
 }
