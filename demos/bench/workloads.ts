@@ -224,7 +224,7 @@ export const WORKLOADS: readonly Workload[] = [
   trainStep('vae-128', 'VAE', DEFAULT_VAE, 128),
   trainStep('vae-512', 'VAE', DEFAULT_VAE, 512),
   trainStep('wide-vae-128', 'wider VAE', WIDE_VAE, 128),
-  trainStep('conv-vae-64', 'convolutional VAE', CONV_VAE, 64),
+  trainStep('conv-vae-64', 'conv VAE', CONV_VAE, 64),
 ];
 
 /** The work for an adapter: a GPU is given sizes, too, over which a CPU would sit for minutes. */
