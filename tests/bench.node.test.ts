@@ -3,11 +3,14 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test, vi } from 'vitest';
+import { type Convolution, convNetwork, mlpNetwork, outputPadding } from '../demos/bench/network.ts';
 import { verify } from '../demos/bench/verify.ts';
-import { type Outcome, type TrainTask, WORKLOADS } from '../demos/bench/workloads.ts';
+import { convTask, type NdArray, type Outcome, trainTask, WORKLOADS } from '../demos/bench/workloads.ts';
 import { runPyTorch } from '../src/cli/bench/pytorch.ts';
 import { type Row, ratioToGlia, select, show } from '../src/cli/bench/results.ts';
 import { OptionError } from '../src/errors.ts';
+import { conv2dOp, conv2dWeightOp, convTranspose2dOp } from '../src/ops/conv.ts';
+import type { Op } from '../src/ops/tensor.ts';
 
 afterEach(() => vi.restoreAllMocks());
 
@@ -35,20 +38,47 @@ describe('products', () => {
   });
 });
 
-test('a train step: the expected losses are told, and what differs from them is wrong', async () => {
-  const { batch, sizes, ...rest } = taskOf('vae-128') as TrainTask;
-  const small: TrainTask = {
-    ...rest,
-    sizes,
-    batch: 4,
-    batches: rest.batches.map(({ images, noise }) => ({
-      images: images.subarray(0, 4 * sizes.pixels),
-      noise: noise.subarray(0, 4 * sizes.latent),
-    })) as unknown as TrainTask['batches'],
-  };
+describe('convolutions', () => {
+  // Where the kernel does not meet the last row of pixels, and the images are higher than wide.
+  const convolution: Convolution = { large: [3, 8, 7], small: [5, 4, 4], kernel: 3, stride: 2, padding: 1 };
+  const attrs = { stride: [2, 2], padding: [1, 1], dilation: [1, 1], groups: 1 } as const;
+  const float64 = ({ shape, data }: NdArray) => ({ shape, data: Float64Array.from(data) });
+
+  test.each([
+    { form: 'forward', of: ['images', 'weight'], shape: [2, 5, 4, 4], op: conv2dOp, more: {} },
+    {
+      form: 'input',
+      of: ['cotangent', 'weight'],
+      shape: [2, 3, 8, 7],
+      op: convTranspose2dOp,
+      more: { outputPadding: outputPadding(convolution) },
+    },
+    {
+      form: 'weight',
+      of: ['images', 'cotangent'],
+      shape: [5, 3, 3, 3],
+      op: conv2dWeightOp,
+      more: { kernel: [3, 3] },
+    },
+  ] as const)('$form: one wrong number among all is found', async ({ form, of, shape, op, more }) => {
+    const task = convTask(form, convolution, 2);
+    const inputs = of.map((name) => float64(task[name]));
+    const values = Float32Array.from((op as Op).reference!(inputs, { ...attrs, ...more }, shape));
+    expect(await verify(task, [{ values }])).toBeUndefined();
+    const last = values.length - 1;
+    values[last]! += 0.02;
+    expect(await verify(task, [{ values }])).toMatch(new RegExp(`^wrong: .* at ${last}$`));
+  });
+});
+
+test.each([
+  ['the default VAE', mlpNetwork({ pixels: 784, hidden: [400], latent: 20 })],
+  ['a convolutional VAE', convNetwork({ size: 28, widths: [32, 64], latent: 16 })],
+])('a train step of %s: the expected losses are told, and what differs from them is wrong', async (_, network) => {
+  const task = trainTask(network, 4);
   const judge = async (...losses: number[]) =>
     (await verify(
-      small,
+      task,
       losses.map((loss): Outcome => ({ values: [loss] })),
     )) ?? '';
   const expected = (text: string) => Number(/instead of (\S+)/.exec(text)?.[1]);
@@ -57,16 +87,17 @@ test('a train step: the expected losses are told, and what differs from them is 
   expect(await judge(first, second)).toBe('');
   expect(second).toBeLessThan(first);
   expect(await judge(first, first)).toMatch(/for the loss after the first step/);
+  expect(await judge(first, second * 1.001)).toMatch(/for the loss after the first step/);
   expect(await judge(Number.NaN, second)).toMatch(/for the first loss/);
 });
 
-test('a ratio is taken round by round', () => {
+test('a ratio is taken round by round, and a rate from the median', () => {
   // The machine became twice as slow after the first round, in which alone all engines took part.
   const cells: Row['cells'] = { glia: { samples: [1, 2, 2] }, jax: { samples: [3] }, tfjs: { error: 'failed: no' } };
-  const row: Row = { id: 'x', name: 'x', unit: 'ms', cells };
+  const row: Row = { id: 'x', name: 'x', unit: 'ms', flops: 5e6, cells };
   expect(ratioToGlia(row, 'jax')).toBe(3);
   expect(ratioToGlia(row, 'tfjs')).toBeUndefined();
-  expect(show(row, 'glia')).toEqual({ median: '2.00', range: '1.00–2.00', ratio: '', error: '' });
+  expect(show(row, 'glia')).toEqual({ median: '2.00', range: '1.00–2.00', ratio: '', rate: '2.50', error: '' });
   expect(show(row, 'tfjs').error).toBe('failed: no');
 });
 

@@ -7,9 +7,11 @@ import {
   freeVariables,
   Gpu,
   type GpuOptions,
+  gradients,
   Linear,
   matmul,
   mean,
+  mul,
   normal,
   Parameters,
   type Program,
@@ -18,19 +20,16 @@ import {
   softmax,
   sum,
   type Tensor,
+  transpose,
   Variable,
 } from '../../src/index.ts';
 import { VAE } from '../../src/models/index.ts';
+import { convNetworks, type Networks } from '../../src/models/networks.ts';
+import { conv2d } from '../../src/nn/vision.ts';
 import { GpuDataset } from '../../src/train/dataset.ts';
-import {
-  type Batch,
-  type Engine,
-  layersOf,
-  type NdArray,
-  type Prepared,
-  type Task,
-  type TrainTask,
-} from './workloads.ts';
+import { CHANNELS_FIRST, CHANNELS_LAST, permute } from './layout.ts';
+import type { LayerSpec, LinearLayer, Network } from './network.ts';
+import type { Batch, ConvTask, Engine, NdArray, OpTask, Prepared, TrainTask } from './workloads.ts';
 
 /** Runs in one submit; a page should not have to wait for more. */
 const RUNS_PER_SUBMIT = 50;
@@ -44,30 +43,48 @@ export async function createEngine(options?: GpuOptions): Promise<Engine> {
   };
 }
 
-async function prepareOp(gpu: Gpu, task: Exclude<Task, TrainTask>): Promise<Prepared> {
+type ToDevice = (array: NdArray) => Tensor;
+
+async function prepareOp(gpu: Gpu, task: OpTask): Promise<Prepared> {
   const variables: Variable[] = [];
-  const onDevice = ({ shape, data }: NdArray): Tensor => {
+  const result = operation(task, ({ shape, data }) => {
     const variable = new Variable('x', shape, { init: () => data });
     variables.push(variable);
     return variable.tensor;
-  };
-  const build = (): Tensor => {
-    if (task.kind === 'product') return matmul(onDevice(task.a), onDevice(task.b), task);
-    const x = onDevice(task.x);
-    if (task.kind === 'softmax') return softmax(x);
-    return task.axis === undefined ? sum(x) : sum(x, { axis: task.axis });
-  };
-  const program = await compile(gpu, { outputs: { result: build() } });
+  });
+  const program = await compile(gpu, { outputs: { result } });
+  const inside = task.kind === 'conv' && task.form !== 'weight';
   return {
-    once: () => once(program),
+    async once() {
+      const { values } = await once(program);
+      return { values: inside ? permute({ shape: result.shape, data: values }, CHANNELS_FIRST).data : values };
+    },
     run: (repeats) => run(program, repeats),
     destroy: () => free(program, variables),
   };
 }
 
+function operation(task: OpTask, toDevice: ToDevice): Tensor {
+  if (task.kind === 'conv') return convolution(task, toDevice);
+  if (task.kind === 'product') return matmul(toDevice(task.a), toDevice(task.b), task);
+  const x = toDevice(task.x);
+  if (task.kind === 'softmax') return softmax(x);
+  return task.axis === undefined ? sum(x) : sum(x, { axis: task.axis });
+}
+
+/** With images, and results that are images, as they lie between the layers of a network: channels last. */
+function convolution({ form, convolution, ...task }: ConvTask, toDevice: ToDevice): Tensor {
+  const images = (array: NdArray) => transpose(toDevice(permute(array, CHANNELS_LAST)), CHANNELS_FIRST);
+  const [x, weight] = [images(task.images), toDevice(task.weight)];
+  const y = conv2d(x, weight, convolution);
+  if (form === 'forward') return transpose(y, CHANNELS_LAST);
+  const [gradX, gradWeight] = gradients(sum(mul(y, images(task.cotangent))), [x, weight]) as [Tensor, Tensor];
+  return form === 'input' ? transpose(gradX, CHANNELS_LAST) : gradWeight;
+}
+
 async function once(program: Program) {
   program.run();
-  return { values: await program.read('result') };
+  return { values: (await program.read('result')) as Float32Array };
 }
 
 async function run(program: Program, repeats: number): Promise<void> {
@@ -82,38 +99,43 @@ function free(program: Program, variables: readonly Variable[]): void {
   freeVariables(program.gpu, variables);
 }
 
-/** A VAE with any number of hidden layers, and the first weights that the task says. */
-class TaskVae extends VAE {
-  override readonly encoder: Sequential;
-  override readonly decoder: Sequential;
-
-  constructor({ sizes, weights }: TrainTask) {
-    super({ pixels: sizes.pixels, latent: sizes.latent });
-    const { encoder, decoder } = layersOf(sizes);
-    const stack = (layers: typeof encoder) =>
-      new Sequential(
-        ...layers.flatMap(({ inputs, outputs }, i) => [...(i ? [new ReLU()] : []), new Linear(inputs, outputs)]),
-      );
-    this.encoder = stack(encoder);
-    this.decoder = stack(decoder);
-    for (const [name, parameter] of this.namedParameters()) {
-      Object.assign(parameter, { init: () => weights.get(name)!.data });
-    }
+/** A VAE of the task's network, with the first weights that it says. */
+function vaeOf({ network, weights }: TrainTask): VAE {
+  const vae = new VAE({ pixels: network.pixels, latent: network.latent, networks: networksOf(network) });
+  for (const [name, parameter] of vae.namedParameters()) {
+    Object.assign(parameter, { init: () => weights.get(name)!.data });
   }
+  return vae;
+}
+
+function networksOf({ encoder, decoder, latent }: Network): Networks {
+  const linear = (layers: readonly LayerSpec[]) => layers.filter((layer) => layer.kind === 'linear');
+  const convolutions = encoder.filter((layer) => layer.kind !== 'linear');
+  if (convolutions.length === 0) return { encoder: perceptron(linear(encoder)), decoder: perceptron(linear(decoder)) };
+  const [channels, height, width] = convolutions[0]!.large;
+  const widths = convolutions.map(({ small }) => small[0]);
+  return convNetworks({ shape: { channels, height, width }, widths, latent, codes: 2 * latent });
+}
+
+/** With any number of hidden layers. */
+function perceptron(layers: readonly LinearLayer[]): Sequential {
+  return new Sequential(
+    ...layers.flatMap(({ inputs, outputs }, i) => [...(i ? [new ReLU()] : []), new Linear(inputs, outputs)]),
+  );
 }
 
 /** The whole step as the trainer makes it: it also chooses its batch and draws its noise. */
 async function prepareStep(gpu: Gpu, task: TrainTask): Promise<Prepared> {
-  const { sizes, batch, lr } = task;
-  const images = { images: task.images, count: 2 * batch, height: 1, width: sizes.pixels, channels: 1, classes: 0 };
-  const vae = new TaskVae(task);
+  const { network, batch, lr } = task;
+  const images = { images: task.images, count: 2 * batch, height: 1, width: network.pixels, channels: 1, classes: 0 };
+  const vae = vaeOf(task);
   const parameters = new Parameters(vae);
   const adam = new Adam(parameters, { lr });
   const key = new Variable('key', [2], { dtype: 'u32', init: () => Uint32Array.of(1, 2) });
   const data = new GpuDataset(gpu, { name: 'bench', train: images, test: images }, { batch, key });
   const batchOf = (step: Tensor) => ({
     images: data.trainBatch(step).images,
-    noise: normal([batch, sizes.latent], { key: key.tensor, counter: step, stream: 1 }),
+    noise: normal([batch, network.latent], { key: key.tensor, counter: step, stream: 1 }),
   });
   const drawn = batchOf(adam.step.tensor);
   const loss = mean(vae.elbo(drawn.images, drawn.noise).loss);

@@ -1,7 +1,8 @@
 // jax-js at the bench's work, and the VAE that tests check Glia against.
 // jax-js frees an array when its last reference is used, hence every `.ref`.
-import { blockUntilReady, type Device, init, jit, nn, numpy as np, tree, valueAndGrad } from '@jax-js/jax';
-import type { Engine, NdArray, Prepared, Task, TrainTask } from './workloads.ts';
+import { blockUntilReady, type Device, grad, init, jit, lax, nn, numpy as np, tree, valueAndGrad } from '@jax-js/jax';
+import { type Convolution, type LayerSpec, type Network, outputPadding, shapesOf } from './network.ts';
+import type { ConvTask, Engine, NdArray, OpTask, Prepared, TrainTask } from './workloads.ts';
 
 type Arrays = { [name: string]: np.Array };
 
@@ -15,41 +16,55 @@ export function toArray(data: Float32Array, shape: readonly number[], device: De
   return np.array(data as Float32Array<ArrayBuffer>, { shape: [...shape], device });
 }
 
-const linear = (p: Arrays, name: string, x: np.Array) =>
-  np.matmul(x, np.transpose(p[`${name}.weight`]!.ref)).add(p[`${name}.bias`]!.ref);
-
-/** Linear layers of these names, as many as there are weights for, with ReLU between them. */
-function layers(p: Arrays, name: string, x: np.Array): np.Array {
-  let y = linear(p, `${name}.0`, x);
-  for (let i = 2; p[`${name}.${i}.weight`]; i += 2) y = linear(p, `${name}.${i}`, nn.relu(y));
-  return y;
+function convolve(x: np.Array, weight: np.Array, { stride, padding }: Convolution): np.Array {
+  const pads: [number, number] = [padding, padding];
+  return lax.convGeneralDilated(x, weight, [stride, stride], [pads, pads]);
 }
 
-/** Negative ELBO of the Bernoulli VAE, nats per image; parameters under Glia's names. Consumes what it is given. */
-export function vaeLoss(p: Arrays, x: np.Array, noise: np.Array): np.Array {
-  const [batch] = x.shape as [number];
-  const latent = noise.shape[1]!;
-  const code = layers(p, 'encoder', x.ref);
-  const mean = code.ref.slice([], [0, latent]);
-  const logvar = code.slice([], [latent]);
-  const z = mean.ref.add(np.exp(logvar.ref.mul(0.5)).mul(noise));
-  const logits = layers(p, 'decoder', z);
-  const reconstruction = nn.softplus(logits.ref).sub(logits.mul(x)).sum();
-  const kl = np.square(mean).add(np.exp(logvar.ref)).sub(logvar).sub(1).sum().mul(0.5);
-  tree.dispose(p);
-  return reconstruction.add(kl).mul(1 / batch);
+/** Consumes x, and the parameters not. */
+function apply(p: Arrays, layer: LayerSpec, x: np.Array): np.Array {
+  const { input, output } = shapesOf(layer);
+  const [weight, bias] = [p[`${layer.name}.weight`]!.ref, p[`${layer.name}.bias`]!.ref];
+  const shaped = np.reshape(x, [x.shape[0]!, ...input]);
+  const product = () => {
+    if (layer.kind === 'linear') return np.matmul(shaped, np.transpose(weight));
+    if (layer.kind === 'conv') return convolve(shaped, weight, layer);
+    const { stride, padding } = layer;
+    const pads = outputPadding(layer).map((more): [number, number] => [padding, padding - more]);
+    return lax.convTranspose(shaped, weight, [stride, stride], pads, { transposeKernel: true });
+  };
+  return product().add(np.reshape(bias, [-1, ...output.slice(1).map(() => 1)]));
 }
 
-/** Loss and gradients by name. */
-export const vaeLossAndGradients = valueAndGrad(vaeLoss);
+/**
+ * Negative ELBO of the Bernoulli VAE, nats per image: a function of parameters under Glia's names, images and noise, which
+ * consumes what it is given.
+ */
+export function vaeLoss({ encoder, decoder, pixels, latent }: Network) {
+  return (p: Arrays, x: np.Array, noise: np.Array): np.Array => {
+    const batch = x.shape[0]!;
+    const stack = (layers: readonly LayerSpec[], input: np.Array) =>
+      layers.reduce((value, layer, i) => apply(p, layer, i ? nn.relu(value) : value), input);
+    const code = stack(encoder, x.ref);
+    const mean = code.ref.slice([], [0, latent]);
+    const logvar = code.slice([], [latent]);
+    const z = mean.ref.add(np.exp(logvar.ref.mul(0.5)).mul(noise));
+    const logits = np.reshape(stack(decoder, z), [batch, pixels]);
+    const reconstruction = nn.softplus(logits.ref).sub(logits.mul(x)).sum();
+    const kl = np.square(mean).add(np.exp(logvar.ref)).sub(logvar).sub(1).sum().mul(0.5);
+    tree.dispose(p);
+    return reconstruction.add(kl).mul(1 / batch);
+  };
+}
 
 const BETA1 = 0.9;
 const BETA2 = 0.999;
 
 /** One jitted step of Adam: parameters, both moments, the step (f32, from 1), images, noise → the same, and the loss. */
-export function vaeStep(lr: number) {
+export function vaeStep(network: Network, lr: number) {
+  const lossAndGradients = valueAndGrad(vaeLoss(network));
   return jit((p: Arrays, m: Arrays, v: Arrays, t: np.Array, x: np.Array, noise: np.Array) => {
-    const [loss, g] = valueAndGrad(vaeLoss)(tree.ref(p), x, noise) as [np.Array, Arrays];
+    const [loss, g] = lossAndGradients(tree.ref(p), x, noise) as [np.Array, Arrays];
     const correction1 = np.array(1).sub(np.exp(t.ref.mul(Math.log(BETA1))));
     const correction2 = np.array(1).sub(np.exp(t.ref.mul(Math.log(BETA2))));
     const next = { p: {} as Arrays, m: {} as Arrays, v: {} as Arrays };
@@ -79,17 +94,34 @@ function toDevice({ data, shape }: NdArray, device: Device): np.Array {
   return toArray(data, shape, device);
 }
 
-function operation(task: Exclude<Task, TrainTask>): (x: np.Array, y?: np.Array) => np.Array {
-  if (task.kind === 'softmax') return (x) => nn.softmax(x, -1);
-  if (task.kind === 'sum') return (x) => np.sum(x, task.axis ?? null);
+function operation(task: OpTask): (...arrays: np.Array[]) => np.Array {
+  if (task.kind === 'softmax') return (x) => nn.softmax(x!, -1);
+  if (task.kind === 'sum') return (x) => np.sum(x!, task.axis ?? null);
+  if (task.kind === 'conv') return convolution(task);
   const { transposeA, transposeB } = task;
-  return (a, b) => np.matmul(transposeA ? np.transpose(a) : a, transposeB ? np.transpose(b!) : b!);
+  return (a, b) => np.matmul(transposeA ? np.transpose(a!) : a!, transposeB ? np.transpose(b!) : b!);
 }
 
-async function prepareOp(task: Exclude<Task, TrainTask>, device: Device): Promise<Prepared> {
-  const inputs = (task.kind === 'product' ? [task.a, task.b] : [task.x]).map((x) => toDevice(x, device));
+/** Of the two arrays that the form needs; what of the gradient's own computation it does not need, jit leaves out. */
+function convolution({ form, convolution, images, weight }: ConvTask): (...arrays: np.Array[]) => np.Array {
+  if (form === 'forward') return (x, w) => convolve(x!, w!, convolution);
+  const weighed = (x: np.Array, w: np.Array, cotangent: np.Array) => np.sum(convolve(x, w, convolution).mul(cotangent));
+  if (form === 'input') return (w, cotangent) => grad(weighed)(np.zeros([...images.shape]), w!, cotangent!) as np.Array;
+  return (x, cotangent) => grad(weighed, { argnums: 1 })(x!, np.zeros([...weight.shape]), cotangent!) as np.Array;
+}
+
+function inputsOf(task: OpTask): readonly NdArray[] {
+  if (task.kind === 'product') return [task.a, task.b];
+  if (task.kind !== 'conv') return [task.x];
+  const { form, images, weight, cotangent } = task;
+  if (form === 'forward') return [images, weight];
+  return form === 'input' ? [weight, cotangent] : [images, cotangent];
+}
+
+async function prepareOp(task: OpTask, device: Device): Promise<Prepared> {
+  const inputs = inputsOf(task).map((x) => toDevice(x, device));
   const f = jit(operation(task));
-  const apply = () => f(...(inputs.map((x) => x.ref) as [np.Array])) as np.Array;
+  const apply = () => f(...inputs.map((x) => x.ref)) as np.Array;
   return {
     once: async () => ({ values: (await apply().data()) as Float32Array }),
     async run(repeats) {
@@ -108,15 +140,15 @@ async function prepareOp(task: Exclude<Task, TrainTask>, device: Device): Promis
 }
 
 async function prepareStep(task: TrainTask, device: Device): Promise<Prepared> {
-  const { sizes, batch, weights, batches } = task;
+  const { network, batch, weights, batches } = task;
   const parameters = (values: (array: NdArray) => Float32Array) =>
     Object.fromEntries([...weights].map(([name, x]) => [name, toArray(values(x), x.shape, device)]));
   const zeros = ({ data }: NdArray) => new Float32Array(data.length);
   const data = batches.map(({ images, noise }) => ({
-    x: toArray(images, [batch, sizes.pixels], device),
-    noise: toArray(noise, [batch, sizes.latent], device),
+    x: toArray(images, [batch, network.pixels], device),
+    noise: toArray(noise, [batch, network.latent], device),
   }));
-  const f = vaeStep(task.lr);
+  const f = vaeStep(network, task.lr);
   let state = {
     p: parameters(({ data }) => data),
     m: parameters(zeros),

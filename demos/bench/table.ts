@@ -30,10 +30,11 @@ export class Table {
   }
 
   private cell(row: Row, engine: EngineName): HTMLTableCellElement {
-    const { median, range, ratio, error } = show(row, engine);
+    const { median, range, ratio, rate, error } = show(row, engine);
     const cell = element('td', median);
     if (ratio) cell.append(' ', element('span', ratio, `ratio ${ratioToGlia(row, engine)! < 1 ? 'behind' : 'ahead'}`));
     if (range) cell.append(element('small', range));
+    if (rate) cell.append(element('small', `${rate} GFLOP/s`));
     if (error) cell.append(element('small', error, 'error'));
     return cell;
   }

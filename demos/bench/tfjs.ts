@@ -1,7 +1,9 @@
 // TensorFlow.js at the bench's work. The package is large, so that nothing but the bench installs it: `npm run bench`
 // puts it where this file looks for it, and types are declared here as far as they are used.
 import { TFJS_URL } from '../../src/cli/bench/results.ts';
-import { type Engine, layersOf, type NdArray, type Prepared, type Task, type TrainTask } from './workloads.ts';
+import { CHANNELS_FIRST, CHANNELS_LAST, permute } from './layout.ts';
+import { type ImageShape, type LayerSpec, type LinearLayer, type Network, shapesOf } from './network.ts';
+import type { ConvTask, Engine, NdArray, OpTask, Prepared, TrainTask } from './workloads.ts';
 
 interface Tensor {
   data(): Promise<Float32Array>;
@@ -14,6 +16,7 @@ interface TensorFlow {
   setBackend(name: string): Promise<boolean>;
   ready(): Promise<void>;
   backend(): WebGPUBackend;
+  engine(): { runKernel(name: string, inputs: Tensors, attributes: Readonly<Record<string, unknown>>): Tensor };
   tidy<T>(work: () => T): T;
   dispose(tensors: Tensor[]): void;
   tensor(data: Float32Array, shape: readonly number[]): Tensor;
@@ -22,6 +25,10 @@ interface TensorFlow {
   matMul(a: Tensor, b: Tensor, transposeA: boolean, transposeB: boolean): Tensor;
   softmax(x: Tensor): Tensor;
   sum(x: Tensor, axis?: number): Tensor;
+  reshape(x: Tensor, shape: readonly number[]): Tensor;
+  /** Images [N, H, W, C], filter [H, W, in, out]. */
+  conv2d(x: Tensor, filter: Tensor, strides: number, padding: number): Tensor;
+  conv2dTranspose(x: Tensor, filter: Tensor, outputShape: readonly number[], strides: number, padding: number): Tensor;
   slice(x: Tensor, begin: readonly number[], size: readonly number[]): Tensor;
   add(a: Tensor, b: Tensor): Tensor;
   sub(a: Tensor, b: Tensor | number): Tensor;
@@ -69,11 +76,16 @@ async function finish(tf: TensorFlow): Promise<void> {
   await backend.queue.onSubmittedWorkDone();
 }
 
-function prepared(tf: TensorFlow, apply: () => Tensor, destroy: () => void): Prepared {
+function prepared(
+  tf: TensorFlow,
+  apply: () => Tensor,
+  destroy: () => void,
+  inOrder = (values: Float32Array) => values,
+): Prepared {
   return {
     async once() {
       const result = apply();
-      const values = await result.data();
+      const values = inOrder(await result.data());
       result.dispose();
       return { values };
     },
@@ -85,7 +97,8 @@ function prepared(tf: TensorFlow, apply: () => Tensor, destroy: () => void): Pre
   };
 }
 
-function prepareOp(tf: TensorFlow, task: Exclude<Task, TrainTask>): Prepared {
+function prepareOp(tf: TensorFlow, task: OpTask): Prepared {
+  if (task.kind === 'conv') return prepareConvolution(tf, task);
   const toDevice = ({ data, shape }: NdArray) => tf.tensor(data, shape);
   const inputs = (task.kind === 'product' ? [task.a, task.b] : [task.x]).map(toDevice);
   const [x, y] = inputs as [Tensor, Tensor];
@@ -100,14 +113,57 @@ function prepareOp(tf: TensorFlow, task: Exclude<Task, TrainTask>): Prepared {
   );
 }
 
+/** From [out, in, H, W] to [H, W, in, out], and back. */
+const FILTER = [2, 3, 1, 0];
+const FROM_FILTER = [3, 2, 0, 1];
+
+/** Every form in TensorFlow.js's own layouts; only what is checked is brought into the task's. */
+function prepareConvolution(tf: TensorFlow, { form, convolution, ...task }: ConvTask): Prepared {
+  const { large, small, kernel, stride, padding } = convolution;
+  const toDevice = (array: NdArray, axes: readonly number[]) => {
+    const { data, shape } = permute(array, axes);
+    return tf.tensor(data, shape);
+  };
+  const x = toDevice(task.images, CHANNELS_LAST);
+  const filter = toDevice(task.weight, FILTER);
+  const dy = toDevice(task.cotangent, CHANNELS_LAST);
+  const last = ([channels, ...size]: ImageShape) => [task.batch, ...size, channels];
+  const { operation, shape, axes } = {
+    forward: {
+      operation: () => tf.conv2d(x, filter, stride, padding),
+      shape: last(small),
+      axes: CHANNELS_FIRST,
+    },
+    input: {
+      operation: () => tf.conv2dTranspose(dy, filter, last(large), stride, padding),
+      shape: last(large),
+      axes: CHANNELS_FIRST,
+    },
+    weight: {
+      // Its gradients run this kernel, which has no function of its own.
+      operation: () => tf.engine().runKernel('Conv2DBackpropFilter', { x, dy }, attributes),
+      shape: [kernel, kernel, large[0], small[0]],
+      axes: FROM_FILTER,
+    },
+  }[form];
+  const attributes = { strides: stride, pad: padding, dataFormat: 'NHWC', filterShape: shape };
+  return prepared(
+    tf,
+    () => tf.tidy(operation),
+    () => tf.dispose([x, filter, dy]),
+    (data) => permute({ shape, data }, axes).data,
+  );
+}
+
 function prepareStep(tf: TensorFlow, task: TrainTask): Prepared {
-  const { sizes, batch, lr, weights, batches } = task;
-  const { pixels, latent } = sizes;
+  const { network, batch, lr, batches } = task;
   const p: Tensors = {};
-  for (const [name, { data, shape }] of weights) p[name] = tf.tidy(() => tf.variable(tf.tensor(data, shape), true));
+  for (const [name, { data, shape }] of inItsLayout(task)) {
+    p[name] = tf.tidy(() => tf.variable(tf.tensor(data, shape), true));
+  }
   const data = batches.map(({ images, noise }) => ({
-    x: tf.tensor(images, [batch, pixels]),
-    noise: tf.tensor(noise, [batch, latent]),
+    x: tf.tensor(images, [batch, network.pixels]),
+    noise: tf.tensor(noise, [batch, network.latent]),
   }));
   const optimizer = tf.train.adam(lr, 0.9, 0.999, 1e-8);
   let steps = 0;
@@ -121,20 +177,67 @@ function prepareStep(tf: TensorFlow, task: TrainTask): Prepared {
   });
 }
 
+/** Which weights are kept as [inputs, outputs]: so no long sum is by a transposed matrix, which TensorFlow.js gets wrong. */
+const inputsFirst = ({ inputs, outputs }: LinearLayer) => inputs > outputs;
+
+/** First weights as TensorFlow.js wants them: with channels of images last, in linear layers next to convolutions too. */
+function inItsLayout({ network, weights }: TrainTask): Map<string, NdArray> {
+  const result = new Map(weights);
+  for (const layers of [network.encoder, network.decoder]) {
+    for (const [i, layer] of layers.entries()) {
+      const { name } = layer;
+      const [weight, bias] = [weights.get(`${name}.weight`)!, weights.get(`${name}.bias`)!];
+      if (layer.kind !== 'linear') {
+        result.set(`${name}.weight`, permute(weight, FILTER));
+        continue;
+      }
+      // Its outputs are numbers of images where a convolution comes next, its inputs where one went before.
+      const rows = channelsOf(layers[i + 1] ? shapesOf(layers[i + 1]!).input : [], layer.outputs);
+      const columns = channelsOf(i > 0 ? shapesOf(layers[i - 1]!).output : [], layer.inputs);
+      const [axes, shape] = inputsFirst(layer)
+        ? [
+            [3, 2, 1, 0],
+            [layer.inputs, layer.outputs],
+          ]
+        : [[1, 0, 3, 2], weight.shape];
+      const { data } = permute({ shape: [...rows, ...columns], data: weight.data }, axes);
+      result.set(`${name}.weight`, { shape, data });
+      result.set(`${name}.bias`, { ...bias, data: permute({ shape: rows, data: bias.data }, [1, 0]).data });
+    }
+  }
+  return result;
+}
+
+/** Channels and pixels of so many numbers. */
+function channelsOf(shape: readonly number[], size: number): [number, number] {
+  return shape.length === 3 ? [shape[0]!, size / shape[0]!] : [size, 1];
+}
+
 /** Negative ELBO of the Bernoulli VAE, nats per image. */
-function vaeLoss(tf: TensorFlow, { sizes, batch }: TrainTask, p: Tensors, x: Tensor, noise: Tensor): Tensor {
-  const { latent } = sizes;
-  const stack = (layers: readonly { name: string }[], input: Tensor) =>
-    layers.reduce((value, { name }, i) => {
-      const product = tf.matMul(i ? tf.relu(value) : value, p[`${name}.weight`]!, false, true);
-      return tf.add(product, p[`${name}.bias`]!);
-    }, input);
-  const { encoder, decoder } = layersOf(sizes);
+function vaeLoss(tf: TensorFlow, { network, batch }: TrainTask, p: Tensors, x: Tensor, noise: Tensor): Tensor {
+  const { encoder, decoder, pixels, latent } = network;
+  const stack = (layers: Network['encoder'], input: Tensor) =>
+    layers.reduce((value, layer, i) => apply(tf, p, layer, i ? tf.relu(value) : value, batch), input);
   const code = stack(encoder, x);
   const mean = tf.slice(code, [0, 0], [batch, latent]);
   const logvar = tf.slice(code, [0, latent], [batch, latent]);
-  const logits = stack(decoder, tf.add(mean, tf.mul(tf.exp(tf.mul(logvar, 0.5)), noise)));
+  const z = tf.add(mean, tf.mul(tf.exp(tf.mul(logvar, 0.5)), noise));
+  const logits = tf.reshape(stack(decoder, z), [batch, pixels]);
   const reconstruction = tf.sum(tf.sub(tf.softplus(logits), tf.mul(logits, x)));
   const kl = tf.sum(tf.sub(tf.sub(tf.add(tf.square(mean), tf.exp(logvar)), logvar), 1));
   return tf.mul(tf.add(reconstruction, tf.mul(kl, 0.5)), 1 / batch);
+}
+
+function apply(tf: TensorFlow, p: Tensors, layer: LayerSpec, x: Tensor, batch: number): Tensor {
+  const [weight, bias] = [p[`${layer.name}.weight`]!, p[`${layer.name}.bias`]!];
+  const { input, output } = shapesOf(layer);
+  const last = (shape: readonly number[]) => [batch, ...shape.slice(1), shape[0]!];
+  const shaped = tf.reshape(x, last(input));
+  const product = () => {
+    if (layer.kind === 'linear') return tf.matMul(shaped, weight, false, !inputsFirst(layer));
+    const { kind, stride, padding } = layer;
+    if (kind === 'conv') return tf.conv2d(shaped, weight, stride, padding);
+    return tf.conv2dTranspose(shaped, weight, last(output), stride, padding);
+  };
+  return tf.add(product(), bias);
 }

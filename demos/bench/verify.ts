@@ -1,7 +1,9 @@
 // Whether a result is right: compared with plain JavaScript in float64 that shares nothing with any engine.
+import { sizeOf } from './network.ts';
+import { convolve, twoLosses } from './reference.ts';
 import {
   type Batch,
-  layersOf,
+  type ConvTask,
   type NdArray,
   type Outcome,
   type ProductTask,
@@ -20,6 +22,7 @@ export async function verify(task: Task, outcomes: readonly Outcome[]): Promise<
   if (task.kind === 'train') return verifyTraining(task, outcomes);
   const { values } = outcomes[0]!;
   if (task.kind === 'product') return verifyProduct(task, values);
+  if (task.kind === 'conv') return verifyConvolution(task, values);
   if (task.kind === 'sum') return compare(values, sum(task), sumScale(task));
   return compare(values, softmax(task), 1 / task.x.shape[1]!);
 }
@@ -65,6 +68,23 @@ function times(
   return result;
 }
 
+function verifyConvolution(task: ConvTask, values: ArrayLike<number>): string | undefined {
+  const { form, batch, convolution, images, weight, cotangent } = task;
+  const [result, summands] = {
+    forward: ['small', convolution.large[0] * convolution.kernel ** 2] as const,
+    input: ['large', convolution.small[0] * convolution.kernel ** 2] as const,
+    weight: ['weight', batch * sizeOf(convolution.small.slice(1))] as const,
+  }[form];
+  const arrays = {
+    large: Float64Array.from(images.data),
+    weight: Float64Array.from(weight.data),
+    small: Float64Array.from(cotangent.data),
+  };
+  const expected = arrays[result].fill(0);
+  convolve(form, convolution, batch, arrays);
+  return compare(values, expected, Math.sqrt(summands));
+}
+
 function softmax({ x: { shape, data } }: SoftmaxTask): Float64Array {
   const columns = shape[1]!;
   const result = Float64Array.from(data, Math.exp);
@@ -101,121 +121,4 @@ async function verifyTraining(task: TrainTask, outcomes: readonly Outcome[]): Pr
     0,
   );
   return problem?.replace(/at 0$/, 'for the first loss').replace(/at 1$/, 'for the loss after the first step');
-}
-
-/** The losses of two steps in a row. */
-function twoLosses(task: TrainTask, batches: readonly [Batch, Batch]): [number, number] {
-  const weights = new Map([...task.weights].map(([name, { data }]) => [name, Float64Array.from(data)]));
-  const first = lossOf(task, weights, batches[0], (name, gradient) => {
-    const values = weights.get(name)!;
-    // Adam's first step: both moments, corrected for their start at 0, are the gradient and its square.
-    for (let i = 0; i < values.length; i++) values[i]! -= (task.lr * gradient[i]!) / (Math.abs(gradient[i]!) + 1e-8);
-  });
-  return [first, lossOf(task, weights, batches[1])];
-}
-
-/**
- * Negative ELBO, nats per image.
- *
- * @param update takes the gradient of each weight, once nothing needs the weight any more
- */
-function lossOf(
-  { sizes, batch }: TrainTask,
-  weights: ReadonlyMap<string, Float64Array>,
-  { images, noise }: Batch,
-  update?: (name: string, gradient: Float64Array) => void,
-): number {
-  const { encoder, decoder } = layersOf(sizes);
-  const { latent } = sizes;
-  const encoded = forward(encoder, weights, Float64Array.from(images), batch);
-  const code = encoded.at(-1)!;
-  const z = new Float64Array(batch * latent);
-  const gradCode = new Float64Array(code.length);
-  let loss = 0;
-  for (let i = 0; i < z.length; i++) {
-    const at = Math.floor(i / latent) * 2 * latent + (i % latent);
-    const [mean, logvar] = [code[at]!, code[at + latent]!];
-    z[i] = mean + Math.exp(logvar / 2) * noise[i]!;
-    loss += (mean * mean + Math.exp(logvar) - logvar - 1) / 2;
-    gradCode[at] = mean / batch;
-    gradCode[at + latent] = (Math.exp(logvar) - 1) / 2 / batch;
-  }
-  const decoded = forward(decoder, weights, z, batch);
-  const logits = decoded.at(-1)!;
-  const gradLogits = new Float64Array(logits.length);
-  for (let i = 0; i < logits.length; i++) {
-    const [l, x] = [logits[i]!, images[i]!];
-    loss += Math.max(l, 0) + Math.log1p(Math.exp(-Math.abs(l))) - l * x;
-    gradLogits[i] = (1 / (1 + Math.exp(-l)) - x) / batch;
-  }
-  if (update) {
-    const gradZ = backward(decoder, weights, decoded, gradLogits, batch, update)!;
-    for (let i = 0; i < z.length; i++) {
-      const at = Math.floor(i / latent) * 2 * latent + (i % latent);
-      gradCode[at]! += gradZ[i]!;
-      gradCode[at + latent]! += (gradZ[i]! * Math.exp(code[at + latent]! / 2) * noise[i]!) / 2;
-    }
-    backward(encoder, weights, encoded, gradCode, batch, update);
-  }
-  return loss / batch;
-}
-
-type Layers = ReturnType<typeof layersOf>['encoder'];
-
-/** What goes into each layer, and what comes out of the last; ReLU between them. */
-function forward(
-  layers: Layers,
-  weights: ReadonlyMap<string, Float64Array>,
-  x: Float64Array,
-  batch: number,
-): Float64Array[] {
-  const values = [x];
-  for (const [index, { name, inputs, outputs }] of layers.entries()) {
-    const [w, bias, last] = [weights.get(`${name}.weight`)!, weights.get(`${name}.bias`)!, values.at(-1)!];
-    const y = new Float64Array(batch * outputs);
-    for (let b = 0; b < batch; b++) {
-      for (let o = 0; o < outputs; o++) {
-        let total = bias[o]!;
-        for (let i = 0; i < inputs; i++) total += last[b * inputs + i]! * w[o * inputs + i]!;
-        y[b * outputs + o] = index < layers.length - 1 ? Math.max(0, total) : total;
-      }
-    }
-    values.push(y);
-  }
-  return values;
-}
-
-/** Gradient of the first layer's input, given that of the last one's output. */
-function backward(
-  layers: Layers,
-  weights: ReadonlyMap<string, Float64Array>,
-  values: readonly Float64Array[],
-  gradOutput: Float64Array,
-  batch: number,
-  update: (name: string, gradient: Float64Array) => void,
-): Float64Array {
-  let grad = gradOutput;
-  for (let index = layers.length - 1; index >= 0; index--) {
-    const { name, inputs, outputs } = layers[index]!;
-    const [w, x] = [weights.get(`${name}.weight`)!, values[index]!];
-    const [gradW, gradBias] = [new Float64Array(w.length), new Float64Array(outputs)];
-    const gradX = new Float64Array(x.length);
-    for (let b = 0; b < batch; b++) {
-      for (let o = 0; o < outputs; o++) {
-        const g = grad[b * outputs + o]!;
-        if (g === 0) continue;
-        gradBias[o]! += g;
-        for (let i = 0; i < inputs; i++) {
-          gradW[o * inputs + i]! += g * x[b * inputs + i]!;
-          gradX[b * inputs + i]! += g * w[o * inputs + i]!;
-        }
-      }
-    }
-    update(`${name}.weight`, gradW);
-    update(`${name}.bias`, gradBias);
-    // What went in came out of a ReLU, save for the first layer.
-    if (index > 0) for (let i = 0; i < gradX.length; i++) if (x[i] === 0) gradX[i] = 0;
-    grad = gradX;
-  }
-  return grad;
 }

@@ -1,4 +1,17 @@
 // The work that every engine is given: sizes and data, the same for all. Knows no engine and no page.
+import {
+  type Convolution,
+  convFlops,
+  convNetwork,
+  halving,
+  type ImageShape,
+  mlpNetwork,
+  type Network,
+  shapesOf,
+  sizeOf,
+  stepFlops,
+  weightShape,
+} from './network.ts';
 
 export interface NdArray {
   readonly shape: readonly number[];
@@ -13,13 +26,6 @@ export interface Batch {
   readonly noise: Float32Array;
 }
 
-export interface VaeSizes {
-  readonly pixels: number;
-  /** Widths of the encoder's hidden layers; the decoder has them in reverse. */
-  readonly hidden: readonly number[];
-  readonly latent: number;
-}
-
 /** A · B, where `transpose` says which of them is stored transposed. */
 export interface ProductTask {
   readonly kind: 'product';
@@ -27,6 +33,20 @@ export interface ProductTask {
   readonly b: NdArray;
   readonly transposeA: boolean;
   readonly transposeB: boolean;
+}
+
+export type ConvForm = 'forward' | 'input' | 'weight';
+
+/** A convolution, or the gradient of its images or of its weight. Images are [batch, channels, height, width]. */
+export interface ConvTask {
+  readonly kind: 'conv';
+  readonly form: ConvForm;
+  readonly batch: number;
+  readonly convolution: Convolution;
+  readonly images: NdArray;
+  readonly weight: NdArray;
+  /** Of the result: what gradients are for. */
+  readonly cotangent: NdArray;
 }
 
 export interface SoftmaxTask {
@@ -44,7 +64,7 @@ export interface SumTask {
 
 export interface TrainTask {
   readonly kind: 'train';
-  readonly sizes: VaeSizes;
+  readonly network: Network;
   readonly batch: number;
   readonly lr: number;
   /** First weights under Glia's names. */
@@ -55,11 +75,15 @@ export interface TrainTask {
   readonly batches: readonly [Batch, Batch];
 }
 
-export type Task = ProductTask | SoftmaxTask | SumTask | TrainTask;
+/** An op, which is done again and again on the same data. */
+export type OpTask = ProductTask | ConvTask | SoftmaxTask | SumTask;
+export type Task = OpTask | TrainTask;
 
 export interface Workload {
   readonly id: string;
   readonly name: string;
+  /** Floating-point operations, of work that consists of them above all. */
+  readonly flops?: number;
   create(): Task;
 }
 
@@ -99,40 +123,30 @@ export function randomFrom(seed: number): () => number {
 }
 
 function uniform(shape: readonly number[], bound: number, random: () => number): NdArray {
-  const data = new Float32Array(shape.reduce((size, dim) => size * dim, 1));
+  const data = new Float32Array(sizeOf(shape));
   for (let i = 0; i < data.length; i++) data[i] = (2 * random() - 1) * bound;
   return { shape, data };
 }
 
-/** Inputs, outputs and names of the VAE's layers, in the order in which an image passes them. */
-export function layersOf({ pixels, hidden, latent }: VaeSizes) {
-  const chain = (name: string, widths: readonly number[]) =>
-    // Every second place is an activation's.
-    widths.slice(1).map((outputs, i) => ({ name: `${name}.${2 * i}`, inputs: widths[i]!, outputs }));
-  return {
-    encoder: chain('encoder', [pixels, ...hidden, 2 * latent]),
-    decoder: chain('decoder', [latent, ...[...hidden].reverse(), pixels]),
-  };
-}
-
-function trainTask(sizes: VaeSizes, batch: number): TrainTask {
+/** Two batches, and first weights as layers of PyTorch have them. */
+export function trainTask(network: Network, batch: number): TrainTask {
   const random = randomFrom(0x76616531);
-  const { encoder, decoder } = layersOf(sizes);
   const weights = new Map<string, NdArray>();
-  for (const { name, inputs, outputs } of [...encoder, ...decoder]) {
-    const bound = 1 / Math.sqrt(inputs);
-    weights.set(`${name}.weight`, uniform([outputs, inputs], bound, random));
-    weights.set(`${name}.bias`, uniform([outputs], bound, random));
+  for (const layer of [...network.encoder, ...network.decoder]) {
+    const shape = weightShape(layer);
+    const bound = 1 / Math.sqrt(sizeOf(shape.slice(1)));
+    weights.set(`${layer.name}.weight`, uniform(shape, bound, random));
+    weights.set(`${layer.name}.bias`, uniform(shapesOf(layer).output.slice(0, 1), bound, random));
   }
-  const size = batch * sizes.pixels;
+  const size = batch * network.pixels;
   // Most pixels are black, as in drawings.
   const images = Uint8Array.from({ length: 2 * size }, () => Math.max(0, random() * 4 - 3) * 255);
   const normal = () => Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
   const batchOf = (start: number): Batch => ({
     images: Float32Array.from(images.subarray(start, start + size), (byte) => byte / 255),
-    noise: Float32Array.from({ length: batch * sizes.latent }, normal),
+    noise: Float32Array.from({ length: batch * network.latent }, normal),
   });
-  return { kind: 'train', sizes, batch, lr: 1e-3, weights, images, batches: [batchOf(0), batchOf(size)] };
+  return { kind: 'train', network, batch, lr: 1e-3, weights, images, batches: [batchOf(0), batchOf(size)] };
 }
 
 const FORMS = {
@@ -146,6 +160,7 @@ function products(m: number, k: number, n: number): Workload[] {
   return Object.entries(FORMS).map(([form, { sign, transposeA, transposeB }]) => ({
     id: `product-${cube ? m : `${m}x${k}x${n}`}-${form}`,
     name: `${sign}, ${cube ? `${m}³` : `${m}×${k}×${n}`}`,
+    flops: 2 * m * k * n,
     create() {
       const random = randomFrom(1);
       const a = uniform(transposeA ? [k, m] : [m, k], 1, random);
@@ -155,14 +170,40 @@ function products(m: number, k: number, n: number): Workload[] {
   }));
 }
 
+export function convTask(form: ConvForm, convolution: Convolution, batch: number): ConvTask {
+  const { large, small, kernel } = convolution;
+  const random = randomFrom(4);
+  const images = uniform([batch, ...large], 1, random);
+  const weight = uniform([small[0], large[0], kernel, kernel], 1, random);
+  return { kind: 'conv', form, batch, convolution, images, weight, cotangent: uniform([batch, ...small], 1, random) };
+}
+
+const CONV_NAMES = { forward: 'convolution', input: 'conv image gradient', weight: 'conv weight gradient' };
+
+function convolutions(convolution: Convolution, batch: number): Workload[] {
+  const show = ([channels, height]: ImageShape) => `${channels}×${height}²`;
+  return (Object.keys(CONV_NAMES) as ConvForm[]).map((form) => ({
+    id: `conv-${form}`,
+    name: `${CONV_NAMES[form]}, ${show(convolution.large)}→${show(convolution.small)}`,
+    flops: convFlops(convolution, batch),
+    create: () => convTask(form, convolution, batch),
+  }));
+}
+
 function sums(axis: SumTask['axis'], id: string, name: string): Workload {
   const shape = [2048, 2048];
   const create = (): SumTask => ({ kind: 'sum', x: uniform(shape, 1, randomFrom(2)), axis });
   return { id, name: `${name}, ${shape.join('×')}`, create };
 }
 
-const DEFAULT_VAE: VaeSizes = { pixels: 784, hidden: [400], latent: 20 };
-const WIDE_VAE: VaeSizes = { pixels: 784, hidden: [1024, 512], latent: 32 };
+const DEFAULT_VAE = mlpNetwork({ pixels: 784, hidden: [400], latent: 20 });
+const WIDE_VAE = mlpNetwork({ pixels: 784, hidden: [1024, 512], latent: 32 });
+const CONV_VAE = convNetwork({ size: 28, widths: [32, 64], latent: 16 });
+
+function trainStep(id: string, name: string, network: Network, batch: number): Workload {
+  const create = () => trainTask(network, batch);
+  return { id, name: `${name} train step, batch ${batch}`, flops: stepFlops(network, batch), create };
+}
 
 export const defaultStep = () => trainTask(DEFAULT_VAE, 128);
 
@@ -170,6 +211,8 @@ export const defaultStep = () => trainTask(DEFAULT_VAE, 128);
 export const WORKLOADS: readonly Workload[] = [
   ...[256, 512, 1024].flatMap((size) => products(size, size, size)),
   ...products(128, 784, 400),
+  // The second layer of the convolutional VAE.
+  ...convolutions(halving([32, 14, 14], 64), 64),
   {
     id: 'softmax',
     name: 'softmax, 1024×1000',
@@ -178,9 +221,10 @@ export const WORKLOADS: readonly Workload[] = [
   sums(1, 'sum-rows', 'sum over rows'),
   sums(0, 'sum-columns', 'sum over columns'),
   sums(undefined, 'sum-all', 'sum of all'),
-  { id: 'vae-128', name: 'VAE train step, batch 128', create: defaultStep },
-  { id: 'vae-512', name: 'VAE train step, batch 512', create: () => trainTask(DEFAULT_VAE, 512) },
-  { id: 'wide-vae-128', name: 'wider VAE train step, batch 128', create: () => trainTask(WIDE_VAE, 128) },
+  trainStep('vae-128', 'VAE', DEFAULT_VAE, 128),
+  trainStep('vae-512', 'VAE', DEFAULT_VAE, 512),
+  trainStep('wide-vae-128', 'wider VAE', WIDE_VAE, 128),
+  trainStep('conv-vae-64', 'conv VAE', CONV_VAE, 64),
 ];
 
 /** The work for an adapter: a GPU is given sizes, too, over which a CPU would sit for minutes. */

@@ -1,6 +1,6 @@
 // What the bench found, for people as it comes, and for programs at the end.
 import { writeFileSync } from 'node:fs';
-import { ENGINES, type EngineName, type Order, type Row, ratioToGlia, show, summarize } from './results.ts';
+import { ENGINES, type EngineName, gflopsOf, type Order, type Row, ratioToGlia, show, summarize } from './results.ts';
 
 export interface ReportOrder extends Order {
   /** File for all samples. */
@@ -26,16 +26,19 @@ export class Report {
     console.log(
       `median (least–most) of ${rounds} rounds, of what is slow fewer; × as much as Glia in the same round\n`,
     );
-    this.line(
-      '',
-      '',
-      this.order.engines.map((name) => ENGINES[name]),
-    );
+    const engines = this.order.engines.map((name) => ENGINES[name]);
+    this.line('', '', engines, 'GFLOP/s');
   }
 
-  private line(name: string, unit: string, cells: readonly string[]): void {
+  private line(name: string, unit: string, cells: readonly string[], rate: string): void {
     const [glia = '', ...peers] = cells;
-    const text = [name.padEnd(35), unit.padEnd(3), glia.padEnd(21), ...peers.map((cell) => cell.padEnd(29))];
+    const text = [
+      name.padEnd(35),
+      unit.padEnd(3),
+      glia.padEnd(21),
+      rate.padEnd(9),
+      ...peers.map((cell) => cell.padEnd(29)),
+    ];
     console.log(text.join(' ').trimEnd());
   }
 
@@ -48,7 +51,7 @@ export class Report {
       if (error) notes.push(`${ENGINES[engine]}: ${error}`);
       return error ? '–' : [median, range && `(${range})`, ratio].filter(Boolean).join(' ');
     });
-    this.line(row.name, row.unit, cells);
+    this.line(row.name, row.unit, cells, show(row, 'glia').rate);
     for (const note of notes) console.log(`  ${note}`);
     this.wrong ||= notes.some((note) => note.startsWith(ENGINES.glia));
   }
@@ -73,5 +76,11 @@ function describe(row: Row, engine: EngineName) {
   const cell = row.cells[engine];
   const name = ENGINES[engine];
   if (!cell || 'error' in cell) return { engine: name, ...cell };
-  return { engine: name, ...summarize(cell.samples), ratio: ratioToGlia(row, engine), samples: cell.samples };
+  return {
+    engine: name,
+    ...summarize(cell.samples),
+    ratio: ratioToGlia(row, engine),
+    gflops: gflopsOf(row, engine),
+    samples: cell.samples,
+  };
 }

@@ -29,6 +29,8 @@ export interface Row {
   readonly id: string;
   readonly name: string;
   readonly unit: 'ms' | 'MB';
+  /** Floating-point operations of the work, where these are what it consists of. */
+  readonly flops?: number | undefined;
   readonly cells: Readonly<Partial<Record<EngineName, Cell>>>;
 }
 
@@ -100,6 +102,13 @@ export function ratioToGlia({ cells }: Row, engine: EngineName): number | undefi
   return summarize(own.samples.slice(0, rounds).map((sample, i) => sample / glia.samples[i]!)).median;
 }
 
+/** Billions of floating-point operations a second, in the median round. */
+export function gflopsOf({ flops, cells }: Row, engine: EngineName): number | undefined {
+  const cell = cells[engine];
+  if (!flops || !cell || 'error' in cell) return undefined;
+  return flops / summarize(cell.samples).median / 1e6;
+}
+
 /** Three digits that matter. */
 export function number(value: number): string {
   if (value >= 100) return value.toFixed(0);
@@ -110,6 +119,8 @@ export interface Shown {
   readonly median: string;
   readonly range: string;
   readonly ratio: string;
+  /** GFLOP/s */
+  readonly rate: string;
   /** Why there is no number; the others are then empty. */
   readonly error: string;
 }
@@ -117,13 +128,14 @@ export interface Shown {
 /** A cell as text. */
 export function show(row: Row, engine: EngineName): Shown {
   const cell = row.cells[engine];
-  if (!cell || 'error' in cell) return { median: '', range: '', ratio: '', error: cell?.error ?? '' };
+  if (!cell || 'error' in cell) return { median: '', range: '', ratio: '', rate: '', error: cell?.error ?? '' };
   const { median, min, max } = summarize(cell.samples);
-  const ratio = ratioToGlia(row, engine);
+  const [ratio, rate] = [ratioToGlia(row, engine), gflopsOf(row, engine)];
   return {
     median: number(median),
     range: cell.samples.length > 1 ? `${number(min)}–${number(max)}` : '',
     ratio: ratio === undefined ? '' : `${ratio.toFixed(2)}×`,
+    rate: rate === undefined ? '' : number(rate),
     error: '',
   };
 }

@@ -2,6 +2,9 @@
 // built-in data, and checks what the tuner picks.
 import { strokeDigits } from '../../data/digits.ts';
 import { Gpu } from '../../gpu/gpu.ts';
+import { gradients } from '../../graph/autodiff.ts';
+import { conv2d } from '../../ops/conv.ts';
+import { mul } from '../../ops/elementwise.ts';
 import { matmul } from '../../ops/matmul.ts';
 import { logsumexp, sum } from '../../ops/reduce.ts';
 import { input } from '../../ops/source.ts';
@@ -55,10 +58,23 @@ function products(m: number, k: number, n: number): [string, () => Tensor][] {
   });
 }
 
+/** The convolution of the bench, and both gradients. */
+function convolutions(): [string, () => Tensor][] {
+  const [x, w, g] = [input('x', [64, 32, 14, 14]), input('w', [64, 32, 3, 3]), input('g', [64, 64, 7, 7])];
+  const y = conv2d(x, w, { stride: 2, padding: 1 });
+  const of = (wanted: Tensor) => () => gradients(sum(mul(y, g)), [wanted])[0]!;
+  return [
+    ['convolution 32×14²→64×7²', () => y],
+    ['its gradient of images', of(x)],
+    ['its gradient of the weight', of(w)],
+  ];
+}
+
 /** The bench's ops; its training step is a model's. */
 const WORKLOADS: readonly [string, () => Tensor][] = [
   ...[256, 512, 1024].flatMap((size) => products(size, size, size)),
   ...products(128, 784, 400),
+  ...convolutions(),
   ['logsumexp, as in softmax 1024×1000', () => logsumexp(input('x', [1024, 1000]))],
   ['sum over rows, 2048×2048', () => sum(input('x', [2048, 2048]), { axis: 1 })],
   ['sum over columns, 2048×2048', () => sum(input('x', [2048, 2048]), { axis: 0 })],
