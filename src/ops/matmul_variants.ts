@@ -82,10 +82,12 @@ function subgroupTile(tileM: number, tileN4: number, sensible: Variant<MatmulAtt
       const { subgroupSize } = writer.traits;
       const groupY = fewestLeftOver(Math.ceil(m / tileM));
       const tile = { SUBGROUP: subgroupSize, TILE_M: tileM, TILE_N4: tileN4, GROUP_X: subgroupSize, GROUP_Y: groupY };
+      const hooks = matmulHooks(node, writer);
+      const statements = hooks.store!.match(/;/g)?.length;
       return {
         source: subgroupShader,
-        constants: { ...constantsOf(node), ...tile },
-        hooks: matmulHooks(node, writer),
+        constants: { ...constantsOf(node), ...tile, BARE_STORE: statements === 1 },
+        hooks,
         workgroups: [Math.ceil(n / 4 / tileN4 / subgroupSize), Math.ceil(m / tileM / groupY), batchOf(node)],
         flops: 2 * node.size * k,
       };
