@@ -102,7 +102,7 @@ export default defineConfig({
           name: 'node',
           environment: 'node',
           include: ['tests/**/*.node.test.ts'],
-          testTimeout: 60_000,
+          testTimeout: 120_000,
           sequence: { groupOrder: 0 },
         },
       },
@@ -113,9 +113,9 @@ export default defineConfig({
           environment: 'node',
           include: ['tests/**/*.dawn.test.ts'],
           globalSetup: 'tests/dawn.ts',
-          testTimeout: 60_000,
-          hookTimeout: 60_000,
-          sequence: { groupOrder: 2 },
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+          sequence: { groupOrder: 1 },
         },
       },
       {
@@ -127,9 +127,10 @@ export default defineConfig({
           exclude: ['tests/**/*.{node,dawn}.test.ts'],
           globalSetup: 'tests/chrome.ts',
           // A software adapter takes its time, above all while it compiles a shader for the first time.
-          testTimeout: 60_000,
-          hookTimeout: 60_000,
-          sequence: { groupOrder: 1 },
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+          // With the tests in Node: each leaves a core idle at times.
+          sequence: { groupOrder: 0 },
           browser: {
             enabled: true,
             provider: chrome(),

@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { ViteDevServer } from 'vite';
 import { afterAll } from 'vitest';
 
 /** Browsers start slowly where several run on few cores: milliseconds. */
@@ -19,6 +20,13 @@ export interface RunOptions {
   /** Sends SIGINT, once, when this says so of the output up to now. */
   readonly interrupt?: (stdout: string) => boolean;
 }
+
+/** For a command that has to be done before it wants a browser. */
+export const untouched = new Proxy({} as ViteDevServer, {
+  get() {
+    throw new Error('it went on to start a browser');
+  },
+});
 
 /** A folder that goes when the test file is done. */
 export function scratchFolder(): string {

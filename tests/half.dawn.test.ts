@@ -5,7 +5,7 @@ import { startDawn } from '../src/cli/dawn/dawn.ts';
 import { UnsupportedError } from '../src/errors.ts';
 import { Gpu } from '../src/gpu/gpu.ts';
 import { gradients } from '../src/graph/autodiff.ts';
-import { possibleVariants } from '../src/graph/variants.ts';
+import { type ChooseVariant, possibleVariants } from '../src/graph/variants.ts';
 import { VAE } from '../src/models/vae.ts';
 import { Parameters } from '../src/nn/module.ts';
 import { Adam } from '../src/nn/optimizers.ts';
@@ -55,7 +55,7 @@ describe.skipIf(missing)('f16', () => {
     test.each(op.variants!.map((variant) => [variant.name, variant] as const))(
       'by %s',
       (_, variant) => {
-        const samples = op.samples!.filter((sample) => takes(sample, variant)).slice(-5);
+        const samples = op.samples!.filter((sample) => takes(sample, variant)).slice(-2);
         expect(samples.length).toBeGreaterThan(0);
         return checkOp(gpu, op, samples, freshSeed(), { variant, half: true });
       },
@@ -175,7 +175,10 @@ describe.skipIf(missing)('f16', () => {
       const adam = new Adam(new Parameters(vae), { lr: 2e-3, lossScale: storage === 'f16' ? 1024 : 1 });
       const { loss } = vae.terms({ images: input('images', [batch, pixels]) }, randomKey(0, adam.step.tensor));
       const { updates, finite } = adam.minimize(mean(loss));
-      using program = await compile(gpu, { outputs: { loss: mean(loss), finite }, updates }, { storage });
+      // Of all variants, the smallest tile is the soonest compiled.
+      const chooseVariant: ChooseVariant = (_, among) => among.at(-1);
+      const graph = { outputs: { loss: mean(loss), finite }, updates };
+      using program = await compile(gpu, graph, { storage, chooseVariant });
       const losses: number[] = [];
       for (let done = 0; done < steps; done += 20) {
         program.run({ images }, { steps: 20 });

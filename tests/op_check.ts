@@ -32,6 +32,8 @@ const FORWARD = 2e-5;
 /** Central differences of the float64 reference are good to 1e-8; the rest is f32. */
 const BACKWARD = 1e-4;
 const STEP = 1e-5;
+/** Samples that a variant is tried on, others each time: every one is a shader to compile, for seconds on a CPU. */
+export const TRIED = 4;
 /** Elements of an input that are probed by central differences. */
 const PROBES = 16;
 /** The op's inputs are computed in the graph too: the op stands in its middle. */

@@ -6,13 +6,10 @@ import { ops } from '../src/ops/registry.ts';
 import { constant, inputOp, variableOp } from '../src/ops/source.ts';
 import type { Op } from '../src/ops/tensor.ts';
 import { sharedGpu } from './numbers.ts';
-import { checkOp, freshSeed } from './op_check.ts';
+import { checkOp, freshSeed, TRIED } from './op_check.ts';
 
 /** Inputs and variables compute nothing; constants have no inputs to sample. */
 const SOURCES = new Set<unknown>([inputOp, variableOp]);
-
-/** Samples that each variant is tried on, others each time: every one is a shader to compile, for seconds on a CPU. */
-const TRIED = 7;
 
 test('every op that a file of src/ops/ exports is in the registry', () => {
   const modules = import.meta.glob<Record<string, unknown>>('../src/ops/*.ts', { eager: true });

@@ -1,17 +1,10 @@
 // `npm run train` in tests: as a person types it, and how it refuses.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import type { ViteDevServer } from 'vite';
 import { expect } from 'vitest';
 import { main } from '../src/cli/train.ts';
 import { GliaError } from '../src/errors.ts';
-import { type RunOptions, runCommand } from './command.ts';
-
-const untouched = new Proxy({} as ViteDevServer, {
-  get() {
-    throw new Error('it went on to start a browser');
-  },
-});
+import { type RunOptions, runCommand, untouched } from './command.ts';
 
 /** @param scratch where nothing may remain of what is refused */
 export function trainCommand(scratch: string) {

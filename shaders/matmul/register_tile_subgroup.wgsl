@@ -10,7 +10,7 @@ diagnostic(off, subgroup_uniformity);
 // multiply-adds. Reads A N / (4 · TILE_N4 · SUBGROUP) times and B M / TILE_M times through the cache; writes C once. 2·M·N·K operations.
 //
 // Constants: M, N, K, TRANSPOSE_A, TRANSPOSE_B, SUBGROUP (the adapter's one size), TILE_M (a multiple of 4 and of
-// SUBGROUP), TILE_N4, GROUP_X (a multiple of SUBGROUP), GROUP_Y, BARE_STORE (nothing is fused behind).
+// SUBGROUP), TILE_N4, GROUP_X (a multiple of SUBGROUP), GROUP_Y, BARE_STORE (nothing is fused behind, and tiles fill C).
 // Hooks: as in register_tile.wgsl.
 const M: u32 = 64;
 const N: u32 = 64;
@@ -22,7 +22,7 @@ const TILE_M: u32 = 16;
 const TILE_N4: u32 = 1;
 const GROUP_X: u32 = 4;
 const GROUP_Y: u32 = 8;
-const BARE_STORE: bool = true;
+const BARE_STORE: bool = false;
 
 @group(0) @binding(0) var<storage, read> a: array<vec4f>;
 @group(0) @binding(1) var<storage, read> b: array<vec4f>;
@@ -96,21 +96,23 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(subgroup_invocation_i
     }
   }
   if (BARE_STORE) {
-    for (var i = 0u; i < TILE_M; i++) { // unroll
-      for (var j = 0u; j < TILE_N4; j++) { // unroll
-        if (row + i < M && (col4 + j) * 4u < N) { store(row + i, col4 + j, sums[i * TILE_N4 + j]); }
+    if (col4 * 4u < N) {
+      for (var i = 0u; i < TILE_M; i++) { // unroll
+        for (var j = 0u; j < TILE_N4; j++) { // unroll
+          store(row + i, col4 + j, sums[i * TILE_N4 + j]);
+        }
       }
     }
-    return;
-  }
-  // What is fused behind comes once, not once a result: a driver compiles this many times as fast. The copy keeps
-  // the sums themselves free of computed indices, and so in registers.
-  var results: array<vec4f, TILE_M * TILE_N4>;
-  for (var i = 0u; i < TILE_M * TILE_N4; i++) { // unroll
-    results[i] = sums[i];
-  }
-  for (var i = 0u; i < TILE_M * TILE_N4; i++) {
-    let at = vec2u(row + i / TILE_N4, col4 + i % TILE_N4);
-    if (at.x < M && at.y * 4u < N) { store(at.x, at.y, results[i]); }
+  } else {
+    // What is fused behind comes once, not once a result: a driver compiles this many times as fast. The copy keeps
+    // the sums themselves free of computed indices, and so in registers.
+    var results: array<vec4f, TILE_M * TILE_N4>;
+    for (var i = 0u; i < TILE_M * TILE_N4; i++) { // unroll
+      results[i] = sums[i];
+    }
+    for (var i = 0u; i < TILE_M * TILE_N4; i++) {
+      let at = vec2u(row + i / TILE_N4, col4 + i % TILE_N4);
+      if (at.x < M && at.y * 4u < N) { store(at.x, at.y, results[i]); }
+    }
   }
 }

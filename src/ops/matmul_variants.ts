@@ -70,6 +70,10 @@ function fewestLeftOver(tiles: number): number {
   return [8, 7, 6, 5, 4].reduce((best, size) => (spare(size) < spare(best) ? size : best), Math.min(8, tiles));
 }
 
+/** Multiply-adds from which on a kernel's speed counts for more than how long it takes to compile. */
+const LONG = 8e6;
+const isLong = (node: Tensor<MatmulAttrs>) => node.size * sizesOf(node).k >= LONG;
+
 /** Register tile whose rows of A are shared in the subgroup: the fastest on a CPU adapter. */
 function subgroupTile(tileM: number, tileN4: number, sensible: Variant<MatmulAttrs>['sensible']): Variant<MatmulAttrs> {
   return {
@@ -83,10 +87,10 @@ function subgroupTile(tileM: number, tileN4: number, sensible: Variant<MatmulAtt
       const groupY = fewestLeftOver(Math.ceil(m / tileM));
       const tile = { SUBGROUP: subgroupSize, TILE_M: tileM, TILE_N4: tileN4, GROUP_X: subgroupSize, GROUP_Y: groupY };
       const hooks = matmulHooks(node, writer);
-      const statements = hooks.store!.match(/;/g)?.length;
+      const isBare = hooks.store!.match(/;/g)?.length === 1 && m % tileM === 0 && n % (4 * tileN4) === 0;
       return {
         source: subgroupShader,
-        constants: { ...constantsOf(node), ...tile, BARE_STORE: statements === 1 },
+        constants: { ...constantsOf(node), ...tile, BARE_STORE: isBare },
         hooks,
         workgroups: [Math.ceil(n / 4 / tileN4 / subgroupSize), Math.ceil(m / tileM / groupY), batchOf(node)],
         flops: 2 * node.size * k,
@@ -219,11 +223,12 @@ export const matmulVariants: readonly Variant<MatmulAttrs>[] = [
     (node, { software }) => software && (sizesOf(node).n < sizesOf(node).m || sizesOf(node).m <= 2),
   ),
   matrixVector('together', (_, { software }) => !software),
-  // The larger tile loads less for each multiply-add. Of eight lanes, the smaller one already fills what registers hold.
+  // The larger tile loads less for each multiply-add, and takes drivers twice as long to compile. Of eight lanes, the
+  // smaller one already fills what registers hold.
   subgroupTile(
     16,
     2,
-    (node, { software, subgroupSize }) => software && subgroupSize < 8 && sizesOf(node).m >= 8 && sizesOf(node).n > 4,
+    (node, { software, subgroupSize }) => software && subgroupSize < 8 && sizesOf(node).m >= 8 && isLong(node),
   ),
   subgroupTile(16, 1, (node, { software }) => software && sizesOf(node).m >= 8),
   // A large tile reads least; it wants enough workgroups to keep every core of a GPU busy.
