@@ -3,6 +3,7 @@
 /** How often each method was called since the last reset, of the device, its queue and its encoders. */
 export class Calls {
   readonly counts = new Map<string, number>();
+  private readonly watched: { object: object; name: string }[] = [];
 
   constructor(device: GPUDevice) {
     for (const [owner, object] of [
@@ -17,6 +18,7 @@ export class Calls {
     for (let prototype = object; prototype !== Object.prototype; prototype = Object.getPrototypeOf(prototype)) {
       for (const [name, { value }] of Object.entries(Object.getOwnPropertyDescriptors(prototype))) {
         if (typeof value !== 'function' || name === 'constructor' || Object.hasOwn(object, name)) continue;
+        this.watched.push({ object, name });
         Object.defineProperty(object, name, {
           configurable: true,
           value: (...args: unknown[]) => {
@@ -38,6 +40,11 @@ export class Calls {
   get created(): string[] {
     const made = [...this.counts.keys()].filter((name) => /^device\.(create|import)/.test(name));
     return made.filter((name) => name !== 'device.createCommandEncoder');
+  }
+
+  /** Leaves the device as it was. */
+  stop(): void {
+    for (const { object, name } of this.watched) Reflect.deleteProperty(object, name);
   }
 
   reset(): void {

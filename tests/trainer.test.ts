@@ -242,6 +242,26 @@ test.each([undefined, 0.2])('a submit holds one pass, and makes nothing on the d
   await training.return(undefined);
 });
 
+test.each([
+  { model: 'beta-vae' },
+  { model: 'cvae' },
+  { model: 'iwae' },
+  { model: 'classifier' },
+  { model: 'conv-classifier' },
+  { model: 'conv-vae' },
+  { model: 'vq-vae', latent: 4, codes: 32 },
+])('a step of the $model is one submit and one pass', async (given) => {
+  using trainer = await Trainer.create(gpu, data, completeOptions({ ...SMALL, ...given }));
+  const calls = new Calls(gpu.device);
+  const training = trainer.train();
+  while (trainer.step < 5) await training.next();
+  await training.return(undefined);
+  expect(calls.of('queue.submit')).toBeGreaterThan(0);
+  expect(calls.of('queue.submit')).toBeLessThanOrEqual(trainer.step);
+  expect(calls.of('encoder.beginComputePass')).toBe(calls.of('queue.submit'));
+  calls.stop();
+});
+
 test('a loss that is not finite stops the run, names the op, and leaves the last good weights', async () => {
   using trainer = await Trainer.create(gpu, data, completeOptions({ ...SMALL, lr: 500 }));
   const error = await finish(trainer).catch((reason) => reason);

@@ -217,11 +217,12 @@ export function constantsOf(node: Tensor<MatmulAttrs>): Record<string, number | 
 
 /** In the order of the rule's preference. */
 export const matmulVariants: readonly Variant<MatmulAttrs>[] = [
-  // Of a few rows, a square tile wastes little more than it saves by its fewer loads; of a few columns, most of it.
-  matrixVector(
-    'alone',
-    (node, { software }) => software && (sizesOf(node).n < sizesOf(node).m || sizesOf(node).m <= 2),
-  ),
+  // Of a few rows, a square tile wastes little more than it saves by its fewer loads; of a few columns, most of it. A short
+  // sum is over before it matters.
+  matrixVector('alone', (node, { software }) => {
+    const { m, n, k } = sizesOf(node);
+    return software && (n < m || (m <= 2 && k >= 32));
+  }),
   matrixVector('together', (_, { software }) => !software),
   // The larger tile loads less for each multiply-add, and takes drivers twice as long to compile. Of eight lanes, the
   // smaller one already fills what registers hold.
