@@ -203,6 +203,9 @@ test('mistakes that everybody makes once are told in words', async () => {
   expect(() => Gpu.from(pending)).toThrow(/takes a GPUDevice, got Promise: await adapter.requestDevice\(\) first/);
   await expect(compile(device as unknown as Gpu, {})).rejects.toThrow(/compile takes a Gpu first: Gpu.from\(device\)/);
   await expect(compile(gpu, {})).rejects.toThrow(/nothing to compute: give compile outputs or updates/);
+  await expect(compile(gpu, { outputs: { y: 3 as never } })).rejects.toThrow(/output y of compile is no tensor/);
+  const step = { updates: [] } as unknown as [];
+  await expect(compile(gpu, { updates: step })).rejects.toThrow(/updates of compile is no list: spread what minimize/);
   const twice = add(input('x', [4]), input('x', [4]));
   await expect(compile(gpu, { outputs: { twice } })).rejects.toThrow(/two inputs are called x: make it once/);
 });

@@ -61,7 +61,8 @@ function printModel(profile: Profile, { order, sort }: Arguments): void {
   const rows = [COLUMNS.map(({ head }) => head), ...sequence.map((i) => cellsOf(profile, i))];
   const weights = COLUMNS.map((column) => ('weight' in column ? column.weight : undefined));
   const lines = tableOf(rows, weights, Math.max(WIDTH, process.stdout.columns ?? 0));
-  const told = MODEL_OPTIONS.map((name) => (name === 'model' ? options.model : `${name} ${options[name]}`));
+  const given = MODEL_OPTIONS.filter((name) => options[name] !== undefined);
+  const told = given.map((name) => (name === 'model' ? options.model : `${name} ${options[name]}`));
   console.log(`${profile.adapter}; ${clockOf(profile)}\n${told.join(', ')}\n\n${lines.join('\n')}\n`);
   for (const { name, value, note } of totalsOf(profile)) {
     console.log(`${name.padEnd(12)}${value.padStart(13)}   ${note}`);

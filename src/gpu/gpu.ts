@@ -128,9 +128,12 @@ export class Gpu {
     const gpu = options.gpu ?? (globalThis.navigator as Navigator | undefined)?.gpu;
     if (!gpu) {
       const insecure = globalThis.isSecureContext === false;
-      const cure = insecure
-        ? 'serve the page over https or from localhost'
-        : 'use a browser with WebGPU, such as Chrome 113 or later';
+      const inNode = globalThis.isSecureContext === undefined;
+      const cure = inNode
+        ? "outside of a browser give an implementation, such as Gpu.request({ gpu: create([]) }) with npm's webgpu"
+        : insecure
+          ? 'serve the page over https or from localhost'
+          : 'use a browser with WebGPU, such as Chrome 113 or later';
       throw new UnsupportedError(`no WebGPU here: ${cure}`);
     }
     const { powerPreference = 'high-performance', experimental = [] } = options;

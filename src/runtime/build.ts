@@ -12,7 +12,7 @@ import { splitProducts } from '../graph/split.ts';
 import type { ChooseVariant } from '../graph/variants.ts';
 import { REDUCTION_WORKGROUP } from '../ops/reduce.ts';
 import { inputOp } from '../ops/source.ts';
-import { show, type Tensor, type Traits } from '../ops/tensor.ts';
+import { show, Tensor, type Traits } from '../ops/tensor.ts';
 import type { Dispatch } from './dispatch.ts';
 import { experimentalOf } from './experimental.ts';
 import { Program, type ProgramInput } from './program.ts';
@@ -77,6 +77,17 @@ function storageOn(gpu: Gpu, wanted: Work['storage'] = 'f32'): 'f32' | 'f16' {
   return gpu.has('shader-f16') ? wanted : 'f32';
 }
 
+/** @throws OptionError for what JavaScript lets through */
+function checkDescription({ outputs = {}, updates = [] }: Work): void {
+  for (const [name, value] of Object.entries(outputs)) {
+    if (!(value instanceof Tensor)) throw new OptionError(`output ${name} of compile is no tensor`);
+  }
+  if (Array.isArray(updates)) return;
+  const step = typeof updates === 'object' && 'updates' in updates;
+  const cure = step ? ': spread what minimize returns, as in { outputs, ...optimizer.minimize(loss) }' : '';
+  throw new OptionError(`updates of compile is no list${cure}`);
+}
+
 /** The graph as it is compiled: simplified, with long products and reductions cut, and typed as it is stored. */
 export async function prepare(gpu: Gpu, { outputs = {}, updates = [], storage }: Work): Promise<Graph> {
   const graph: Graph = { outputs, updates };
@@ -102,6 +113,7 @@ export async function build(gpu: Gpu, description: Work, choose?: ChooseVariant)
   if (!(gpu instanceof Gpu))
     throw new OptionError('compile takes a Gpu first: Gpu.from(device), or await Gpu.request()');
   gpu.check();
+  checkDescription(description);
   const graph: Graph = { outputs: description.outputs ?? {}, updates: description.updates ?? [] };
   if (rootsOf(graph).length === 0)
     throw new OptionError('there is nothing to compute: give compile outputs or updates');

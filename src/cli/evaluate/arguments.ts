@@ -39,7 +39,7 @@ Examples:
 export function parseArguments(args: readonly string[]): Arguments | undefined {
   const command = describeCommand();
   if (!parse(command, args)) return undefined;
-  const { checkpoint, data, nll, images, batch, seed, headed = false, json = false } = command.opts();
+  const { checkpoint, data, nll = [100], images, batch, seed, headed = false, json = false } = command.opts();
   refuseEmpty({ checkpoint, data });
   return {
     checkpoint: resolvePath(checkpoint),
@@ -53,7 +53,7 @@ function describeCommand(): Command {
     .usage('--checkpoint <file> [options]')
     .description('Estimates how likely test images are under a VAE that was trained, in headless Chrome.')
     .requiredOption('--checkpoint <file>', 'checkpoint.safetensors or model.safetensors of a run, or its folder')
-    .option('--nll <K>', 'samples of z an image; several, as 1,10,100, give a row each', listOf('nll'), [100])
+    .option('--nll <K>', 'samples of z an image (default: 100); several, as 1,10,100, give a row each', listOf('nll'))
     .option(
       '--data <where>',
       `folder or http(s) address of images (default: the built-in digits, if these were trained on): ${ACCEPTED}`,
