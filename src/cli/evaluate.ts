@@ -1,5 +1,4 @@
 // `npm run evaluate`: how likely test images are under a VAE that was trained, estimated in headless Chrome.
-
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ViteDevServer } from 'vite';
@@ -10,7 +9,6 @@ import { type Arguments, parseArguments } from './evaluate/arguments.ts';
 import { type Job, type Outcome, TELL, type Tell } from './evaluate/protocol.ts';
 import { JsonReport, TextReport } from './evaluate/report.ts';
 import { errorOf, inPage } from './page.ts';
-
 import { findData } from './train/data.ts';
 import { serveFiles } from './train/page.ts';
 

@@ -1,5 +1,4 @@
 // `npm run profile`: where the time of a training step goes, or of any WGSL compute shader, measured in headless Chrome.
-
 import { writeFileSync } from 'node:fs';
 import type { ViteDevServer } from 'vite';
 import { OptionError } from '../errors.ts';

@@ -51,6 +51,11 @@ export class Progress {
   }
 }
 
+/** A JSON line on standard output. */
+export function printJson(event: object): void {
+  process.stdout.write(`${JSON.stringify(event)}\n`);
+}
+
 /** `8 s`, `3 min 5 s`, `2 h 4 min`. */
 export function showDuration(seconds: number): string {
   const whole = Math.round(seconds);

@@ -87,6 +87,7 @@ function subgroupTile(tileM: number, tileN4: number, sensible: Variant<MatmulAtt
       const groupY = fewestLeftOver(Math.ceil(m / tileM));
       const tile = { SUBGROUP: subgroupSize, TILE_M: tileM, TILE_N4: tileN4, GROUP_X: subgroupSize, GROUP_Y: groupY };
       const hooks = matmulHooks(node, writer);
+      // One statement: it stores, and computes nothing.
       const isBare = hooks.store!.match(/;/g)?.length === 1 && m % tileM === 0 && n % (4 * tileN4) === 0;
       return {
         source: subgroupShader,
@@ -224,7 +225,7 @@ export const matmulVariants: readonly Variant<MatmulAttrs>[] = [
     return software && (n < m || (m <= 2 && k >= 32));
   }),
   matrixVector('together', (_, { software }) => !software),
-  // The larger tile loads less for each multiply-add, and takes drivers twice as long to compile. Of eight lanes, the
+  // The larger tile loads less for each multiply-add, and takes drivers half as long again to compile. Of eight lanes, the
   // smaller one already fills what registers hold.
   subgroupTile(
     16,

@@ -1,5 +1,5 @@
 // What `npm run evaluate` says: to people, or as JSON lines.
-import { Progress, showDuration } from '../progress.ts';
+import { Progress, printJson, showDuration } from '../progress.ts';
 import type { ProgressEvent, Result, StartEvent, Summary } from './protocol.ts';
 
 export interface RunEnd extends Result {
@@ -18,7 +18,7 @@ export interface Report {
 /** One JSON line an event. */
 export class JsonReport implements Report {
   start(start: StartEvent): void {
-    this.print(start);
+    printJson(start);
   }
 
   progress(): void {}
@@ -26,18 +26,14 @@ export class JsonReport implements Report {
   close(): void {}
 
   end(end: RunEnd): void {
-    this.print(end);
-  }
-
-  private print(event: object): void {
-    process.stdout.write(`${JSON.stringify(event)}\n`);
+    printJson(end);
   }
 }
 
 /** Lines on standard output; the bar on standard error, so that output can go to a file. */
 export class TextReport implements Report {
   private run: StartEvent | undefined;
-  private readonly shown = new Progress();
+  private readonly bar = new Progress();
   /** The first progress, before which kernels were compiled. */
   private first: { readonly done: number; readonly at: number } | undefined;
 
@@ -51,10 +47,10 @@ export class TextReport implements Report {
     ].join(', ');
     const images = data.images < data.test ? `the first ${data.images} of ${data.test}` : `${data.test}`;
     const source = data.builtIn ? 'built-in stroke digits' : data.name;
-    print(`adapter     ${adapter}${software ? ': no GPU was found, so this takes longer' : ''}`);
-    print(`checkpoint  ${checkpoint}: ${model}, ${on}`);
-    print(`data        ${source}: ${images} test images of ${data.size}`);
-    this.shown.start(1, 0, 'compiling …');
+    this.bar.print(`adapter     ${adapter}${software ? ': no GPU was found, so this takes longer' : ''}`);
+    this.bar.print(`checkpoint  ${checkpoint}: ${model}, ${on}`);
+    this.bar.print(`data        ${source}: ${images} test images of ${data.size}`);
+    this.bar.start(1, 0, 'compiling …');
   }
 
   progress({ done, total }: ProgressEvent): void {
@@ -64,11 +60,11 @@ export class TextReport implements Report {
     const left =
       perSecond > 0 ? `${Math.round(perSecond)} a second, ${showDuration((total - done) / perSecond)} left` : '…';
     const percent = Math.floor((100 * done) / total);
-    this.shown.update(total, done, `${percent} % of ${total.toLocaleString('en')} samples · ${left}`);
+    this.bar.update(total, done, `${percent} % of ${total.toLocaleString('en')} samples · ${left}`);
   }
 
   close(): void {
-    this.shown.close();
+    this.bar.close();
   }
 
   end({ images, loss, reconstruction, kl, nll, seconds }: RunEnd): void {
@@ -79,14 +75,14 @@ export class TextReport implements Report {
       ...nll.map((bound): [string, Summary, Summary] => [`−log p(x), K = ${bound.samples}`, bound, bound.below]),
     ];
     const cells = rows.map(([name, ...values]) => [name, ...values.map((value) => (value ? show(value) : ''))]);
-    print('');
-    for (const line of table([['nats per image', 'mean ± error', 'below the ELBO'], ...cells])) print(line);
+    this.bar.print('');
+    for (const line of table([['nats per image', 'mean ± error', 'below the ELBO'], ...cells])) this.bar.print(line);
     const over = images > 1 ? `± is the standard error of the mean over ${images} images. ` : '';
-    print(`\n${over}The estimates of −log p(x) come down to it from above, as K grows.`);
+    this.bar.print(`\n${over}The estimates of −log p(x) come down to it from above, as K grows.`);
     const { beta = 1, particles = 1 } = this.run?.trained ?? {};
-    if (particles > 1) print(`The model was trained by the bound of K = ${particles}.`);
-    else if (beta !== 1) print(`The model was trained with beta ${beta}; the ELBO here is that of beta 1.`);
-    print(`done after ${showDuration(seconds)}`);
+    if (particles > 1) this.bar.print(`The model was trained by the bound of K = ${particles}.`);
+    else if (beta !== 1) this.bar.print(`The model was trained with beta ${beta}; the ELBO here is that of beta 1.`);
+    this.bar.print(`done after ${showDuration(seconds)}`);
   }
 }
 
@@ -103,8 +99,4 @@ function table(rows: readonly (readonly string[])[]): string[] {
       .join('')
       .trimEnd(),
   );
-}
-
-function print(line: string): void {
-  process.stdout.write(`${line}\n`);
 }

@@ -1,6 +1,6 @@
 // What a run says while it runs: to people, or as JSON lines.
 import { describeTerm, type EpochEvent, type Means, type StepEvent, type TrainEvent } from '../../train/events.ts';
-import { Progress, showDuration } from '../progress.ts';
+import { Progress, printJson, showDuration } from '../progress.ts';
 import type { ReadingEvent, StartEvent } from './protocol.ts';
 
 export interface RunStart extends StartEvent {
@@ -40,15 +40,15 @@ export class JsonReport implements Report {
   reading(): void {}
 
   start(start: RunStart): void {
-    this.print(start);
+    printJson(start);
   }
 
   events(events: readonly TrainEvent[]): void {
-    events.forEach(this.print);
+    events.forEach(printJson);
   }
 
   file(name: string): void {
-    this.print({ event: 'file', name });
+    printJson({ event: 'file', name });
   }
 
   stopping(): void {}
@@ -56,11 +56,7 @@ export class JsonReport implements Report {
   close(): void {}
 
   end(end: RunEnd): void {
-    this.print(end);
-  }
-
-  private print(event: object): void {
-    process.stdout.write(`${JSON.stringify(event)}\n`);
+    printJson(end);
   }
 }
 
