@@ -73,13 +73,17 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(subgroup_invocation_i
     }
     if (TRANSPOSE_A) {
       for (var i = 0u; i < TILE_M / 4u; i++) { // unroll
-        for (var k = 0u; k < 4u; k++) { // unroll
-          let left = subgroupShuffle(mine[(k * TILE_M / 4u + i) / SUBGROUP], (k * TILE_M / 4u + i) % SUBGROUP);
+        let left0 = subgroupShuffle(mine[i / SUBGROUP], i % SUBGROUP);
+        let left1 = subgroupShuffle(mine[(TILE_M / 4u + i) / SUBGROUP], (TILE_M / 4u + i) % SUBGROUP);
+        let left2 = subgroupShuffle(mine[(2u * TILE_M / 4u + i) / SUBGROUP], (2u * TILE_M / 4u + i) % SUBGROUP);
+        let left3 = subgroupShuffle(mine[(3u * TILE_M / 4u + i) / SUBGROUP], (3u * TILE_M / 4u + i) % SUBGROUP);
+        // All that a sum is given comes together: of so many sums, few are in registers at a time.
+        for (var r = 0u; r < 4u; r++) { // unroll
           for (var j = 0u; j < TILE_N4; j++) { // unroll
-            sums[4u * i * TILE_N4 + j] += left.x * right[j][k];
-            sums[(4u * i + 1u) * TILE_N4 + j] += left.y * right[j][k];
-            sums[(4u * i + 2u) * TILE_N4 + j] += left.z * right[j][k];
-            sums[(4u * i + 3u) * TILE_N4 + j] += left.w * right[j][k];
+            sums[(4u * i + r) * TILE_N4 + j] += left0[r] * right[j][0];
+            sums[(4u * i + r) * TILE_N4 + j] += left1[r] * right[j][1];
+            sums[(4u * i + r) * TILE_N4 + j] += left2[r] * right[j][2];
+            sums[(4u * i + r) * TILE_N4 + j] += left3[r] * right[j][3];
           }
         }
       }

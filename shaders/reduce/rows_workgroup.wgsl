@@ -1,11 +1,13 @@
-// Reduction of elements that lie side by side, a workgroup an output: y[o] = fold over r of x[o, r].
+// Reduction of elements that lie side by side, a workgroup an output: y[o] = fold over r of x[o, r]; of COUNT tensors
+// of one shape at once.
 //
 // Threads of a workgroup take neighbouring steps of LANES elements (one vec4 load each), fold what they get, and then
 // each other's, by halves, through workgroup memory: the same order every time.
-// Reads OUTPUTS · STEPS · LANES floats once, writes OUTPUTS.
-// Constants: KIND (0 sum, 1 max, 2 logsumexp), OUTPUTS, STEPS, LANES (1 or 4; 1 uses x alone), THREADS (a power of 2).
+// Reads OUTPUTS · STEPS · LANES floats of each once, writes OUTPUTS.
+// Constants: KIND (0 sum, 1 max, 2 logsumexp), COUNT, OUTPUTS, STEPS, LANES (1 or 4; 1 uses x alone), THREADS (a power of 2).
 // Hooks: load, store.
 const KIND: u32 = 0;
+const COUNT: u32 = 1;
 const OUTPUTS: u32 = 64;
 const STEPS: u32 = 256;
 const LANES: u32 = 4;
@@ -16,14 +18,14 @@ const LOWEST: f32 = -3.4028234e38;
 @group(0) @binding(1) var<storage, read_write> y: array<f32>;
 
 // A state is the sum or the greatest value, and, for logsumexp, Σ exp(value - greatest).
-var<workgroup> states: array<vec2f, THREADS>;
+var<workgroup> states: array<array<vec2f, COUNT>, THREADS>;
 
-fn load(o: u32, r: u32) -> vec4f {
-  return x[o * STEPS + r];
+fn load(o: u32, r: u32) -> array<vec4f, COUNT> {
+  return array<vec4f, COUNT>(x[o * STEPS + r]);
 }
 
-fn store(o: u32, value: f32) {
-  y[o] = value;
+fn store(o: u32, values: array<f32, COUNT>) {
+  y[o] = values[0];
 }
 
 fn fold(a: vec2f, b: vec2f) -> vec2f {
@@ -36,19 +38,33 @@ fn fold(a: vec2f, b: vec2f) -> vec2f {
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32) {
   let o = min(group.y * groups.x + group.x, OUTPUTS - 1u); // groups to spare do the last one again
-  var state = vec2f(select(LOWEST, 0.0, KIND == 0u), 0.0);
+  var state: array<vec2f, COUNT>;
+  for (var c = 0u; c < COUNT; c++) { // unroll
+    state[c] = vec2f(select(LOWEST, 0.0, KIND == 0u), 0.0);
+  }
   for (var r = local; r < STEPS; r += THREADS) {
-    let value = load(o, r);
-    for (var lane = 0u; lane < LANES; lane++) { // unroll
-      state = fold(state, vec2f(value[lane], 1.0));
+    let values = load(o, r);
+    for (var c = 0u; c < COUNT; c++) { // unroll
+      for (var lane = 0u; lane < LANES; lane++) { // unroll
+        state[c] = fold(state[c], vec2f(values[c][lane], 1.0));
+      }
     }
   }
   states[local] = state;
   for (var half = THREADS / 2u; half > 0u; half /= 2u) {
     workgroupBarrier();
-    if (local < half) { states[local] = fold(states[local], states[local + half]); }
+    if (local < half) {
+      for (var c = 0u; c < COUNT; c++) { // unroll
+        states[local][c] = fold(states[local][c], states[local + half][c]);
+      }
+    }
   }
   if (local == 0u) {
-    store(o, select(states[0].x, states[0].x + log(states[0].y), KIND == 2u));
+    var results: array<f32, COUNT>;
+    for (var c = 0u; c < COUNT; c++) { // unroll
+      let last = states[0][c];
+      results[c] = select(last.x, last.x + log(last.y), KIND == 2u);
+    }
+    store(o, results);
   }
 }

@@ -76,12 +76,8 @@ function combine(coords: readonly Affine[], shape: Shape): Affine {
   return coords.reduce((sum, coord, axis) => sum.plus(coord.times(strides[axis]!)), Affine.constant(0));
 }
 
-/** What a hook body is given: where some tensors' elements already are. */
-export interface Given {
-  /** The heavy op's results, by flat index. */
-  readonly tensor: Tensor;
-  readonly values: ReadonlyMap<string, string>;
-}
+/** What a hook body is given: the names of heavy ops' results, by flat index. */
+export type Given = ReadonlyMap<Tensor, ReadonlyMap<string, string>>;
 
 export class BodyEmitter implements Emitter {
   private readonly text: KernelText;
@@ -133,9 +129,10 @@ export class BodyEmitter implements Emitter {
   }
 
   private compute(tensor: Tensor, coords: readonly Affine[]): string {
-    if (tensor === this.given?.tensor) {
+    const given = this.given?.get(tensor);
+    if (given) {
       const flat = this.flatten(coords, tensor.shape).toString();
-      const value = this.given.values.get(flat);
+      const value = given.get(flat);
       if (value === undefined) throw new Error(`${tensor} has no element ${flat} here`);
       return value;
     }

@@ -1,20 +1,20 @@
 // Decides which nodes are stored and which are computed inside the kernel that needs them.
 //
-// A group becomes one dispatch: at most one heavy op (a product, a reduction), the pointwise nodes that feed it, and the
-// pointwise nodes of its own size behind it. Pointwise nodes are stored only where something outside their group reads
+// A group becomes one dispatch: at most one heavy op (a product, or reductions that go through the same elements), the
+// pointwise nodes that feed it, and the pointwise nodes of its own size behind it. Pointwise nodes are stored only where something outside their group reads
 // them. Groups are merged as long as no cycle arises, no kernel would need an element that another of its threads
 // computes, and no buffer would be bound twice in ways that WebGPU forbids.
 import { patchesOp, sumPatchesOp } from '../ops/patches.ts';
 import type { Storage, Variable } from '../ops/source.ts';
 import { inputOp, variableOp } from '../ops/source.ts';
-import { elementType, Tensor } from '../ops/tensor.ts';
+import { elementType, sameShape, Tensor } from '../ops/tensor.ts';
 import { packOp, reshapeOp, stopGradientOp, transposeOp } from '../ops/view.ts';
 import { type Graph, rootsOf, topological } from './graph.ts';
 
 /** One dispatch to be. */
 export interface Group {
-  /** The product or reduction; without one, a chain of elementwise ops. */
-  readonly heavy: Tensor | undefined;
+  /** The product, or one or more reductions of one kind and shape; without any, a chain of elementwise ops. */
+  readonly heavies: readonly Tensor[];
   /** What it stores. */
   readonly outputs: readonly Tensor[];
   /** The stored tensors that it reads; true where every thread reads only the elements that it may overwrite. */
@@ -50,15 +50,22 @@ const isDear = (node: Tensor) => (node.op.cost ?? 1) >= 1000;
 /** Operations an element above which computing it again is dearer than storing it. */
 const CHEAP = 3;
 
+/** Whether one kernel can compute both. */
+const joinable = (a: Tensor, b: Tensor) =>
+  a.op.joins === true &&
+  a.op === b.op &&
+  JSON.stringify(a.attrs) === JSON.stringify(b.attrs) &&
+  a.inputs.every((input, i) => sameShape(input.shape, b.inputs[i]!.shape));
+
 class Draft {
-  heavy: Tensor | undefined;
+  heavies: readonly Tensor[];
   outputs: Tensor[];
   container = false;
   reads = new Map<Tensor, boolean>();
   legal = true;
 
-  constructor(heavy: Tensor | undefined, outputs: Tensor[]) {
-    this.heavy = heavy;
+  constructor(heavies: readonly Tensor[], outputs: Tensor[]) {
+    this.heavies = heavies;
     this.outputs = outputs;
   }
 
@@ -156,18 +163,25 @@ class Fuser {
       if (isHeavy(node) && !isMatmul(node)) for (const input of node.inputs) storeBulky(input);
     }
     const homes = new Map<Tensor, Set<Draft>>();
+    /** What a larger tensor repeats. */
+    const spreads = new Set<Tensor>();
     for (const node of [...this.order].reverse()) {
       if (isSource(node)) continue;
       const users = (this.users.get(node) ?? []).filter((user) => homes.has(user));
       const where = new Set(
         users.flatMap((user) => [...(this.home.has(user) ? [this.home.get(user)!] : homes.get(user)!)]),
       );
-      const spread = users.some((user) => !isHeavy(user) && user.size > node.size && user.op !== reshapeOp);
+      const spread = users.some((user) =>
+        user.op === reshapeOp ? spreads.has(user) : !isHeavy(user) && user.size > node.size,
+      );
+      if (spread) spreads.add(node);
       const repeated = where.size > 1 || spread;
       const { cost, leaves } = this.inlineCost(node, must);
       // What is spread over a larger tensor from several others takes up buffers of a kernel that may need them.
-      if (must.has(node) || (repeated && node.size > 0 && (cost > CHEAP || (spread && leaves > 1)))) {
-        const draft = new Draft(isHeavy(node) ? node : undefined, [node]);
+      // What is behind a reshape is stored itself, if at all.
+      const dear = node.op !== reshapeOp && (cost > CHEAP || (spread && leaves > 1));
+      if (must.has(node) || (repeated && node.size > 0 && dear)) {
+        const draft = new Draft(isHeavy(node) ? [node] : [], [node]);
         this.home.set(node, draft);
         this.drafts.push(draft);
         homes.set(node, new Set([draft]));
@@ -202,7 +216,7 @@ class Fuser {
       let best: Tensor | undefined;
       let most = 1;
       for (const node of leaves(outputs[0]!)) {
-        if (node === outputs[0] || isSource(node) || this.home.has(node)) continue;
+        if (node === outputs[0] || isSource(node) || this.home.has(node) || node.op === reshapeOp) continue;
         const count = countOf(node);
         if (count > most && count < this.maxBuffers) [best, most] = [node, count];
       }
@@ -278,20 +292,27 @@ class Fuser {
       const before = seen.get(node);
       if (before === false || before === aligned) return;
       seen.set(node, aligned);
-      if (node === draft.heavy || own.has(node)) {
+      const heavy = draft.heavies.includes(node);
+      if (heavy || own.has(node)) {
         if (!aligned) draft.legal = false;
-        if (node === draft.heavy) return;
+        if (heavy) return;
       } else if (isSource(node) || this.home.has(node)) {
         read(node, aligned);
         return;
       }
       for (const input of node.inputs) visit(input, aligned && node.op.aligned === true && input.size === size);
     };
-    for (const output of draft.outputs) if (output !== draft.heavy) visit(output, true);
-    if (draft.heavy) {
-      // Operands are read all over, before and while others store.
-      for (const input of draft.heavy.inputs)
-        visitOperand(input, (node) => isSource(node) || this.home.has(node), read);
+    for (const output of draft.outputs) if (!draft.heavies.includes(output)) visit(output, true);
+    // Operands are read all over, before and while others store.
+    for (const operand of draft.heavies.flatMap(({ inputs }) => inputs)) {
+      visitOperand(
+        operand,
+        (node) => isSource(node) || this.home.has(node),
+        (node, aligned) => {
+          if (this.home.get(node) === draft) draft.legal = false;
+          read(node, aligned);
+        },
+      );
     }
     if (draft.outputs.some((output) => output.size !== size)) draft.legal = false;
     const buffers = new Set([...draft.reads.keys(), ...draft.outputs].map((node) => this.memory(node).key));
@@ -336,7 +357,7 @@ class Fuser {
       this.users.set(node, [...(this.users.get(node) ?? []), copy]);
       this.position.set(copy, this.position.size);
       this.targets.set(copy, variable);
-      const copier = new Draft(undefined, [copy]);
+      const copier = new Draft([], [copy]);
       this.home.set(copy, copier);
       this.drafts.push(copier);
       this.analyse(draft);
@@ -397,7 +418,7 @@ class Fuser {
       changed = false;
       const order = this.sorted();
       for (const second of order) {
-        if (second.heavy || second.container || isDear(second.outputs[0]!)) continue;
+        if (second.container || isDear(second.outputs[0]!)) continue;
         // The latest possible partner first: it has the most of what the second needs.
         const partners = order
           .slice(0, order.indexOf(second))
@@ -414,13 +435,22 @@ class Fuser {
 
   private related(first: Draft, second: Draft): boolean {
     if (first.container || first.size !== second.size || isDear(first.outputs[0]!)) return false;
+    if (second.heavies.length > 0) return this.siblings(first, second);
     const feeds = first.outputs.some((node) => second.reads.has(node));
-    if (first.heavy) return feeds;
+    if (first.heavies.length > 0) return feeds;
     return feeds || [...first.reads].some(([node, aligned]) => second.reads.get(node) !== undefined && aligned);
   }
 
+  /** Whether two groups' reductions may share a kernel, and gain by it: a tensor read once for both, or one reader less. */
+  private siblings(first: Draft, second: Draft): boolean {
+    if (first.heavies.length === 0 || !joinable(first.heavies[0]!, second.heavies[0]!)) return false;
+    const readsBoth = ({ reads }: Draft) =>
+      [first, second].every(({ outputs }) => outputs.some((node) => reads.has(node)));
+    return [...first.reads.keys()].some((node) => second.reads.has(node)) || this.drafts.some(readsBoth);
+  }
+
   private tryMerge(first: Draft, second: Draft): boolean {
-    const merged = new Draft(first.heavy, [...first.outputs, ...second.outputs]);
+    const merged = new Draft([...first.heavies, ...second.heavies], [...first.outputs, ...second.outputs]);
     const before = this.drafts;
     const rehome = (draft: Draft, nodes: readonly Tensor[]) => {
       for (const node of nodes) this.home.set(node, draft);
@@ -433,15 +463,13 @@ class Fuser {
       (node) => this.persistent.has(node) || this.targets.has(node) || this.readOutside(node, merged),
     );
     for (const node of merged.outputs) if (!needed.includes(node)) this.home.delete(node);
-    if (merged.heavy && !this.home.has(merged.heavy)) this.home.set(merged.heavy, merged);
+    for (const heavy of merged.heavies) this.home.set(heavy, merged);
     merged.outputs = needed;
     if (needed.length > 0) {
       this.analyse(merged);
       if (merged.legal && this.sorted().length === this.drafts.length) return true;
     }
-    rehome(first, first.outputs);
-    rehome(second, second.outputs);
-    if (first.heavy) this.home.set(first.heavy, first);
+    for (const draft of [first, second]) rehome(draft, [...draft.outputs, ...draft.heavies]);
     this.drafts = before;
     return false;
   }

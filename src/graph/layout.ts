@@ -4,7 +4,7 @@ import { elementwise } from '../ops/elementwise.ts';
 import { type MatmulAttrs, matmulOp } from '../ops/matmul.ts';
 import type { ReduceAttrs } from '../ops/reduce.ts';
 import { apply, type Tensor } from '../ops/tensor.ts';
-import { inverse, reshape, transpose, transposeOp } from '../ops/view.ts';
+import { inverse, reshape, type Slice, sliceOp, transpose, transposeOp } from '../ops/view.ts';
 
 const elementwiseOps = new Set<unknown>(Object.values(elementwise));
 
@@ -46,6 +46,16 @@ export function reductionOfTranspose(node: Tensor): Tensor | undefined {
     reduced,
     left.map((axis) => order.indexOf(axis)),
   );
+}
+
+/** A slice of a transposed tensor is the transpose of a slice. */
+export function sliceOfTranspose(node: Tensor): Tensor | undefined {
+  const [x] = node.inputs;
+  if (node.op !== sliceOp || x!.op !== transposeOp) return undefined;
+  const axes = axesOf(x!);
+  const { starts, sizes } = node.attrs as Slice;
+  const back = (list: readonly number[]) => inverse(axes).map((axis) => list[axis]!);
+  return transpose(apply(sliceOp, [x!.inputs[0]!], { starts: back(starts), sizes: back(sizes) }, node.path), axes);
 }
 
 /** Whether a tensor is another whose matrices are stored the other way round. */

@@ -3,11 +3,11 @@ import pointwiseShader from '../../shaders/pointwise.wgsl?raw';
 import { Affine } from '../ops/affine.ts';
 import {
   bytesOf,
+  type CoordsOf,
   type Kernel,
   type KernelWriter,
   type Tensor,
   type Traits,
-  type Unflatten,
   type Variant,
 } from '../ops/tensor.ts';
 import { type Binding, BodyEmitter, KernelText, storedType } from './emit.ts';
@@ -48,8 +48,24 @@ class Writer implements KernelWriter {
   private readonly isStored = (tensor: Tensor) =>
     isSource(tensor) || (this.places.has(tensor) && !this.group.outputs.includes(tensor));
 
-  load(tensor: Tensor, at: (lane: number, unflatten: Unflatten) => readonly Affine[], lanes: 1 | 4): string {
+  get nodes(): readonly Tensor[] {
+    return this.group.heavies;
+  }
+
+  load(tensor: Tensor, at: CoordsOf, lanes: 1 | 4): string {
     const body = new BodyEmitter(this.text, this.isStored);
+    body.statement(`return ${this.four(body, tensor, at, lanes)};`);
+    return body.body;
+  }
+
+  loadEach(tensors: readonly Tensor[], at: CoordsOf, lanes: 1 | 4): string {
+    const body = new BodyEmitter(this.text, this.isStored);
+    const fours = tensors.map((tensor) => this.four(body, tensor, at, lanes));
+    body.statement(`return array<vec4f, ${tensors.length}>(${fours.join(', ')});`);
+    return body.body;
+  }
+
+  private four(body: BodyEmitter, tensor: Tensor, at: CoordsOf, lanes: 1 | 4): string {
     const values = Array.from({ length: lanes }, (_, lane) => {
       const coords = at(lane, (flat, shape) => body.unflatten(flat, shape));
       const outside = coords.flatMap((coord, axis) =>
@@ -60,21 +76,19 @@ class Writer implements KernelWriter {
       return outside.length ? `select(0.0, ${value}, ${outside.join(' && ')})` : value;
     });
     const whole = /^(\w+)\.x$/.exec(values[0]!)?.[1];
-    const result =
-      whole && lanes === 4 && values.every((value, lane) => value === `${whole}.${'xyzw'[lane]}`)
-        ? whole
-        : `vec4f(${[...values, '0.0', '0.0', '0.0'].slice(0, 4).join(', ')})`;
-    body.statement(`return ${result};`);
-    return body.body;
+    return whole && lanes === 4 && values.every((value, lane) => value === `${whole}.${'xyzw'[lane]}`)
+      ? whole
+      : `vec4f(${[...values, '0.0', '0.0', '0.0'].slice(0, 4).join(', ')})`;
   }
 
-  store(at: (lane: number) => Affine, values: readonly string[], column?: Affine, columns = 0): string {
-    const flats = values.map((_, lane) => at(lane));
-    const { heavy } = this.group;
-    const given = heavy && {
-      tensor: heavy,
-      values: new Map(flats.map((flat, lane) => [flat.toString(), values[lane]!])),
-    };
+  store(at: (lane: number) => Affine, values: readonly (readonly string[])[], column?: Affine, columns = 0): string {
+    const flats = values[0]!.map((_, lane) => at(lane));
+    const given = new Map(
+      this.group.heavies.map((heavy, i) => [
+        heavy,
+        new Map(flats.map((flat, lane) => [flat.toString(), values[i]![lane]!])),
+      ]),
+    );
     const body = new BodyEmitter(this.text, this.isStored, given);
     const stores: string[] = [];
     for (const output of this.group.outputs) {
@@ -123,7 +137,7 @@ function pointwise(group: Group, writer: Writer): Kernel {
   return {
     source: pointwiseShader,
     constants: { THREADS: threads },
-    hooks: { body: writer.store(at, new Array<string>(lanes).fill('')) },
+    hooks: { body: writer.store(at, [new Array<string>(lanes).fill('')]) },
     workgroups: writer.grid(Math.ceil(threads / 64)),
     flops: 0,
   };
@@ -168,11 +182,12 @@ function keyOfPlace(place: Place, tensor: Tensor): string {
 export function lower(group: Group, { places }: MemoryPlan, traits: Traits, choose?: ChooseVariant): Lowered {
   const keyOf = (tensor: Tensor) => keyOfPlace(places.get(tensor)!, tensor);
   const scalars = new Set<string>();
-  const variant = group.heavy && pickVariant(group.heavy, traits, choose);
+  const [heavy] = group.heavies;
+  const variant = heavy && pickVariant(heavy, traits, choose);
   const write = () => {
     const text = new KernelText(keyOf, scalars);
     const writer = new Writer(text, group, places, traits);
-    return { text, kernel: variant ? variant.kernel(group.heavy!, writer) : pointwise(group, writer) };
+    return { text, kernel: variant ? variant.kernel(heavy!, writer) : pointwise(group, writer) };
   };
   // The first round finds out which buffers cannot be read four at a time; the second writes the text.
   let before = -1;

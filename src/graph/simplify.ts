@@ -16,7 +16,13 @@ import {
   transposeOp,
 } from '../ops/view.ts';
 import { type Graph, printGraph, rewrite, rootsOf, topological } from './graph.ts';
-import { elementwiseOfTransposes, isElementwise, productOfTransposes, reductionOfTranspose } from './layout.ts';
+import {
+  elementwiseOfTransposes,
+  isElementwise,
+  productOfTransposes,
+  reductionOfTranspose,
+  sliceOfTranspose,
+} from './layout.ts';
 
 /** The number that every element of a tensor is, if that is known. */
 function constantValue(node: Tensor): number | undefined {
@@ -187,6 +193,7 @@ const rules: readonly Rule[] = [
   // Transposes move to where they cost nothing.
   elementwiseOfTransposes,
   reductionOfTranspose,
+  sliceOfTranspose,
   productOfTransposes,
 ];
 

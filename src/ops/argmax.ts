@@ -32,7 +32,7 @@ export const argmaxOp: Op<object> = {
           constants: { OUTPUTS: node.size, STEPS: length },
           hooks: {
             load: writer.load(x!, (_, split) => [...split(row, node.shape), at], 1),
-            store: writer.store(() => row, ['value']),
+            store: writer.store(() => row, [['value']]),
           },
           workgroups: writer.grid(Math.ceil(node.size / 64)),
           flops: x!.size,

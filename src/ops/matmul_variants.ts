@@ -199,7 +199,7 @@ function matrixVector(threads: 'alone' | 'together', sensible: Variant<MatmulAtt
 }
 
 const ZERO = Affine.constant(0);
-const VALUES = ['value.x', 'value.y', 'value.z', 'value.w'];
+const VALUES = [['value.x', 'value.y', 'value.z', 'value.w']];
 
 export function sizesOf({ inputs, attrs }: Tensor<MatmulAttrs>): Sizes {
   return sizes(inputs[0]!.shape, inputs[1]!.shape, attrs);

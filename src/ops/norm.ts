@@ -1,6 +1,6 @@
 // Normalisation: mean 0 and variance 1 over some axes. Batch, group and layer norm are this over other axes.
 import { ShapeError } from '../errors.ts';
-import { add, mul, rsqrt, square, sub } from './elementwise.ts';
+import { add, mul, relu, rsqrt, square, sub } from './elementwise.ts';
 import { mean } from './reduce.ts';
 import {
   apply,
@@ -15,7 +15,7 @@ import {
   stridesOf,
   type Tensor,
 } from './tensor.ts';
-import { reshape, transpose } from './view.ts';
+import { reshape, sliceOp, stopGradient, transpose } from './view.ts';
 
 export interface NormalizeAttrs {
   /** Ascending. */
@@ -23,11 +23,20 @@ export interface NormalizeAttrs {
   readonly epsilon: number;
 }
 
-/** Mean and 1 / √(variance + ε) over axes, which stay with one element. */
-export function moments(x: Tensor, axis: readonly number[], epsilon: number) {
-  const center = mean(x, { axis, keepDims: true });
-  const variance = mean(square(sub(x, center)), { axis, keepDims: true });
-  return { mean: center, variance, scale: rsqrt(add(variance, epsilon)) };
+/**
+ * Mean, variance and 1 / √(variance + ε) over axes, which stay with one element: by two sums that one kernel takes in one
+ * pass. What is summed is the distance from each group's first element, so that no digits are lost where the mean is far
+ * from 0 (Chan, Golub and LeVeque, Algorithms for computing the sample variance, 1983, equation 1.5, shifted).
+ */
+export function moments(x: Tensor, axes: readonly number[], epsilon: number) {
+  const average = (of: Tensor) => mean(of, { axis: axes, keepDims: true });
+  const sizes = x.shape.map((dim, axis) => (axes.includes(axis) ? 1 : dim));
+  const first = stopGradient(apply(sliceOp, [x], { starts: sizes.map(() => 0), sizes }));
+  const distance = sub(x, first);
+  const shift = average(distance);
+  // Rounding must not make it negative.
+  const variance = relu(sub(average(square(distance)), square(shift)));
+  return { mean: add(first, shift), variance, scale: rsqrt(add(variance, epsilon)) };
 }
 
 export const normalizeOp: Op<NormalizeAttrs> = {

@@ -87,7 +87,9 @@ function kernel(
   const reduced = axes.map((axis) => x!.shape[axis]!);
   const length = sizeOf(reduced);
   const outputs = node.size;
-  const kindNumber = KINDS[kind];
+  const constants = { KIND: KINDS[kind], COUNT: writer.nodes.length };
+  const tensors = writer.nodes.map(({ inputs }) => inputs[0]!);
+  const flops = tensors.length * x!.size * (kind === 'logsumexp' ? 10 : 1);
   const coords = (out: readonly Affine[], inner: readonly Affine[]) => {
     let i = 0;
     let j = 0;
@@ -100,23 +102,26 @@ function kernel(
     return {
       source: together ? rowsWorkgroupShader : rowsShader,
       constants: {
-        KIND: kindNumber,
+        ...constants,
         OUTPUTS: outputs,
         STEPS: length / lanes,
         LANES: lanes,
         ...(together ? { THREADS: REDUCTION_WORKGROUP } : { UNROLL: unrolled(length / lanes) }),
       },
       hooks: {
-        load: writer.load(
-          x!,
+        load: writer.loadEach(
+          tensors,
           (lane, split) =>
             coords(split(Affine.variable('o', outputs), node.shape), split(step.times(lanes).plus(lane), reduced)),
           lanes,
         ),
-        store: writer.store(() => Affine.variable('o', outputs), ['value']),
+        store: writer.store(
+          () => Affine.variable('o', outputs),
+          tensors.map((_, i) => [`values[${i}]`]),
+        ),
       },
       workgroups: writer.grid(together ? outputs : Math.ceil(outputs / 64)),
-      flops: x!.size * (kind === 'logsumexp' ? 10 : 1),
+      flops,
     };
   }
   const lanes = node.shape.at(-1)! % 4 === 0 ? 4 : 1;
@@ -126,17 +131,20 @@ function kernel(
       .plus(lane);
   return {
     source: columnsShader,
-    constants: { KIND: kindNumber, THREADS: outputs / lanes, STEPS: length, UNROLL: unrolled(length) },
+    constants: { ...constants, THREADS: outputs / lanes, STEPS: length, UNROLL: unrolled(length) },
     hooks: {
-      load: writer.load(
-        x!,
+      load: writer.loadEach(
+        tensors,
         (lane, split) => coords(split(out(lane), node.shape), split(Affine.variable('r', length), reduced)),
         lanes,
       ),
-      store: writer.store(out, ['value.x', 'value.y', 'value.z', 'value.w'].slice(0, lanes)),
+      store: writer.store(
+        out,
+        tensors.map((_, i) => ['x', 'y', 'z', 'w'].slice(0, lanes).map((lane) => `values[${i}].${lane}`)),
+      ),
     },
     workgroups: writer.grid(Math.ceil(outputs / lanes / 64)),
-    flops: x!.size * (kind === 'logsumexp' ? 10 : 1),
+    flops,
   };
 }
 
@@ -185,6 +193,7 @@ function define(
       return [grad(node, spread, cotangent)];
     },
     reference: referenceOf(fold),
+    joins: true,
     variants: [
       {
         name: 'one workgroup a result',

@@ -76,20 +76,33 @@ export interface Kernel {
 }
 
 export type Unflatten = (flat: Affine, shape: Shape) => Affine[];
+/** Coordinates of what a lane loads. */
+export type CoordsOf = (lane: number, unflatten: Unflatten) => readonly Affine[];
 
 /** Gives a heavy op the bodies of its shader's hooks. */
 export interface KernelWriter {
   readonly traits: Traits;
+  /** The nodes that the kernel computes at once: the one it is asked for, and others of the op where it `joins` them. */
+  readonly nodes: readonly Tensor[];
   /**
    * The body of a hook that returns a vec4f: elements of an input at `at(0)` to `at(lanes - 1)`, 0 in the other lanes
    * and wherever a coordinate lies beyond the tensor. `unflatten` makes coordinates of a flat index.
    */
-  load(tensor: Tensor, at: (lane: number, unflatten: Unflatten) => readonly Affine[], lanes: 1 | 4): string;
+  load(tensor: Tensor, at: CoordsOf, lanes: 1 | 4): string;
+  /** The same of several tensors of one shape, for a hook that returns an array of vec4f. */
+  loadEach(tensors: readonly Tensor[], at: CoordsOf, lanes: 1 | 4): string;
   /**
    * The body of a hook that takes results at flat indices and stores them, or what was fused behind them. Where the
    * results may reach past the end of a row, `column` and `columns` tell which of them to leave out.
+   *
+   * @param values of each of `nodes`, the results at the lanes
    */
-  store(at: (lane: number) => Affine, values: readonly string[], column?: Affine, columns?: number): string;
+  store(
+    at: (lane: number) => Affine,
+    values: readonly (readonly string[])[],
+    column?: Affine,
+    columns?: number,
+  ): string;
   /** Spreads a number of workgroups over two dimensions where one would exceed the limit. */
   grid(workgroups: number): [number, number, number];
 }
@@ -129,6 +142,8 @@ export interface Op<A = unknown> {
   emit?(emitter: Emitter, node: Tensor<A>, coords: readonly Affine[]): string;
   /** Heavy ops: the dispatch, in one or more ways. The last must be possible everywhere. */
   readonly variants?: readonly Variant<A>[];
+  /** Heavy: one kernel computes several nodes that have the attributes and the shapes of inputs in common. */
+  readonly joins?: boolean;
   /** Composite ops: the same in terms of other ops, which also gives the gradient if there is no rule for it. */
   decompose?(inputs: readonly Tensor[], attrs: A): Tensor;
   /** Pointwise: about how many operations an element costs; 0 for a mere change of index. */

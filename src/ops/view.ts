@@ -155,12 +155,12 @@ export function broadcastTo(x: Tensor, shape: Shape): Tensor {
   return sameShape(x.shape, shape) ? x : apply(broadcastToOp, [x], { shape });
 }
 
-interface Window {
+export interface Slice {
   readonly starts: readonly number[];
   readonly sizes: readonly number[];
 }
 
-export const sliceOp: Op<Window> = {
+export const sliceOp: Op<Slice> = {
   name: 'slice',
   cost: 0,
   infer([x], { starts, sizes }) {

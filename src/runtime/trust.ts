@@ -14,7 +14,7 @@ export async function distrusted(gpu: Gpu, dispatches: readonly Dispatch[]): Pro
   verdicts.set(gpu, known);
   const used = new Map<Variant, Op>();
   for (const { kernel } of dispatches) {
-    if (kernel.variantOf?.doubtful) used.set(kernel.variantOf, kernel.group.heavy!.op);
+    if (kernel.variantOf?.doubtful) used.set(kernel.variantOf, kernel.group.heavies[0]!.op);
   }
   for (const [variant, op] of used) if (!known.has(variant)) known.set(variant, isRight(gpu, op, variant));
   const wrong = new Set<Variant>();
