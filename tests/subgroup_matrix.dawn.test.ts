@@ -54,7 +54,8 @@ test.each(configs)('Dawn takes the kernel with matrices of $componentType, in ev
       const shapes = [transposeA ? [40, 36] : [36, 40], transposeB ? [68, 40] : [40, 68]];
       const inputs = shapes.map((shape, i) => input(`x${i}`, shape, config.componentType as 'f32'));
       const y = apply(op, inputs, { transposeA, transposeB });
-      using program = await build(gpu, { outputs: { y } }, (_, possible) => possible.find((one) => one === variant));
+      const graph = { outputs: { y }, updates: [] };
+      using program = await build(gpu, graph, graph, (_, possible) => possible.find((one) => one === variant));
       const [{ code, kernel }] = program.dispatches as [(typeof program.dispatches)[0]];
       expect(kernel.variant).toBe(variant!.name);
       expect(code).toMatch(/^enable chromium_experimental_subgroup_matrix;/);

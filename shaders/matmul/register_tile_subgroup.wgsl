@@ -10,7 +10,9 @@ diagnostic(off, subgroup_uniformity);
 // multiply-adds. Reads A N / (4 · TILE_N4 · SUBGROUP) times and B M / TILE_M times through the cache; writes C once. 2·M·N·K operations.
 //
 // Constants: M, N, K, TRANSPOSE_A, TRANSPOSE_B, SUBGROUP (the adapter's one size), TILE_M (a multiple of 4 and of
-// SUBGROUP), TILE_N4, GROUP_X (a multiple of SUBGROUP), GROUP_Y, BARE_STORE (nothing is fused behind, and tiles fill C).
+// SUBGROUP), TILE_N4, GROUP_X (a multiple of SUBGROUP), GROUP_Y, BARE_STORE (nothing is fused behind, and tiles fill C),
+// BY_FOUR (four products are added up before a sum gets them: one access to it where a driver keeps sums in memory, but
+// one addition more where it has fused multiply-adds).
 // Hooks: as in register_tile.wgsl.
 const M: u32 = 64;
 const N: u32 = 64;
@@ -23,6 +25,7 @@ const TILE_N4: u32 = 1;
 const GROUP_X: u32 = 4;
 const GROUP_Y: u32 = 8;
 const BARE_STORE: bool = false;
+const BY_FOUR: bool = false;
 
 @group(0) @binding(0) var<storage, read> a: array<vec4f>;
 @group(0) @binding(1) var<storage, read> b: array<vec4f>;
@@ -80,10 +83,14 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(subgroup_invocation_i
         // All that a sum is given comes together: of so many sums, few are in registers at a time.
         for (var r = 0u; r < 4u; r++) { // unroll
           for (var j = 0u; j < TILE_N4; j++) { // unroll
-            sums[(4u * i + r) * TILE_N4 + j] += left0[r] * right[j][0];
-            sums[(4u * i + r) * TILE_N4 + j] += left1[r] * right[j][1];
-            sums[(4u * i + r) * TILE_N4 + j] += left2[r] * right[j][2];
-            sums[(4u * i + r) * TILE_N4 + j] += left3[r] * right[j][3];
+            if (BY_FOUR) {
+              sums[(4u * i + r) * TILE_N4 + j] += right[j] * vec4f(left0[r], left1[r], left2[r], left3[r]);
+            } else {
+              sums[(4u * i + r) * TILE_N4 + j] += left0[r] * right[j][0];
+              sums[(4u * i + r) * TILE_N4 + j] += left1[r] * right[j][1];
+              sums[(4u * i + r) * TILE_N4 + j] += left2[r] * right[j][2];
+              sums[(4u * i + r) * TILE_N4 + j] += left3[r] * right[j][3];
+            }
           }
         }
       }
@@ -91,10 +98,14 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(subgroup_invocation_i
       for (var i = 0u; i < TILE_M; i++) { // unroll
         let left = subgroupShuffle(mine[i / SUBGROUP], i % SUBGROUP);
         for (var j = 0u; j < TILE_N4; j++) { // unroll
-          sums[i * TILE_N4 + j] += left.x * right[j][0];
-          sums[i * TILE_N4 + j] += left.y * right[j][1];
-          sums[i * TILE_N4 + j] += left.z * right[j][2];
-          sums[i * TILE_N4 + j] += left.w * right[j][3];
+          if (BY_FOUR) {
+            sums[i * TILE_N4 + j] += right[j] * left;
+          } else {
+            sums[i * TILE_N4 + j] += left.x * right[j][0];
+            sums[i * TILE_N4 + j] += left.y * right[j][1];
+            sums[i * TILE_N4 + j] += left.z * right[j][2];
+            sums[i * TILE_N4 + j] += left.w * right[j][3];
+          }
         }
       }
     }

@@ -129,9 +129,14 @@ class Writer implements KernelWriter {
   }
 }
 
+/** Operations an element. */
+const LONG_TEXT = 300;
+
 function pointwise(group: Group, writer: Writer): Kernel {
   const { size } = group.outputs[0]!;
-  const lanes = size % 4 === 0 ? 4 : 1;
+  // What takes many operations takes much text, which would be written out, and compiled, once a lane.
+  const long = [...computedBy(group)].some(({ op }) => (op.cost ?? 1) >= LONG_TEXT);
+  const lanes = size % 4 === 0 && !long ? 4 : 1;
   const threads = size / lanes;
   const at = (lane: number) => Affine.variable('i', threads).times(lanes).plus(lane);
   return {
@@ -143,32 +148,31 @@ function pointwise(group: Group, writer: Writer): Kernel {
   };
 }
 
-/** `input` and `group` ops in the order in which they run, without those that only move indices. */
-function labelOf(group: Group): string {
-  const names: string[] = [];
+/** The nodes that a group computes, in an order in which they may run. */
+function computedBy(group: Group): Set<Tensor> {
   const seen = new Set<Tensor>();
+  const result = new Set<Tensor>();
   const visit = (node: Tensor) => {
     if (seen.has(node) || group.reads.has(node) || isSource(node)) return;
     seen.add(node);
     node.inputs.forEach(visit);
-    if (node.op.cost !== 0) names.push(node.op.name);
+    result.add(node);
   };
   for (const output of group.outputs) visit(output);
+  return result;
+}
+
+/** Its ops in the order in which they run, without those that only move indices. */
+function labelOf(group: Group): string {
+  const names = [...computedBy(group)].filter(({ op }) => op.cost !== 0).map(({ op }) => op.name);
   return names.length > 6 ? `${names.slice(0, 5).join('+')}+…+${names.at(-1)}` : names.join('+') || 'copy';
 }
 
 /** Operations of the fused pointwise nodes, for the profiler. */
 function pointwiseFlops(group: Group): number {
-  let flops = 0;
-  const seen = new Set<Tensor>();
-  const visit = (node: Tensor) => {
-    if (seen.has(node) || group.reads.has(node) || isSource(node)) return;
-    seen.add(node);
-    if (!node.op.variants) flops += (node.op.cost ?? 1) * node.size;
-    node.inputs.forEach(visit);
-  };
-  for (const output of group.outputs) visit(output);
-  return flops;
+  return [...computedBy(group)]
+    .filter(({ op }) => !op.variants)
+    .reduce((flops, { op, size }) => flops + (op.cost ?? 1) * size, 0);
 }
 
 function keyOfPlace(place: Place, tensor: Tensor): string {

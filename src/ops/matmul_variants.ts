@@ -70,28 +70,42 @@ function fewestLeftOver(tiles: number): number {
   return [8, 7, 6, 5, 4].reduce((best, size) => (spare(size) < spare(best) ? size : best), Math.min(8, tiles));
 }
 
-/** Multiply-adds from which on a kernel's speed counts for more than how long it takes to compile. */
+/** Multiply-adds up to which, and from which on, a kernel's speed counts for less, and for more, than how long it takes to compile. */
+const SHORT = 2.5e6;
 const LONG = 8e6;
-const isLong = (node: Tensor<MatmulAttrs>) => node.size * sizesOf(node).k >= LONG;
+const LONGEST = 1e8;
 
-/** Register tile whose rows of A are shared in the subgroup: the fastest on a CPU adapter. */
-function subgroupTile(tileM: number, tileN4: number, sensible: Variant<MatmulAttrs>['sensible']): Variant<MatmulAttrs> {
+/**
+ * Register tile whose rows of A are shared in the subgroup: the fastest on a CPU adapter.
+ *
+ * @param sensible for so many multiply-adds, of so many lanes in a subgroup
+ */
+function subgroupTile(
+  tileM: number,
+  tileN4: number,
+  sensible: (work: number, lanes: number) => boolean = () => true,
+): Variant<MatmulAttrs> {
   return {
     name: `register tile ${tileM}×${4 * tileN4}, subgroup broadcast`,
     doubtful: true,
     possible: (node, { subgroupSize }) => subgroupSize >= 4 && tileM % subgroupSize === 0 && isAligned(node),
-    ...(sensible && { sensible }),
+    sensible(node, { software, subgroupSize }) {
+      const { m, k } = sizesOf(node);
+      return software && m >= 8 && sensible(node.size * k, subgroupSize);
+    },
     kernel(node, writer) {
       const { m, n, k } = sizesOf(node);
       const { subgroupSize } = writer.traits;
       const groupY = fewestLeftOver(Math.ceil(m / tileM));
       const tile = { SUBGROUP: subgroupSize, TILE_M: tileM, TILE_N4: tileN4, GROUP_X: subgroupSize, GROUP_Y: groupY };
       const hooks = matmulHooks(node, writer);
+      // SwiftShader, of four lanes, keeps sums in memory; lavapipe, of eight, does where A is transposed.
+      const byFour = subgroupSize < 8 || node.attrs.transposeA;
       // One statement: it stores, and computes nothing.
       const isBare = hooks.store!.match(/;/g)?.length === 1 && m % tileM === 0 && n % (4 * tileN4) === 0;
       return {
         source: subgroupShader,
-        constants: { ...constantsOf(node), ...tile, BARE_STORE: isBare },
+        constants: { ...constantsOf(node), ...tile, BARE_STORE: isBare, BY_FOUR: byFour },
         hooks,
         workgroups: [Math.ceil(n / 4 / tileN4 / subgroupSize), Math.ceil(m / tileM / groupY), batchOf(node)],
         flops: 2 * node.size * k,
@@ -225,14 +239,13 @@ export const matmulVariants: readonly Variant<MatmulAttrs>[] = [
     return software && (n < m || (m <= 2 && k >= 32));
   }),
   matrixVector('together', (_, { software }) => !software),
-  // The larger tile loads less for each multiply-add, and takes drivers half as long again to compile. Of eight lanes, the
-  // smaller one already fills what registers hold.
-  subgroupTile(
-    16,
-    2,
-    (node, { software, subgroupSize }) => software && subgroupSize < 8 && sizesOf(node).m >= 8 && isLong(node),
-  ),
-  subgroupTile(16, 1, (node, { software }) => software && sizesOf(node).m >= 8),
+  // A larger tile loads less for each multiply-add, and takes drivers about twice as long to compile. Of eight lanes, one
+  // of 32×4 already fills what registers hold.
+  subgroupTile(32, 2, (work, lanes) => lanes < 8 && work >= LONGEST),
+  subgroupTile(32, 1, (work, lanes) => lanes >= 8 && work >= LONG),
+  subgroupTile(16, 2, (work, lanes) => lanes < 8 && work >= LONG),
+  subgroupTile(16, 1, (work) => work > SHORT),
+  subgroupTile(8, 1),
   // A large tile reads least; it wants enough workgroups to keep every core of a GPU busy.
   workgroupTile(128, 2, 128),
   workgroupTile(64, 2, 64),

@@ -1,8 +1,9 @@
 // One op by itself: to compare its variants' results, and to time them.
 import type { Gpu } from '../gpu/gpu.ts';
+import type { ChooseVariant } from '../graph/variants.ts';
 import { input } from '../ops/source.ts';
 import { apply, type DType, type Op, type Shape, sizeOf, type Tensor, type Variant } from '../ops/tensor.ts';
-import { build } from './build.ts';
+import { build, prepare } from './build.ts';
 import type { RunInputs } from './dispatch.ts';
 import type { Program } from './program.ts';
 
@@ -31,8 +32,10 @@ export function alone(op: Op, shapes: readonly { shape: Shape; dtype?: DType }[]
 }
 
 /** The op computed by one variant, wherever that is possible. */
-export function buildAlone(gpu: Gpu, { result }: Alone, variant: Variant): Promise<Program> {
-  return build(gpu, { outputs: { y: result } }, (_, possible) => possible.find((one) => one === variant));
+export async function buildAlone(gpu: Gpu, { result }: Alone, variant: Variant): Promise<Program> {
+  const description = { outputs: { y: result } };
+  const only: ChooseVariant = (_, possible) => possible.find((one) => one === variant);
+  return build(gpu, description, await prepare(gpu, description), only);
 }
 
 /** Whether two results differ by no more than rounding in another order would make them. */

@@ -3,7 +3,7 @@ import functionsShader from '../../shaders/functions.wgsl?raw';
 import { OptionError, UnsupportedError } from '../errors.ts';
 import { Gpu } from '../gpu/gpu.ts';
 import { specialise } from '../gpu/specialise.ts';
-import { fuse } from '../graph/fuse.ts';
+import { fuse, type Group } from '../graph/fuse.ts';
 import { type Graph, rootsOf, topological, type Update } from '../graph/graph.ts';
 import { lower } from '../graph/lower.ts';
 import { planMemory } from '../graph/memory.ts';
@@ -88,9 +88,20 @@ function checkDescription({ outputs = {}, updates = [] }: Work): void {
   throw new OptionError(`updates of compile is no list${cure}`);
 }
 
-/** The graph as it is compiled: simplified, with long products and reductions cut, and typed as it is stored. */
-export async function prepare(gpu: Gpu, { outputs = {}, updates = [], storage }: Work): Promise<Graph> {
-  const graph: Graph = { outputs, updates };
+/**
+ * The graph as it is compiled: simplified, with long products and reductions cut, and typed as it is stored.
+ *
+ * @throws OptionError for a description that says nothing, or twice
+ */
+export async function prepare(gpu: Gpu, description: Work): Promise<Graph> {
+  if (!(gpu instanceof Gpu))
+    throw new OptionError('compile takes a Gpu first: Gpu.from(device), or await Gpu.request()');
+  gpu.check();
+  checkDescription(description);
+  const { storage } = description;
+  const graph = graphOf(description);
+  if (rootsOf(graph).length === 0)
+    throw new OptionError('there is nothing to compute: give compile outputs or updates');
   check(graph);
   const { software } = traitsOf(gpu);
   const busy = software ? BUSY_SOFTWARE : BUSY_GPU;
@@ -108,25 +119,20 @@ export async function prepare(gpu: Gpu, { outputs = {}, updates = [], storage }:
   return storeHalf(result);
 }
 
-/** Compiles a graph with given variants. */
-export async function build(gpu: Gpu, description: Work, choose?: ChooseVariant): Promise<Program> {
-  if (!(gpu instanceof Gpu))
-    throw new OptionError('compile takes a Gpu first: Gpu.from(device), or await Gpu.request()');
-  gpu.check();
-  checkDescription(description);
-  const graph: Graph = { outputs: description.outputs ?? {}, updates: description.updates ?? [] };
-  if (rootsOf(graph).length === 0)
-    throw new OptionError('there is nothing to compute: give compile outputs or updates');
-  const schedule = fuse(
-    await prepare(gpu, description),
-    Math.min(MAX_BUFFERS, gpu.device.limits.maxStorageBuffersPerShaderStage),
-  );
+const isDispatched = ({ container, outputs }: Group) => !container && outputs[0]!.size > 0;
+
+const graphOf = ({ outputs = {}, updates = [] }: ProgramDescription): Graph => ({ outputs, updates });
+
+/** Compiles a graph, which `prepare` made of the description, with given variants. */
+export async function build(gpu: Gpu, description: Work, prepared: Graph, choose?: ChooseVariant): Promise<Program> {
+  const graph = graphOf(description);
+  const schedule = fuse(prepared, Math.min(MAX_BUFFERS, gpu.device.limits.maxStorageBuffersPerShaderStage));
   const memory = planMemory(schedule);
-  const kernels = schedule.groups
-    .filter((group) => !group.container && group.outputs[0]!.size > 0)
-    .map((group) => lower(group, memory, traitsOf(gpu), choose));
+  const traits = traitsOf(gpu);
+  // Each kernel is with the driver before the next is written.
   const dispatches = await Promise.all(
-    kernels.map(async (kernel): Promise<Dispatch> => {
+    schedule.groups.filter(isDispatched).map(async (group): Promise<Dispatch> => {
+      const kernel = lower(group, memory, traits, choose);
       const code = specialise(kernel.source, functionsShader, kernel);
       const writable = kernel.bindings.map((binding) => binding.writable);
       const pipeline = await gpu.pipeline(code, writable, kernel.label);

@@ -2,10 +2,11 @@
 import { Gpu } from '../gpu/gpu.ts';
 import type { ChooseVariant } from '../graph/variants.ts';
 import type { Tensor } from '../ops/tensor.ts';
-import { build, type ProgramDescription, type Work } from './build.ts';
+import { build, type ProgramDescription, prepare, type Work } from './build.ts';
 import { loadExperimental } from './experimental.ts';
 import type { Program } from './program.ts';
 import type { Values } from './readback.ts';
+import { distrusted } from './trust.ts';
 import type { TuneOptions } from './tune.ts';
 import type { VariableData } from './variables.ts';
 
@@ -40,14 +41,16 @@ export async function compile(
   const tuner = tuning ? await import('./tune.ts') : undefined;
   const tuned = await tuner?.tune(gpu, description, tuning === true ? {} : tuning || {});
   const choose = chooseVariant ?? tuned?.choose;
-  const program = await build(gpu, description, choose);
-  // Few adapters have variants that must be checked.
-  if (!program.dispatches.some(({ kernel }) => kernel.variantOf?.doubtful)) return program;
-  const { distrusted } = await import('./trust.ts');
-  const wrong = await distrusted(gpu, program.dispatches);
+  const prepared = await prepare(gpu, description);
+  // The few kernels of the checks are with the driver before the program's own.
+  const checked = distrusted(gpu, prepared, choose);
+  checked.catch(() => undefined); // whoever is not waiting for it has a better error
+  await Promise.resolve();
+  const program = await build(gpu, description, prepared, choose);
+  const wrong = await checked;
   if (wrong.size === 0) return program;
   program.destroy();
-  return build(gpu, description, (node, possible) => {
+  return build(gpu, description, prepared, (node, possible) => {
     const right = possible.filter((variant) => !wrong.has(variant));
     return choose?.(node, right) ?? right.at(-1);
   });

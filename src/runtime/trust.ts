@@ -1,25 +1,29 @@
 // Checks variants that drivers may get wrong against the plain one, once a device, before their results count.
 import type { Gpu } from '../gpu/gpu.ts';
-import { possibleVariants } from '../graph/variants.ts';
+import { type Graph, rootsOf, topological } from '../graph/graph.ts';
+import { type ChooseVariant, pickVariant, possibleVariants } from '../graph/variants.ts';
 import type { Op, Variant } from '../ops/tensor.ts';
 import { agree, alone, buildAlone } from './alone.ts';
 import { traitsOf } from './build.ts';
-import type { Dispatch } from './dispatch.ts';
 
 const verdicts = new WeakMap<Gpu, Map<Variant, Promise<boolean>>>();
 
-/** The doubtful variants among those of a program whose results are wrong on this device. */
-export async function distrusted(gpu: Gpu, dispatches: readonly Dispatch[]): Promise<Set<Variant>> {
+/** The doubtful variants among those that a graph takes whose results are wrong on this device. */
+export async function distrusted(gpu: Gpu, graph: Graph, choose?: ChooseVariant): Promise<Set<Variant>> {
   const known = verdicts.get(gpu) ?? new Map<Variant, Promise<boolean>>();
   verdicts.set(gpu, known);
-  const used = new Map<Variant, Op>();
-  for (const { kernel } of dispatches) {
-    if (kernel.variantOf?.doubtful) used.set(kernel.variantOf, kernel.group.heavies[0]!.op);
+  const traits = traitsOf(gpu);
+  const used = new Set<Variant>();
+  for (const node of topological(rootsOf(graph))) {
+    if (!node.op.variants || node.size === 0) continue;
+    const variant = pickVariant(node, traits, choose);
+    if (!variant.doubtful) continue;
+    used.add(variant);
+    if (!known.has(variant)) known.set(variant, isRight(gpu, node.op, variant));
   }
-  for (const [variant, op] of used) if (!known.has(variant)) known.set(variant, isRight(gpu, op, variant));
-  const wrong = new Set<Variant>();
-  for (const variant of used.keys()) if (!(await known.get(variant))) wrong.add(variant);
-  return wrong;
+  const verdictOf = async (variant: Variant) => [variant, await known.get(variant)] as const;
+  const found = await Promise.all([...used].map(verdictOf));
+  return new Set(found.flatMap(([variant, right]) => (right ? [] : [variant])));
 }
 
 async function isRight(gpu: Gpu, op: Op, variant: Variant): Promise<boolean> {
