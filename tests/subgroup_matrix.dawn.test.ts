@@ -10,7 +10,7 @@ import { type MatmulAttrs, matmulOp } from '../src/ops/matmul.ts';
 import { input } from '../src/ops/source.ts';
 import { subgroupMatrixVariants } from '../src/ops/subgroup_matrix.ts';
 import { apply, type Op } from '../src/ops/tensor.ts';
-import { build } from '../src/runtime/build.ts';
+import { build, plan } from '../src/runtime/build.ts';
 import { compile } from '../src/runtime/compile.ts';
 
 let gpu: Gpu;
@@ -54,8 +54,9 @@ test.each(configs)('Dawn takes the kernel with matrices of $componentType, in ev
       const shapes = [transposeA ? [40, 36] : [36, 40], transposeB ? [68, 40] : [40, 68]];
       const inputs = shapes.map((shape, i) => input(`x${i}`, shape, config.componentType as 'f32'));
       const y = apply(op, inputs, { transposeA, transposeB });
-      const graph = { outputs: { y }, updates: [] };
-      using program = await build(gpu, graph, graph, (_, possible) => possible.find((one) => one === variant));
+      const description = { outputs: { y } };
+      const schedule = await plan(gpu, description);
+      using program = await build(gpu, description, schedule, (_, among) => among.find((one) => one === variant));
       const [{ code, kernel }] = program.dispatches as [(typeof program.dispatches)[0]];
       expect(kernel.variant).toBe(variant!.name);
       expect(code).toMatch(/^enable chromium_experimental_subgroup_matrix;/);

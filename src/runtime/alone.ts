@@ -3,7 +3,7 @@ import type { Gpu } from '../gpu/gpu.ts';
 import type { ChooseVariant } from '../graph/variants.ts';
 import { input } from '../ops/source.ts';
 import { apply, type DType, type Op, type Shape, sizeOf, type Tensor, type Variant } from '../ops/tensor.ts';
-import { build, prepare } from './build.ts';
+import { build, plan } from './build.ts';
 import type { RunInputs } from './dispatch.ts';
 import type { Program } from './program.ts';
 
@@ -35,7 +35,7 @@ export function alone(op: Op, shapes: readonly { shape: Shape; dtype?: DType }[]
 export async function buildAlone(gpu: Gpu, { result }: Alone, variant: Variant): Promise<Program> {
   const description = { outputs: { y: result } };
   const only: ChooseVariant = (_, possible) => possible.find((one) => one === variant);
-  return build(gpu, description, await prepare(gpu, description), only);
+  return build(gpu, description, await plan(gpu, description), only);
 }
 
 /** Whether two results differ by no more than rounding in another order would make them. */

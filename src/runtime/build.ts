@@ -3,7 +3,7 @@ import functionsShader from '../../shaders/functions.wgsl?raw';
 import { OptionError, UnsupportedError } from '../errors.ts';
 import { Gpu } from '../gpu/gpu.ts';
 import { specialise } from '../gpu/specialise.ts';
-import { fuse, type Group } from '../graph/fuse.ts';
+import { fuse, type Group, type Schedule } from '../graph/fuse.ts';
 import { type Graph, rootsOf, topological, type Update } from '../graph/graph.ts';
 import { lower } from '../graph/lower.ts';
 import { planMemory } from '../graph/memory.ts';
@@ -119,14 +119,19 @@ export async function prepare(gpu: Gpu, description: Work): Promise<Graph> {
   return storeHalf(result);
 }
 
+/** The dispatches that a description takes. */
+export async function plan(gpu: Gpu, description: Work): Promise<Schedule> {
+  const graph = await prepare(gpu, description);
+  return fuse(graph, Math.min(MAX_BUFFERS, gpu.device.limits.maxStorageBuffersPerShaderStage));
+}
+
 const isDispatched = ({ container, outputs }: Group) => !container && outputs[0]!.size > 0;
 
 const graphOf = ({ outputs = {}, updates = [] }: ProgramDescription): Graph => ({ outputs, updates });
 
-/** Compiles a graph, which `prepare` made of the description, with given variants. */
-export async function build(gpu: Gpu, description: Work, prepared: Graph, choose?: ChooseVariant): Promise<Program> {
+/** Compiles what `plan` made of a description, with given variants. */
+export async function build(gpu: Gpu, description: Work, schedule: Schedule, choose?: ChooseVariant): Promise<Program> {
   const graph = graphOf(description);
-  const schedule = fuse(prepared, Math.min(MAX_BUFFERS, gpu.device.limits.maxStorageBuffersPerShaderStage));
   const memory = planMemory(schedule);
   const traits = traitsOf(gpu);
   // Each kernel is with the driver before the next is written.

@@ -2,7 +2,7 @@
 import { Gpu } from '../gpu/gpu.ts';
 import type { ChooseVariant } from '../graph/variants.ts';
 import type { Tensor } from '../ops/tensor.ts';
-import { build, type ProgramDescription, prepare, type Work } from './build.ts';
+import { build, type ProgramDescription, plan, type Work } from './build.ts';
 import { loadExperimental } from './experimental.ts';
 import type { Program } from './program.ts';
 import type { Values } from './readback.ts';
@@ -41,16 +41,16 @@ export async function compile(
   const tuner = tuning ? await import('./tune.ts') : undefined;
   const tuned = await tuner?.tune(gpu, description, tuning === true ? {} : tuning || {});
   const choose = chooseVariant ?? tuned?.choose;
-  const prepared = await prepare(gpu, description);
+  const schedule = await plan(gpu, description);
   // The few kernels of the checks are with the driver before the program's own.
-  const checked = distrusted(gpu, prepared, choose);
+  const checked = distrusted(gpu, schedule.groups, choose);
   checked.catch(() => undefined); // whoever is not waiting for it has a better error
   await Promise.resolve();
-  const program = await build(gpu, description, prepared, choose);
+  const program = await build(gpu, description, schedule, choose);
   const wrong = await checked;
   if (wrong.size === 0) return program;
   program.destroy();
-  return build(gpu, description, prepared, (node, possible) => {
+  return build(gpu, description, schedule, (node, possible) => {
     const right = possible.filter((variant) => !wrong.has(variant));
     return choose?.(node, right) ?? right.at(-1);
   });

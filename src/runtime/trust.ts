@@ -1,34 +1,50 @@
 // Checks variants that drivers may get wrong against the plain one, once a device, before their results count.
 import type { Gpu } from '../gpu/gpu.ts';
-import { type Graph, rootsOf, topological } from '../graph/graph.ts';
+import type { Group } from '../graph/fuse.ts';
 import { type ChooseVariant, pickVariant, possibleVariants } from '../graph/variants.ts';
-import type { Op, Variant } from '../ops/tensor.ts';
-import { agree, alone, buildAlone } from './alone.ts';
+import type { Tensor, Variant } from '../ops/tensor.ts';
+import { type Alone, agree, alone, buildAlone } from './alone.ts';
 import { traitsOf } from './build.ts';
 
 const verdicts = new WeakMap<Gpu, Map<Variant, Promise<boolean>>>();
 
-/** The doubtful variants among those that a graph takes whose results are wrong on this device. */
-export async function distrusted(gpu: Gpu, graph: Graph, choose?: ChooseVariant): Promise<Set<Variant>> {
+/** The doubtful variants among those that a program's groups take whose results are wrong on this device. */
+export async function distrusted(gpu: Gpu, groups: readonly Group[], choose?: ChooseVariant): Promise<Set<Variant>> {
   const known = verdicts.get(gpu) ?? new Map<Variant, Promise<boolean>>();
   verdicts.set(gpu, known);
-  const traits = traitsOf(gpu);
-  const used = new Set<Variant>();
-  for (const node of topological(rootsOf(graph))) {
-    if (!node.op.variants || node.size === 0) continue;
-    const variant = pickVariant(node, traits, choose);
-    if (!variant.doubtful) continue;
-    used.add(variant);
-    if (!known.has(variant)) known.set(variant, isRight(gpu, node.op, variant));
+  const users = new Map<Variant, Group[]>();
+  for (const group of groups) {
+    const [node] = group.heavies;
+    if (!node || node.size === 0) continue;
+    const variant = pickVariant(node, traitsOf(gpu), choose);
+    if (variant.doubtful) users.set(variant, [...(users.get(variant) ?? []), group]);
   }
+  for (const [variant, takers] of users) if (!known.has(variant)) known.set(variant, isRight(gpu, variant, takers));
   const verdictOf = async (variant: Variant) => [variant, await known.get(variant)] as const;
-  const found = await Promise.all([...used].map(verdictOf));
+  const found = await Promise.all([...users.keys()].map(verdictOf));
   return new Set(found.flatMap(([variant, right]) => (right ? [] : [variant])));
 }
 
-async function isRight(gpu: Gpu, op: Op, variant: Variant): Promise<boolean> {
+/** Whether nothing is fused to a group's op: then the op alone is the same kernel, and compiled already. */
+function isBare({ heavies, outputs, reads }: Group): boolean {
+  const [node] = heavies;
+  return heavies.length === 1 && outputs.length === 1 && outputs[0] === node && node!.inputs.every((x) => reads.has(x));
+}
+
+/** What to try a variant on: the least that a program does by it, if nothing is fused to that, or else a sample of the op. */
+function workOf(gpu: Gpu, variant: Variant, groups: readonly Group[]): Alone | undefined {
+  const nodes = groups.filter(isBare).map(({ heavies }) => heavies[0]!);
+  const sizeOf = ({ size, inputs }: Tensor) => inputs.reduce((sum, x) => sum + x.size, size);
+  const [node] = nodes.sort((a, b) => sizeOf(a) - sizeOf(b));
+  if (node) return alone(node.op, node.inputs, node.attrs);
+  const { op } = groups[0]!.heavies[0]!;
   const samples = (op.samples ?? []).map(({ inputs, attrs }) => alone(op, inputs, attrs));
-  const sample = samples.find(({ result }) => possibleVariants(result, traitsOf(gpu)).includes(variant));
+  return samples.find(({ result }) => possibleVariants(result, traitsOf(gpu)).includes(variant));
+}
+
+async function isRight(gpu: Gpu, variant: Variant, groups: readonly Group[]): Promise<boolean> {
+  const { op } = groups[0]!.heavies[0]!;
+  const sample = workOf(gpu, variant, groups);
   if (!sample) return true;
   const results = [variant, op.variants!.at(-1)!].map(async (one) => {
     const program = await buildAlone(gpu, sample, one);
