@@ -31,7 +31,7 @@ export {
   type SGDOptions,
   type Step,
 } from './nn/optimizers.ts';
-export { constantSchedule, cosineSchedule, type Schedule, warmup } from './nn/schedules.ts';
+export { constantSchedule, cosineSchedule, inverseTimeSchedule, type Schedule, warmup } from './nn/schedules.ts';
 export { argmax } from './ops/argmax.ts';
 // Ops.
 export {

@@ -6,7 +6,7 @@ import { kaimingUniform, normal, xavierUniform } from '../src/nn/init.ts';
 import { GELU, LeakyReLU, Linear, ReLU, Sequential, Sigmoid, SiLU, Softplus, Tanh } from '../src/nn/layers.ts';
 import { Parameters } from '../src/nn/module.ts';
 import { Adam, AdamW, type Optimizer, SGD } from '../src/nn/optimizers.ts';
-import { cosineSchedule, type Schedule, warmup } from '../src/nn/schedules.ts';
+import { cosineSchedule, inverseTimeSchedule, type Schedule, warmup } from '../src/nn/schedules.ts';
 import { mul } from '../src/ops/elementwise.ts';
 import { sum } from '../src/ops/reduce.ts';
 import { input, iota } from '../src/ops/source.ts';
@@ -220,6 +220,8 @@ test('schedules', async () => {
   const cosine = await rates(cosineSchedule({ lr: 2, steps: 4, min: 1 }));
   const expected = [0, 1, 2, 3, 4, 4, 4, 4].map((t) => 1 + 0.5 * (1 + Math.cos((Math.PI * t) / 4)));
   expect(errorOf(cosine, expected)).toBeLessThan(1e-3);
+  const falling = await rates(inverseTimeSchedule({ lr: 3, steps: 2 }));
+  expect(errorOf(falling, [3, 2, 1.5, 1.2, 1, 6 / 7, 0.75, 2 / 3])).toBeLessThan(1e-6);
   const warm = await rates(warmup(3, cosineSchedule({ lr: 1, steps: 4 })));
   const rising = [1 / 3, 2 / 3, 1, 1, ...[1, 2, 3, 4].map((t) => 0.5 * (1 + Math.cos((Math.PI * t) / 4)))];
   expect(errorOf(warm, rising)).toBeLessThan(1e-3);

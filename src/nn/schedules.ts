@@ -1,5 +1,5 @@
 // Learning-rate schedules: functions from the step, a tensor, so that the rate is computed on the GPU.
-import { add, cos, minimum, mul, sub } from '../ops/elementwise.ts';
+import { add, cos, div, minimum, mul, sub } from '../ops/elementwise.ts';
 import { constant } from '../ops/source.ts';
 import type { Tensor } from '../ops/tensor.ts';
 
@@ -17,6 +17,11 @@ export function cosineSchedule({ lr, steps, min = 0 }: { lr: number; steps: numb
     const angle = mul(minimum(mul(step, 1 / steps), 1), Math.PI);
     return add(mul(add(cos(angle), 1), (lr - min) / 2), min);
   };
+}
+
+/** lr / (1 + step / steps): half of `lr` after `steps`, and never nothing (Robbins and Monro, 1951, section 2). */
+export function inverseTimeSchedule({ lr, steps }: { lr: number; steps: number }): Schedule {
+  return (step) => div(lr, add(mul(step, 1 / steps), 1));
 }
 
 /** Rises linearly over `steps`, then goes on with `schedule` from its beginning. */

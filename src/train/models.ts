@@ -13,6 +13,9 @@ import { COLUMNS, codes, manifold, type Picture, reconstructions, samples, sampl
 interface ModelEntry {
   /** Options that mean something to this model alone, beside those of every run. */
   readonly options: readonly (keyof TrainOptions)[];
+  /** Learning rate, and steps after which it is half, unless the run says otherwise: 0.001, and constant, unless these do. */
+  readonly lr?: number;
+  readonly decay?: number;
   create(data: Dataset, options: TrainOptions): Model;
   /** @param examples test images, [exampleCount(…), pixels], and their labels */
   pictures?(model: Model, examples: Batch, key: RandomKey): Record<string, Picture>;
@@ -96,6 +99,9 @@ export const MODELS: Readonly<Record<ModelName, ModelEntry>> = {
   },
   'conv-classifier': {
     options: ['hidden'],
+    // Steps that become smaller: a constant rate leaves a tenth of a percent or two to chance.
+    lr: 3e-3,
+    decay: 200,
     create(data, { hidden }) {
       const classes = classesOf(data, 'conv-classifier');
       return new Classifier({ pixels: pixelsOf(data), classes, layers: convClassifier(data.train, classes, hidden) });

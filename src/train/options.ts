@@ -11,7 +11,8 @@ export interface TrainOptions {
   /** Stop after so many steps, if that comes before the last epoch's end. */
   readonly steps: number | undefined;
   readonly batch: number;
-  readonly lr: number;
+  readonly lr: number | undefined;
+  readonly decay: number | undefined;
   readonly hidden: number;
   readonly latent: number;
   readonly beta: number | undefined;
@@ -48,7 +49,16 @@ export const OPTIONS: { readonly [name in keyof TrainOptions]: OptionRule } = {
     free: true,
   },
   batch: { help: 'images a step', default: 128, range: count(65536) },
-  lr: { help: 'learning rate of Adam', default: 1e-3, range: real(0, 1e3) },
+  lr: {
+    help: 'learning rate of Adam: 0.001, or 0.003 for conv-classifier, unless told',
+    default: undefined,
+    range: real(0, 1e3),
+  },
+  decay: {
+    help: 'steps after which it is half that, as 1 / (1 + step / n): constant, or 200 for conv-classifier, unless told',
+    default: undefined,
+    range: real(1, 1e9),
+  },
   hidden: { help: 'width of the hidden layers', default: 400, range: count(65536) },
   latent: { help: 'size of the code z', default: 20, range: count(65536) },
   beta: {
