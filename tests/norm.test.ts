@@ -178,3 +178,16 @@ test('a network of them learns', async () => {
   const [after] = await program.read('loss');
   expect(after!).toBeLessThan(before! * 0.1);
 });
+
+test('a mean far from 0 costs no digits, and equal numbers are none apart', async () => {
+  const far = x.map((value) => value + 1000);
+  const same = new Float32Array(x.length).fill(7.3);
+  const layer = new LayerNorm([5, 6]);
+  const outputs = { moved: layer.forward(input('far', shape)), flat: layer.forward(input('same', shape)) };
+  const { moved, flat } = await evaluate(await sharedGpu(), outputs, { far, same });
+  const expected = [0, 1, 2].flatMap((n) =>
+    [0, 1, 2, 3].flatMap((c) => normalized([...far.subarray((n * 4 + c) * plane, (n * 4 + c + 1) * plane)])),
+  );
+  expect(errorOf(moved, expected)).toBeLessThan(1e-3);
+  expect(flat.every((value) => value === 0)).toBe(true);
+});

@@ -21,10 +21,10 @@ test('--help tells every option and its default', { timeout: TIMEOUT }, async ()
   const { code, stdout, stderr } = await train(['--help']);
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
   const names = ['model', 'epochs', 'steps', 'batch', 'lr', 'hidden', 'latent', 'beta', 'likelihood', 'seed'];
-  names.push('size', 'colors', 'budget');
+  names.push('decay', 'size', 'colors', 'budget');
   for (const name of [...names, 'data', 'out', 'resume', 'headed', 'json']) expect(stdout).toContain(`--${name} `);
   const unwrapped = stdout.replace(/\s+/g, ' ');
-  for (const value of ['128', '0.001', '400', '"bernoulli"']) expect(unwrapped).toContain(`(default: ${value})`);
+  for (const value of ['128', '400', '"bernoulli"']) expect(unwrapped).toContain(`(default: ${value})`);
 });
 
 describe('a run', () => {

@@ -70,28 +70,31 @@ function fewestLeftOver(tiles: number): number {
   return [8, 7, 6, 5, 4].reduce((best, size) => (spare(size) < spare(best) ? size : best), Math.min(8, tiles));
 }
 
-/** Multiply-adds up to which, and from which on, a kernel's speed counts for less, and for more, than how long it takes to compile. */
-const SHORT = 2.5e6;
+/** Multiply-adds from which on the speed of a larger tile counts for more than how much longer it takes to compile. */
+const MIDDLING = 2.5e6;
 const LONG = 8e6;
 const LONGEST = 1e8;
 
 /**
  * Register tile whose rows of A are shared in the subgroup: the fastest on a CPU adapter.
  *
- * @param sensible for so many multiply-adds, of so many lanes in a subgroup
+ * @param least multiply-adds that it is worth its compilation for
+ * @param fits whether subgroups of so many lanes may gain by it
  */
 function subgroupTile(
   tileM: number,
   tileN4: number,
-  sensible: (work: number, lanes: number) => boolean = () => true,
+  least: number,
+  fits: (lanes: number) => boolean = () => true,
 ): Variant<MatmulAttrs> {
   return {
     name: `register tile ${tileM}×${4 * tileN4}, subgroup broadcast`,
     doubtful: true,
-    possible: (node, { subgroupSize }) => subgroupSize >= 4 && tileM % subgroupSize === 0 && isAligned(node),
-    sensible(node, { software, subgroupSize }) {
+    possible: (node, { subgroupSize }) =>
+      subgroupSize >= 4 && fits(subgroupSize) && tileM % subgroupSize === 0 && isAligned(node),
+    sensible(node, { software }) {
       const { m, k } = sizesOf(node);
-      return software && m >= 8 && sensible(node.size * k, subgroupSize);
+      return software && m >= 8 && node.size * k >= least;
     },
     kernel(node, writer) {
       const { m, n, k } = sizesOf(node);
@@ -241,11 +244,11 @@ export const matmulVariants: readonly Variant<MatmulAttrs>[] = [
   matrixVector('together', (_, { software }) => !software),
   // A larger tile loads less for each multiply-add, and takes drivers about twice as long to compile. Of eight lanes, one
   // of 32×4 already fills what registers hold.
-  subgroupTile(32, 2, (work, lanes) => lanes < 8 && work >= LONGEST),
-  subgroupTile(32, 1, (work, lanes) => lanes >= 8 && work >= LONG),
-  subgroupTile(16, 2, (work, lanes) => lanes < 8 && work >= LONG),
-  subgroupTile(16, 1, (work) => work > SHORT),
-  subgroupTile(8, 1),
+  subgroupTile(32, 2, LONGEST, (lanes) => lanes < 8),
+  subgroupTile(32, 1, LONG, (lanes) => lanes >= 8),
+  subgroupTile(16, 2, LONG, (lanes) => lanes < 8),
+  subgroupTile(16, 1, MIDDLING),
+  subgroupTile(8, 1, 0),
   // A large tile reads least; it wants enough workgroups to keep every core of a GPU busy.
   workgroupTile(128, 2, 128),
   workgroupTile(64, 2, 64),

@@ -26,7 +26,7 @@ export interface NormalizeAttrs {
 /**
  * Mean, variance and 1 / √(variance + ε) over axes, which stay with one element: by two sums that one kernel takes in one
  * pass. What is summed is the distance from each group's first element, so that no digits are lost where the mean is far
- * from 0 (Chan, Golub and LeVeque, Algorithms for computing the sample variance, 1983, equation 1.5, shifted).
+ * from 0 (Chan, Golub and LeVeque, Algorithms for computing the sample variance, 1983: shifted data).
  */
 export function moments(x: Tensor, axes: readonly number[], epsilon: number) {
   const average = (of: Tensor) => mean(of, { axis: axes, keepDims: true });
