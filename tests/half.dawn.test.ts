@@ -28,6 +28,8 @@ const missing = inject('withoutLavapipe');
 const heavy = ops.filter(({ variants }) => variants);
 /** Of the others, one of every way to read. */
 const readers = ['add', 'gather', 'transpose', 'concat', 'patches', 'toF16'];
+/** Tiles that are for subgroups of four alone. */
+const FOR_FOUR_LANES = /×8, subgroup broadcast/;
 /** f16 has 11 significant bits, so a value is stored with a relative error of at most this. */
 const ROUNDING = 2 ** -11;
 
@@ -56,7 +58,9 @@ describe.skipIf(missing)('f16', () => {
       'by %s',
       (_, variant) => {
         const samples = op.samples!.filter((sample) => takes(sample, variant)).slice(-2);
-        expect(samples.length).toBeGreaterThan(0);
+        // Lavapipe's subgroups have eight lanes.
+        expect(samples.length > 0).toBe(!FOR_FOUR_LANES.test(variant.name));
+        if (samples.length === 0) return undefined;
         return checkOp(gpu, op, samples, freshSeed(), { variant, half: true });
       },
       600_000,
