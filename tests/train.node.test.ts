@@ -25,6 +25,8 @@ test('--help tells every option and its default', { timeout: TIMEOUT }, async ()
   for (const name of [...names, 'data', 'out', 'resume', 'headed', 'json']) expect(stdout).toContain(`--${name} `);
   const unwrapped = stdout.replace(/\s+/g, ' ');
   for (const value of ['128', '400', '"bernoulli"']) expect(unwrapped).toContain(`(default: ${value})`);
+  // Of the learning rate, a model may have its own.
+  expect(unwrapped).toContain('learning rate of Adam: 0.001, or 0.003 for conv-classifier, unless told');
 });
 
 describe('a run', () => {

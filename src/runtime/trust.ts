@@ -2,7 +2,7 @@
 import type { Gpu } from '../gpu/gpu.ts';
 import type { Group } from '../graph/fuse.ts';
 import { type ChooseVariant, pickVariant, possibleVariants } from '../graph/variants.ts';
-import type { Tensor, Variant } from '../ops/tensor.ts';
+import type { Op, Tensor, Variant } from '../ops/tensor.ts';
 import { type Alone, agree, alone, buildAlone } from './alone.ts';
 import { traitsOf } from './build.ts';
 
@@ -32,19 +32,18 @@ function isBare({ heavies, outputs, reads }: Group): boolean {
 }
 
 /** What to try a variant on: the least that a program does by it, if nothing is fused to that, or else a sample of the op. */
-function workOf(gpu: Gpu, variant: Variant, groups: readonly Group[]): Alone | undefined {
+function workOf(gpu: Gpu, op: Op, variant: Variant, groups: readonly Group[]): Alone | undefined {
   const nodes = groups.filter(isBare).map(({ heavies }) => heavies[0]!);
   const sizeOf = ({ size, inputs }: Tensor) => inputs.reduce((sum, x) => sum + x.size, size);
   const [node] = nodes.sort((a, b) => sizeOf(a) - sizeOf(b));
   if (node) return alone(node.op, node.inputs, node.attrs);
-  const { op } = groups[0]!.heavies[0]!;
   const samples = (op.samples ?? []).map(({ inputs, attrs }) => alone(op, inputs, attrs));
   return samples.find(({ result }) => possibleVariants(result, traitsOf(gpu)).includes(variant));
 }
 
 async function isRight(gpu: Gpu, variant: Variant, groups: readonly Group[]): Promise<boolean> {
   const { op } = groups[0]!.heavies[0]!;
-  const sample = workOf(gpu, variant, groups);
+  const sample = workOf(gpu, op, variant, groups);
   if (!sample) return true;
   const results = [variant, op.variants!.at(-1)!].map(async (one) => {
     const program = await buildAlone(gpu, sample, one);
