@@ -112,10 +112,12 @@ export async function countsFor(gpu: Gpu, passes: readonly TimedPass[], least = 
     const tick = hasTimestamps(gpu) ? tickOf(times) : SUBMIT_MS;
     const wanted = Math.max(least, tick < COARSE_MS ? 0 : TICKS * tick);
     if (wanted === 0) return counts;
-    counts = counts.map((count, i) => {
+    const before = counts;
+    counts = before.map((count, i) => {
       const more = Math.min(32, wanted / Math.max(times[i]!.ms, tick / 2));
       return Math.max(count, Math.min(MAX_COUNT, Math.ceil(count * more)));
     });
+    if (counts.every((count, i) => count === before[i])) break;
   }
   return counts;
 }

@@ -8,7 +8,7 @@ import { agree, alone, buildAlone } from './alone.ts';
 import { prepare, traitsOf, type Work } from './build.ts';
 import { record } from './dispatch.ts';
 import { loadExperimental } from './experimental.ts';
-import { lowerQuartile, repeated, type TimedPass, timePasses } from './timer.ts';
+import { countsFor, lowerQuartile, median, repeated, type TimedPass, timePasses } from './timer.ts';
 import { type TuneStore, tuneStore } from './tune_store.ts';
 
 export interface TuneOptions {
@@ -24,7 +24,7 @@ export interface TuneOptions {
 
 export interface TuneCandidate {
   readonly name: string;
-  /** Lower quartile of its rounds; none if the result was wrong or the driver refused the kernel. */
+  /** Of the rounds; none if the result was wrong or the driver refused the kernel. */
   readonly ms: number | undefined;
   readonly gigaflops: number | undefined;
   readonly problem?: string;
@@ -47,14 +47,16 @@ export interface Tuned {
 
 /** Rounds, and how much slower than the fastest a variant may be to take part in those that follow. */
 const STAGES = [
-  { rounds: 2, within: 2 },
-  { rounds: 5, within: 1.3 },
-  { rounds: 8, within: 1 },
+  { rounds: 1, within: 3 },
+  { rounds: 3, within: 1.6 },
+  { rounds: 6, within: 1.2 },
+  { rounds: 24, within: 1 },
 ];
-/** After this long each stage has one round more, and no further ones: milliseconds. */
+/** After this long each stage has a few rounds at most: milliseconds. */
 const PATIENCE_MS = 5000;
-/** Repeats within a round take about this long. */
-const ROUND_MS = 20;
+const FEW = 4;
+/** Repeats within a round take about this long: short enough that the machine is the same for all in a round. */
+const ROUND_MS = 8;
 
 /** What winners depend on: they are remembered for this adapter, driver, browser and version of Glia alone. */
 export function tuneKey(gpu: Gpu): string {
@@ -147,32 +149,41 @@ async function measure(gpu: Gpu, node: Tensor, variants: readonly Variant[], car
 }
 
 /**
- * Times passes in turns, so that whatever else the machine does slows all of them; the fewer are left, the more often.
+ * Times passes in turns; the fewer are left, the more often. What else the machine does slows all that run in a round, so
+ * a pass is judged by the median of its share of the round: of two that are the same, thirty rounds find one faster by
+ * up to 5 %, where medians, quartiles or least times of each by itself find up to 30 %.
  *
- * @returns milliseconds of each: the lower quartile, since others at work on the machine can only add to a time
+ * @returns milliseconds of each: a lower quartile of the fastest one's, times how much longer the pass took than that in
+ *   the same round
  */
 async function race(gpu: Gpu, passes: readonly TimedPass[], care: number): Promise<number[]> {
   const deadline = performance.now() + PATIENCE_MS * care;
-  const once = await timePasses(gpu, passes);
-  const repeats = once.map(({ ms }) => Math.max(1, Math.min(50, Math.round(ROUND_MS / Math.max(ms, 0.05)))));
+  const repeats = await countsFor(gpu, passes, ROUND_MS);
   const filled = repeated(passes, repeats);
-  const samples = passes.map((): number[] => []);
-  const result = () => samples.map(lowerQuartile);
+  // Of each round, by pass; those that took no part are left out.
+  const rounds: number[][] = [];
+  const ratio = (i: number, to: (round: number[]) => number) =>
+    median(rounds.flatMap((round) => (round[i] === undefined ? [] : [round[i] / to(round)])));
   let left = passes.map((_, i) => i);
-  for (const { rounds, within } of STAGES) {
-    for (let round = 0; round < (left.length > 1 ? rounds * care : 1); round++) {
-      if (round > 0 && performance.now() > deadline) break;
+  for (const stage of STAGES) {
+    for (let n = 0; n < (left.length > 1 ? stage.rounds * care : 1); n++) {
+      if (n >= FEW && performance.now() > deadline) break;
       // Another one begins each time: the first may pay for waking the device.
       left.push(left.shift()!);
       const times = await timePasses(
         gpu,
         left.map((i) => filled[i]!),
       );
-      for (const [n, i] of left.entries()) samples[i]!.push(times[n]!.ms / repeats[i]!);
+      const round: number[] = [];
+      for (const [n, i] of left.entries()) round[i] = times[n]!.ms / repeats[i]!;
+      rounds.push(round);
     }
-    const ms = result();
-    const best = Math.min(...left.map((i) => ms[i]!));
-    left = left.filter((i) => ms[i]! <= within * best);
+    const ofLeft = (round: number[]) => left.reduce((sum, i) => sum + round[i]!, 0);
+    const share = new Map(left.map((i) => [i, ratio(i, ofLeft)]));
+    const best = Math.min(...share.values());
+    left = left.filter((i) => share.get(i)! <= stage.within * best);
   }
-  return result();
+  const fastest = left[0]!;
+  const ms = lowerQuartile(rounds.map((round) => round[fastest]!));
+  return passes.map((_, i) => ms * ratio(i, (round) => round[fastest]!));
 }

@@ -26,12 +26,11 @@ declare global {
 /** What the tuner picked for one op of a workload, and what all the variants took when measured once more. */
 export interface Checked {
   readonly workload: string;
-  readonly signature: string;
   readonly pick: string;
-  readonly best: string;
-  /** Milliseconds in the second measurement. */
+  /** Milliseconds of the pick and of the best, in the second measurement. */
   readonly pickMs: number;
   readonly bestMs: number;
+  readonly second: TuneResult;
 }
 
 /** Tunes a model's step, and returns what winners are remembered under. */
@@ -96,10 +95,10 @@ export async function checkTuner(
     };
     const picks = await measured(1);
     const truth = await measured(CARE);
-    for (const { signature, winner } of picks) {
-      const { winner: best, candidates } = truth.find((result) => result.signature === signature)!;
-      const msOf = (name: string) => candidates.find((candidate) => candidate.name === name)?.ms ?? Infinity;
-      await tell({ workload, signature, pick: winner, best, pickMs: msOf(winner), bestMs: msOf(best) });
+    for (const { signature, winner: pick } of picks) {
+      const second = truth.find((result) => result.signature === signature)!;
+      const msOf = (name: string) => second.candidates.find((candidate) => candidate.name === name)?.ms ?? Infinity;
+      await tell({ workload, pick, pickMs: msOf(pick), bestMs: msOf(second.winner), second });
     }
   };
   for (const [name, build] of WORKLOADS) await both(name, (tuning) => tune(gpu, { outputs: { y: build() } }, tuning));
