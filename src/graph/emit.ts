@@ -1,6 +1,6 @@
 // Writes the WGSL of fused nodes: hook bodies, and the declarations of the buffers that they touch.
 import { Affine } from '../ops/affine.ts';
-import { type DType, type Emitter, elementType, type Shape, stridesOf, type Tensor } from '../ops/tensor.ts';
+import { type DType, type Emitter, elementType, type Shape, stridesOf, type Tensor, wordsFor } from '../ops/tensor.ts';
 
 /** A buffer as one kernel sees it. */
 export interface Binding {
@@ -48,10 +48,13 @@ export class KernelText {
   }
 
   get declarations(): string {
-    const line = ({ element, writable, vector }: Binding, index: number) => {
+    const line = ({ tensor, element, writable, vector }: Binding, index: number) => {
       const access = writable ? 'read_write' : 'read';
       const type = vector ? `vec4<${element}>` : element;
-      return `@group(0) @binding(${index}) var<storage, ${access}> buffer${index}: array<${type}>;`;
+      // Of a known length, an index is held against a constant, not against what the buffer's length turns out to be.
+      const elements = (4 * wordsFor(tensor.size, tensor.dtype)) / (element === 'f16' ? 2 : 4) / (vector ? 4 : 1);
+      const length = Math.max(1, Math.floor(elements));
+      return `@group(0) @binding(${index}) var<storage, ${access}> buffer${index}: array<${type}, ${length}>;`;
     };
     return this.bindings.map(line).join('\n');
   }
