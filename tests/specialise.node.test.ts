@@ -53,6 +53,29 @@ test('marked loops are written out, inner ones too', () => {
   for (const i of [0, 1]) for (const j of [0, 1]) expect(text).toContain(`y[${i}u * 2u + ${j}u] = hook(x[${j}u]);`);
 });
 
+test('of a choice between constants only what is taken stays', () => {
+  const choices = `const FLAG: bool = false;
+const KIND: u32 = 2;
+fn main() {
+  if (FLAG) { a(); }
+  if (KIND == 0u) {
+    b();
+  } else if (KIND == 2u) {
+    if (FLAG) { c(); } else { d(); }
+  } else {
+    e();
+  }
+  if (x == 2u) { f(); } else if (FLAG) { g(); }
+}
+`;
+  const calls = (constants: Record<string, number | boolean>) =>
+    [...specialise(choices, LIBRARY, { constants }).matchAll(/(\w)\(\);/g)].map(([, name]) => name).join('');
+  expect(calls({})).toBe('df');
+  expect(calls({ FLAG: true })).toBe('acfg');
+  expect(calls({ KIND: 0 })).toBe('bf');
+  expect(calls({ KIND: 1 })).toBe('ef');
+});
+
 test('directives come before declarations', () => {
   const text = specialise(`enable subgroups;\n${SHADER}`, LIBRARY, { declarations: 'var<private> a: u32;' });
   expect(text.indexOf('enable subgroups;')).toBe(0);

@@ -5,7 +5,8 @@
 // No workgroup memory: neighbours' loads meet in the cache. This is what a CPU adapter likes; see workgroup_tile.
 // Reads A N/(4·TILE_N4) times and B M/TILE_M times through the cache; writes C once. 2·M·N·K operations.
 //
-// Constants: M, N, K, TRANSPOSE_A, TRANSPOSE_B, TILE_M (a multiple of 4), TILE_N4, GROUP_X, GROUP_Y.
+// Constants: M, N, K, TRANSPOSE_A, TRANSPOSE_B, TILE_M (a multiple of 4), TILE_N4, GROUP_X, GROUP_Y,
+// BY_FOUR (four products are added up before a sum gets them, as in register_tile_subgroup.wgsl).
 // Hooks: load_a and load_b take a row and a column/4 of the matrix as stored, and give 0 beyond K; store takes a row,
 // a column/4 and four results. Rows and columns beyond the edge are loaded (clamped) but never stored.
 const M: u32 = 64;
@@ -17,6 +18,7 @@ const TILE_M: u32 = 8;
 const TILE_N4: u32 = 2;
 const GROUP_X: u32 = 8;
 const GROUP_Y: u32 = 8;
+const BY_FOUR: bool = false;
 
 @group(0) @binding(0) var<storage, read> a: array<vec4f>;
 @group(0) @binding(1) var<storage, read> b: array<vec4f>;
@@ -68,10 +70,14 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
         right = mat4x4f(load_b(4u * k4, col4 + j), load_b(4u * k4 + 1u, col4 + j), load_b(4u * k4 + 2u, col4 + j), load_b(4u * k4 + 3u, col4 + j));
       }
       for (var i = 0u; i < TILE_M; i++) { // unroll
-        sums[i * TILE_N4 + j] += left[i].x * right[0];
-        sums[i * TILE_N4 + j] += left[i].y * right[1];
-        sums[i * TILE_N4 + j] += left[i].z * right[2];
-        sums[i * TILE_N4 + j] += left[i].w * right[3];
+        if (BY_FOUR) {
+          sums[i * TILE_N4 + j] += right * left[i];
+        } else {
+          sums[i * TILE_N4 + j] += left[i].x * right[0];
+          sums[i * TILE_N4 + j] += left[i].y * right[1];
+          sums[i * TILE_N4 + j] += left[i].z * right[2];
+          sums[i * TILE_N4 + j] += left[i].w * right[3];
+        }
       }
     }
   }

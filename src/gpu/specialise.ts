@@ -109,6 +109,36 @@ function constantsOf(source: string): Map<string, number> {
   return result;
 }
 
+const IF = /\bif \((\w+)(?: == (\w+))?\) \{/g;
+const ELSE = /^ else (?:if \([^{]*\) )?\{/;
+
+/**
+ * Leaves of an `if` whose condition is a constant, or compares one with a number, only the block that is taken: what is
+ * never run need not be unrolled, sent to the driver, and read there.
+ */
+function choose(source: string): string {
+  const constants = new Map(
+    [...source.matchAll(/^const (\w+): \w+ = (\w+);/gm)].map(([, name, value]) => [name!, value!]),
+  );
+  const number = (literal: string) => Number(literal.replace(/u$/, ''));
+  let text = source;
+  IF.lastIndex = 0;
+  for (let match = IF.exec(text); match; match = IF.exec(text)) {
+    const value = constants.get(match[1]!);
+    if (value === undefined) continue;
+    const isTaken = match[2] === undefined ? value === 'true' : number(value) === number(match[2]);
+    const blockEnd = closing(text, IF.lastIndex - 1);
+    let end = blockEnd;
+    for (let next = ELSE.exec(text.slice(end)); next; next = ELSE.exec(text.slice(end))) {
+      end = closing(text, end + next[0].length - 1);
+    }
+    const taken = isTaken ? text.slice(IF.lastIndex - 1, blockEnd) : text.slice(blockEnd, end).replace(/^ else /, '');
+    text = text.slice(0, match.index) + taken + text.slice(end);
+    IF.lastIndex = match.index;
+  }
+  return text;
+}
+
 /** Writes out every loop marked `// unroll`, outermost first. The marked loop is the same shader, only slower. */
 function unroll(source: string): string {
   const constants = constantsOf(source);
@@ -152,5 +182,6 @@ export function specialise(source: string, library: string, what: Specialisation
   // Directives stand before all else.
   const directives = text.match(DIRECTIVE)?.join('\n') ?? '';
   const body = text.replace(DIRECTIVE, '');
-  return broadcasts(unroll([directives, what.declarations ?? '', functions, body].filter(Boolean).join('\n\n')));
+  const whole = [directives, what.declarations ?? '', functions, body].filter(Boolean).join('\n\n');
+  return broadcasts(unroll(choose(whole)));
 }

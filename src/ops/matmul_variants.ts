@@ -5,7 +5,7 @@ import vectorShader from '../../shaders/matmul/vector.wgsl?raw';
 import workgroupShader from '../../shaders/matmul/workgroup_tile.wgsl?raw';
 import { ShapeError } from '../errors.ts';
 import { Affine } from './affine.ts';
-import { type KernelWriter, show, type Tensor, type Variant } from './tensor.ts';
+import { type KernelWriter, show, type Tensor, type Traits, type Variant } from './tensor.ts';
 
 export interface MatmulAttrs {
   /** A is stored [K, M]. */
@@ -55,13 +55,25 @@ function registerTile(
       const { m, n, k } = sizesOf(node);
       return {
         source: registerTileShader,
-        constants: { ...constantsOf(node), TILE_M: tileM, TILE_N4: tileN4, GROUP_X: groupX, GROUP_Y: groupY },
+        constants: {
+          ...constantsOf(node),
+          TILE_M: tileM,
+          TILE_N4: tileN4,
+          GROUP_X: groupX,
+          GROUP_Y: groupY,
+          BY_FOUR: addsByFour(node, writer.traits),
+        },
         hooks: matmulHooks(node, writer),
         workgroups: [Math.ceil(n / 4 / tileN4 / groupX), Math.ceil(m / tileM / groupY), batchOf(node)],
         flops: 2 * node.size * k,
       };
     },
   };
+}
+
+/** Whether a sum gets four products at a time: SwiftShader keeps sums in memory, and lavapipe where A is transposed. */
+function addsByFour({ attrs }: Tensor<MatmulAttrs>, { software, subgroupSize }: Traits): boolean {
+  return software && (subgroupSize < 8 || attrs.transposeA);
 }
 
 /** The group size, up to 8, that covers so many tiles with the fewest to spare; of several, the largest. */
@@ -102,13 +114,11 @@ function subgroupTile(
       const groupY = fewestLeftOver(Math.ceil(m / tileM));
       const tile = { SUBGROUP: subgroupSize, TILE_M: tileM, TILE_N4: tileN4, GROUP_X: subgroupSize, GROUP_Y: groupY };
       const hooks = matmulHooks(node, writer);
-      // SwiftShader, of four lanes, keeps sums in memory; lavapipe, of eight, does where A is transposed.
-      const byFour = subgroupSize < 8 || node.attrs.transposeA;
       // One statement: it stores, and computes nothing.
       const isBare = hooks.store!.match(/;/g)?.length === 1 && m % tileM === 0 && n % (4 * tileN4) === 0;
       return {
         source: subgroupShader,
-        constants: { ...constantsOf(node), ...tile, BARE_STORE: isBare, BY_FOUR: byFour },
+        constants: { ...constantsOf(node), ...tile, BARE_STORE: isBare, BY_FOUR: addsByFour(node, writer.traits) },
         hooks,
         workgroups: [Math.ceil(n / 4 / tileN4 / subgroupSize), Math.ceil(m / tileM / groupY), batchOf(node)],
         flops: 2 * node.size * k,
