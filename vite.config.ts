@@ -87,9 +87,12 @@ export default defineConfig({
       output: {
         // What the core needs in any case lies together, which packs better than chunk by chunk.
         codeSplitting: { groups: [{ name: 'core', test: CORE }] },
-        // A typed error is known to its reader by its name.
-        keepNames: true,
-        minify: { compress: true, mangle: true, codegen: { removeWhitespace: true } },
+        // An error is known to its reader by its class's name.
+        minify: {
+          compress: true,
+          mangle: { keepNames: { class: true, function: false } },
+          codegen: { removeWhitespace: true },
+        },
       },
     },
   },

@@ -79,9 +79,10 @@ fn block_b(n4: u32, k4: u32) -> mat4x4f {
   if (TRANSPOSE_B) {
     let row = 4u * n4;
     return transpose(mat4x4f(load_b(min(row, N - 1u), k), load_b(min(row + 1u, N - 1u), k), load_b(min(row + 2u, N - 1u), k), load_b(min(row + 3u, N - 1u), k)));
+  } else {
+    let col = min(n4, (N - 1u) / 4u);
+    return mat4x4f(load_b(4u * k, col), load_b(4u * k + 1u, col), load_b(4u * k + 2u, col), load_b(4u * k + 3u, col));
   }
-  let col = min(n4, (N - 1u) / 4u);
-  return mat4x4f(load_b(4u * k, col), load_b(4u * k + 1u, col), load_b(4u * k + 2u, col), load_b(4u * k + 3u, col));
 }
 
 @compute @workgroup_size(THREADS)

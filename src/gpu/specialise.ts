@@ -85,7 +85,7 @@ const LOOP = /for \(var (\w+) = (\w+)u?; \1 < ([^;]+); \1(\+\+| \+= \w+)\) \{ \/
 function evaluate(expression: string, constants: ReadonlyMap<string, number>): number {
   const tokens = expression.trim().split(/\s+/);
   const number = (token: string) => {
-    const value = constants.get(token) ?? Number(token.replace(/u$/, ''));
+    const value = constants.get(token) ?? numberOf(token);
     if (!Number.isFinite(value)) throw new ShaderError(`cannot unroll up to «${expression}»: ${token} is not constant`);
     return value;
   };
@@ -100,16 +100,19 @@ function evaluate(expression: string, constants: ReadonlyMap<string, number>): n
   return value;
 }
 
+/** Numbers, and 0 or 1 for a boolean. */
 function constantsOf(source: string): Map<string, number> {
   const result = new Map<string, number>();
-  for (const [, name, value] of source.matchAll(/^const (\w+): \w+ = ([^;]+);/gm)) {
-    const parsed = Number(value!.replace(/u$/, ''));
-    if (Number.isFinite(parsed)) result.set(name!, parsed);
+  for (const [, name, value] of source.matchAll(/^const (\w+): \w+ = (\w+);/gm)) {
+    result.set(name!, numberOf(value === 'false' ? '0' : value!.replace('true', '1')));
   }
   return result;
 }
 
-const IF = /\bif \((\w+)(?: == (\w+))?\) \{/g;
+function numberOf(literal: string): number {
+  return Number(literal.replace(/u$/, ''));
+}
+
 const ELSE = /^ else (?:if \([^{]*\) )?\{/;
 
 /**
@@ -117,24 +120,20 @@ const ELSE = /^ else (?:if \([^{]*\) )?\{/;
  * never run need not be unrolled, sent to the driver, and read there.
  */
 function choose(source: string): string {
-  const constants = new Map(
-    [...source.matchAll(/^const (\w+): \w+ = (\w+);/gm)].map(([, name, value]) => [name!, value!]),
-  );
-  const number = (literal: string) => Number(literal.replace(/u$/, ''));
+  const constants = constantsOf(source);
+  const pattern = new RegExp(`\\bif \\((${[...constants.keys()].join('|')})( == (\\w+))?\\) `);
   let text = source;
-  IF.lastIndex = 0;
-  for (let match = IF.exec(text); match; match = IF.exec(text)) {
-    const value = constants.get(match[1]!);
-    if (value === undefined) continue;
-    const isTaken = match[2] === undefined ? value === 'true' : number(value) === number(match[2]);
-    const blockEnd = closing(text, IF.lastIndex - 1);
+  for (let match = pattern.exec(text); match; match = pattern.exec(text)) {
+    const [head, name, comparison, literal] = match;
+    const open = match.index + head.length;
+    const blockEnd = closing(text, open);
     let end = blockEnd;
     for (let next = ELSE.exec(text.slice(end)); next; next = ELSE.exec(text.slice(end))) {
       end = closing(text, end + next[0].length - 1);
     }
-    const taken = isTaken ? text.slice(IF.lastIndex - 1, blockEnd) : text.slice(blockEnd, end).replace(/^ else /, '');
+    const isTaken = constants.get(name!) === (comparison ? numberOf(literal!) : 1);
+    const taken = isTaken ? text.slice(open, blockEnd) : text.slice(blockEnd, end).replace(/^ else /, '');
     text = text.slice(0, match.index) + taken + text.slice(end);
-    IF.lastIndex = match.index;
   }
   return text;
 }

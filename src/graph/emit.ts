@@ -17,6 +17,12 @@ export function storedType(dtype: DType): Binding['element'] {
   return dtype === 'f16' ? 'f16' : elementType(dtype);
 }
 
+/** WGSL refuses a constant index that is beyond a buffer, even of what is then left out. */
+function within(index: Affine, length: number): Affine {
+  if (index.terms.size > 0) return index;
+  return Affine.constant(Math.max(0, Math.min(index.constant, length - 1)));
+}
+
 const COMPONENTS = ['x', 'y', 'z', 'w'];
 const SIMPLE = /^(\(?-?[\w.]+\)?)$/;
 
@@ -152,13 +158,16 @@ export class BodyEmitter implements Emitter {
     const { name, vector } = this.text.binding(tensor, wide);
     const read = (type: string, index: Affine) =>
       this.let(tensor.dtype === 'f16' ? `${type}(${name}[${index}])` : `${name}[${index}]`);
-    return vector ? this.component(read('vec4f', multiple), rest) : read('f32', flat);
+    const length = tensor.size / (vector ? 4 : 1);
+    return vector ? this.component(read('vec4f', within(multiple, length)), rest) : read('f32', within(flat, length));
   }
 
   private loadByte(tensor: Tensor, flat: Affine): string {
     const { name } = this.text.binding(tensor, false);
     const [word, byte] = this.divmod(flat, 4);
-    return this.let(`(${this.let(`${name}[${word}]`)} >> ${byte.times(8)}) & 0xffu`);
+    return this.let(
+      `(${this.let(`${name}[${within(word, wordsFor(tensor.size, 'u8'))}]`)} >> ${byte.times(8)}) & 0xffu`,
+    );
   }
 
   let(expression: string): string {
