@@ -52,9 +52,9 @@ const STAGES = [
   { rounds: 6, within: 1.2 },
   { rounds: 24, within: 1 },
 ];
-/** After this long each stage has a few rounds at most: milliseconds. */
+/** After this long no stage has more than a few rounds: milliseconds. */
 const PATIENCE_MS = 5000;
-const FEW = 4;
+const FEW = 10;
 /** Repeats within a round take about this long: short enough that the machine is the same for all in a round. */
 const ROUND_MS = 8;
 
