@@ -56,6 +56,7 @@ test('marked loops are written out, inner ones too', () => {
 test('of a choice between constants only what is taken stays', () => {
   const choices = `const FLAG: bool = false;
 const KIND: u32 = 2;
+const SIGNED: i32 = 5i;
 fn main() {
   if (FLAG) { a(); }
   if (KIND == 0u) {
@@ -74,6 +75,9 @@ fn main() {
   expect(calls({ FLAG: true })).toBe('acfg');
   expect(calls({ KIND: 0 })).toBe('bf');
   expect(calls({ KIND: 1 })).toBe('ef');
+  const open = 'fn main() {\n  if (KIND == x) { a(); }\n  if (SIGNED == 5i) { b(); }\n  if (FLAG == x) { c(); }\n}';
+  const unknown = choices.slice(0, choices.indexOf('fn main')) + open;
+  expect(specialise(unknown, LIBRARY, {}), 'what only the driver can tell is left').toContain(open);
 });
 
 test('directives come before declarations', () => {

@@ -31,9 +31,11 @@ fn store(o: u32, values: array<f32, COUNT>) {
 fn fold(a: vec2f, b: vec2f) -> vec2f {
   if (KIND == 0u) {
     return a + b;
+  } else if (KIND == 1u) {
+    return vec2f(max(a.x, b.x), 0.0);
   } else {
     let top = max(a.x, b.x);
-    return vec2f(top, select(0.0, a.y * exp(a.x - top) + b.y * exp(b.x - top), KIND == 2u));
+    return vec2f(top, a.y * exp(a.x - top) + b.y * exp(b.x - top));
   }
 }
 

@@ -104,7 +104,8 @@ function evaluate(expression: string, constants: ReadonlyMap<string, number>): n
 function constantsOf(source: string): Map<string, number> {
   const result = new Map<string, number>();
   for (const [, name, value] of source.matchAll(/^const (\w+): \w+ = (\w+);/gm)) {
-    result.set(name!, numberOf(value === 'false' ? '0' : value!.replace('true', '1')));
+    const parsed = numberOf(value === 'false' ? '0' : value === 'true' ? '1' : value!);
+    if (Number.isFinite(parsed)) result.set(name!, parsed);
   }
   return result;
 }
@@ -119,19 +120,18 @@ const ELSE = /^ else (?:if \([^{]*\) )?\{/;
  * Leaves of an `if` whose condition is a constant, or compares one with a number, only the block that is taken: what is
  * never run need not be unrolled, sent to the driver, and read there.
  */
-function choose(source: string): string {
-  const constants = constantsOf(source);
-  const pattern = new RegExp(`\\bif \\((${[...constants.keys()].join('|')})( == (\\w+))?\\) `);
+function choose(source: string, constants: ReadonlyMap<string, number>): string {
+  const pattern = new RegExp(`\\bif \\((${[...constants.keys()].join('|')})(?: == (\\d+)u?)?\\) `);
   let text = source;
   for (let match = pattern.exec(text); match; match = pattern.exec(text)) {
-    const [head, name, comparison, literal] = match;
+    const [head, name, number = 1] = match;
     const open = match.index + head.length;
     const blockEnd = closing(text, open);
     let end = blockEnd;
     for (let next = ELSE.exec(text.slice(end)); next; next = ELSE.exec(text.slice(end))) {
       end = closing(text, end + next[0].length - 1);
     }
-    const isTaken = constants.get(name!) === (comparison ? numberOf(literal!) : 1);
+    const isTaken = constants.get(name!) === Number(number);
     const taken = isTaken ? text.slice(open, blockEnd) : text.slice(blockEnd, end).replace(/^ else /, '');
     text = text.slice(0, match.index) + taken + text.slice(end);
   }
@@ -139,8 +139,7 @@ function choose(source: string): string {
 }
 
 /** Writes out every loop marked `// unroll`, outermost first. The marked loop is the same shader, only slower. */
-function unroll(source: string): string {
-  const constants = constantsOf(source);
+function unroll(source: string, constants: ReadonlyMap<string, number>): string {
   let text = source;
   for (let match = LOOP.exec(text); match; match = LOOP.exec(text)) {
     const [head, variable, start, bound, step] = match;
@@ -182,5 +181,6 @@ export function specialise(source: string, library: string, what: Specialisation
   const directives = text.match(DIRECTIVE)?.join('\n') ?? '';
   const body = text.replace(DIRECTIVE, '');
   const whole = [directives, what.declarations ?? '', functions, body].filter(Boolean).join('\n\n');
-  return broadcasts(unroll(choose(whole)));
+  const constants = constantsOf(whole);
+  return broadcasts(unroll(choose(whole, constants), constants));
 }

@@ -17,6 +17,12 @@ export function storedType(dtype: DType): Binding['element'] {
   return dtype === 'f16' ? 'f16' : elementType(dtype);
 }
 
+/** How many elements of its type the buffer has. */
+function lengthOf({ tensor, element, vector }: Binding): number {
+  const bytes = 4 * wordsFor(tensor.size, tensor.dtype);
+  return Math.max(1, Math.floor(bytes / (element === 'f16' ? 2 : 4) / (vector ? 4 : 1)));
+}
+
 /** WGSL refuses a constant index that is beyond a buffer, even of what is then left out. */
 function within(index: Affine, length: number): Affine {
   if (index.terms.size > 0) return index;
@@ -39,7 +45,7 @@ export class KernelText {
     this.scalars = scalars;
   }
 
-  binding(tensor: Tensor, vector: boolean, writable = false): { name: string; vector: boolean } {
+  binding(tensor: Tensor, vector: boolean, writable = false): { name: string; vector: boolean; length: number } {
     const key = this.keyOf(tensor);
     if (!vector) this.scalars.add(key);
     let index = this.bindings.findIndex((binding) => binding.key === key);
@@ -50,17 +56,16 @@ export class KernelText {
     const binding = this.bindings[index]!;
     binding.writable ||= writable;
     binding.vector = !this.scalars.has(key);
-    return { name: `buffer${index}`, vector: binding.vector };
+    return { name: `buffer${index}`, vector: binding.vector, length: lengthOf(binding) };
   }
 
   get declarations(): string {
-    const line = ({ tensor, element, writable, vector }: Binding, index: number) => {
+    const line = (binding: Binding, index: number) => {
+      const { element, writable, vector } = binding;
       const access = writable ? 'read_write' : 'read';
       const type = vector ? `vec4<${element}>` : element;
       // Of a known length, an index is held against a constant, not against what the buffer's length turns out to be.
-      const elements = (4 * wordsFor(tensor.size, tensor.dtype)) / (element === 'f16' ? 2 : 4) / (vector ? 4 : 1);
-      const length = Math.max(1, Math.floor(elements));
-      return `@group(0) @binding(${index}) var<storage, ${access}> buffer${index}: array<${type}, ${length}>;`;
+      return `@group(0) @binding(${index}) var<storage, ${access}> buffer${index}: array<${type}, ${lengthOf(binding)}>;`;
     };
     return this.bindings.map(line).join('\n');
   }
@@ -155,19 +160,18 @@ export class BodyEmitter implements Emitter {
     const { multiple, rest } = flat.split(4);
     // A negative index wraps around, and its element is one that padding masks.
     const wide = tensor.size % 4 === 0 && rest.terms.size === 0;
-    const { name, vector } = this.text.binding(tensor, wide);
-    const read = (type: string, index: Affine) =>
-      this.let(tensor.dtype === 'f16' ? `${type}(${name}[${index}])` : `${name}[${index}]`);
-    const length = tensor.size / (vector ? 4 : 1);
-    return vector ? this.component(read('vec4f', within(multiple, length)), rest) : read('f32', within(flat, length));
+    const { name, vector, length } = this.text.binding(tensor, wide);
+    const read = (type: string, index: Affine) => {
+      const element = `${name}[${within(index, length)}]`;
+      return this.let(tensor.dtype === 'f16' ? `${type}(${element})` : element);
+    };
+    return vector ? this.component(read('vec4f', multiple), rest) : read('f32', flat);
   }
 
   private loadByte(tensor: Tensor, flat: Affine): string {
-    const { name } = this.text.binding(tensor, false);
+    const { name, length } = this.text.binding(tensor, false);
     const [word, byte] = this.divmod(flat, 4);
-    return this.let(
-      `(${this.let(`${name}[${within(word, wordsFor(tensor.size, 'u8'))}]`)} >> ${byte.times(8)}) & 0xffu`,
-    );
+    return this.let(`(${this.let(`${name}[${within(word, length)}]`)} >> ${byte.times(8)}) & 0xffu`);
   }
 
   let(expression: string): string {
