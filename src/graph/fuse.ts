@@ -4,10 +4,10 @@
 // pointwise nodes that feed it, and the pointwise nodes of its own size behind it. Pointwise nodes are stored only where something outside their group reads
 // them. Groups are merged as long as no cycle arises, no kernel would need an element that another of its threads
 // computes, and no buffer would be bound twice in ways that WebGPU forbids.
-import { patchesOp, sumPatchesOp } from '../ops/patches.ts';
+import { patchesOp } from '../ops/patches.ts';
 import type { Storage, Variable } from '../ops/source.ts';
 import { inputOp, variableOp } from '../ops/source.ts';
-import { elementType, sameShape, Tensor } from '../ops/tensor.ts';
+import { elementType, flopsOf, sameShape, Tensor } from '../ops/tensor.ts';
 import { packOp, reshapeOp, stopGradientOp, transposeOp } from '../ops/view.ts';
 import { type Graph, rootsOf, topological } from './graph.ts';
 
@@ -43,16 +43,14 @@ export function isSource(node: Tensor): boolean {
 }
 
 const isHeavy = (node: Tensor) => node.op.variants !== undefined;
-const isMatmul = (node: Tensor) => node.op.name === 'matmul';
-/** So dear per element that it must not be computed twice, nor its inputs inside it. */
-const isDear = (node: Tensor) => (node.op.cost ?? 1) >= 1000;
+const isIsolated = (node: Tensor) => node.op.traits?.isolated === true;
 
 /** Operations an element above which computing it again is dearer than storing it. */
 const CHEAP = 3;
 
 /** Whether one kernel can compute both. */
 const joinable = (a: Tensor, b: Tensor) =>
-  a.op.joins === true &&
+  a.op.traits?.joins === true &&
   a.op === b.op &&
   JSON.stringify(a.attrs) === JSON.stringify(b.attrs) &&
   a.inputs.every((input, i) => sameShape(input.shape, b.inputs[i]!.shape));
@@ -148,19 +146,19 @@ class Fuser {
     const storeBulky = (node: Tensor): void => {
       if (seen.has(node) || must.has(node) || isSource(node)) return;
       seen.add(node);
-      if (node.op === sumPatchesOp) must.add(node);
+      if (node.op.traits?.gathers) must.add(node);
       else node.inputs.forEach(storeBulky);
     };
     for (const node of this.order) {
-      if (isHeavy(node) || isDear(node)) must.add(node);
-      if (isMatmul(node) || isDear(node) || node.op === packOp) {
+      if (isHeavy(node) || isIsolated(node)) must.add(node);
+      if (node.op.traits?.rereads || node.op === packOp) {
         for (const input of node.inputs) {
           const operand = node.op === packOp ? stored(input) : this.operandOf(input);
           if (!this.isView(operand) || node.op === packOp) must.add(operand);
         }
       }
       if (node.op === packOp) must.add(node);
-      if (isHeavy(node) && !isMatmul(node)) for (const input of node.inputs) storeBulky(input);
+      if (isHeavy(node) && !node.op.traits?.rereads) for (const input of node.inputs) storeBulky(input);
     }
     const homes = new Map<Tensor, Set<Draft>>();
     /** What a larger tensor repeats. */
@@ -227,7 +225,11 @@ class Fuser {
 
   private isView(node: Tensor): boolean {
     if (isSource(node) || isHeavy(node)) return true;
-    return node.op.cost === 0 && (node.op.wide?.(node) ?? true) && node.inputs.every((input) => this.isView(input));
+    return (
+      node.op.traits?.view === true &&
+      (node.op.wide?.(node) ?? true) &&
+      node.inputs.every((input) => this.isView(input))
+    );
   }
 
   /**
@@ -267,7 +269,7 @@ class Fuser {
         leaves++;
         return;
       }
-      cost += at.op.cost ?? 1;
+      cost += flopsOf(at);
       at.inputs.forEach(visit);
     };
     visit(node);
@@ -300,7 +302,7 @@ class Fuser {
         read(node, aligned);
         return;
       }
-      for (const input of node.inputs) visit(input, aligned && node.op.aligned === true && input.size === size);
+      for (const input of node.inputs) visit(input, aligned && node.op.traits?.aligned === true && input.size === size);
     };
     for (const output of draft.outputs) if (!draft.heavies.includes(output)) visit(output, true);
     // Operands are read all over, before and while others store.
@@ -418,7 +420,7 @@ class Fuser {
       changed = false;
       const order = this.sorted();
       for (const second of order) {
-        if (second.container || isDear(second.outputs[0]!)) continue;
+        if (second.container || isIsolated(second.outputs[0]!)) continue;
         // The latest possible partner first: it has the most of what the second needs.
         const partners = order
           .slice(0, order.indexOf(second))
@@ -434,7 +436,7 @@ class Fuser {
   }
 
   private related(first: Draft, second: Draft): boolean {
-    if (first.container || first.size !== second.size || isDear(first.outputs[0]!)) return false;
+    if (first.container || first.size !== second.size || isIsolated(first.outputs[0]!)) return false;
     if (second.heavies.length > 0) return this.siblings(first, second);
     const feeds = first.outputs.some((node) => second.reads.has(node));
     if (first.heavies.length > 0) return feeds;

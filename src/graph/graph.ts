@@ -1,6 +1,6 @@
 // A graph: what a program computes, as named outputs and updates of variables; how to walk, rewrite and print it.
 import type { Variable } from '../ops/source.ts';
-import { Tensor } from '../ops/tensor.ts';
+import type { Tensor } from '../ops/tensor.ts';
 
 /** After a run, `variable` holds `value`. All values are computed from what the variables held before. */
 export interface Update {
@@ -51,10 +51,7 @@ export function rewrite(graph: Graph, rule: (node: Tensor, before: Tensor) => Te
   for (const node of topological(rootsOf(graph))) {
     const inputs = node.inputs.map((input) => replaced.get(input)!);
     const same = inputs.every((input, i) => input === node.inputs[i]);
-    replaced.set(
-      node,
-      rule(same ? node : new Tensor(node.op, inputs, node.attrs, node.shape, node.dtype, node.path), node),
-    );
+    replaced.set(node, rule(same ? node : node.with({ inputs }), node));
   }
   return {
     outputs: Object.fromEntries(Object.entries(graph.outputs).map(([name, node]) => [name, replaced.get(node)!])),

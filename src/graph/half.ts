@@ -1,8 +1,7 @@
 // Mixed precision: what products read of each other's results is stored as f16, in half the memory and traffic.
 // Products still add up in f32; parameters, their gradients, the optimizer's state, sums and outputs stay f32.
 import { matmulOp } from '../ops/matmul.ts';
-import { patchesOp } from '../ops/patches.ts';
-import { Tensor } from '../ops/tensor.ts';
+import type { Tensor } from '../ops/tensor.ts';
 import { packOp } from '../ops/view.ts';
 import { isSource, stored } from './fuse.ts';
 import { type Graph, rewrite, rootsOf, topological } from './graph.ts';
@@ -10,7 +9,7 @@ import { type Graph, rewrite, rootsOf, topological } from './graph.ts';
 /** An operand, what it is a view of, and so on down to what is computed. */
 function chainOf(operand: Tensor): Tensor[] {
   const chain = [operand];
-  for (let at = operand; (at.op.cost === 0 || at.op === patchesOp) && at.inputs.length === 1; ) {
+  for (let at = operand; at.op.traits?.view && at.inputs.length === 1; ) {
     at = at.inputs[0]!;
     chain.push(at);
   }
@@ -31,7 +30,5 @@ export function storeHalf(graph: Graph): Graph {
       for (const node of chain) if (node.dtype === 'f32' && !kept.has(node)) half.add(node);
     }
   }
-  return rewrite(graph, (node, before) =>
-    half.has(before) ? new Tensor(node.op, node.inputs, node.attrs, node.shape, 'f16', node.path) : node,
-  );
+  return rewrite(graph, (node, before) => (half.has(before) ? node.with({ dtype: 'f16' }) : node));
 }

@@ -2,12 +2,13 @@
 import pointwiseShader from '../../shaders/pointwise.wgsl?raw';
 import { Affine } from '../ops/affine.ts';
 import {
+  type AdapterTraits,
   bytesOf,
   type CoordsOf,
+  flopsOf,
   type Kernel,
   type KernelWriter,
   type Tensor,
-  type Traits,
   type Variant,
 } from '../ops/tensor.ts';
 import { type Binding, BodyEmitter, KernelText, storedType } from './emit.ts';
@@ -33,12 +34,12 @@ export interface Lowered extends Kernel {
 const MAX_GROUPS = 65535;
 
 class Writer implements KernelWriter {
-  readonly traits: Traits;
+  readonly traits: AdapterTraits;
   private readonly text: KernelText;
   private readonly group: Group;
   private readonly places: ReadonlyMap<Tensor, Place>;
 
-  constructor(text: KernelText, group: Group, places: ReadonlyMap<Tensor, Place>, traits: Traits) {
+  constructor(text: KernelText, group: Group, places: ReadonlyMap<Tensor, Place>, traits: AdapterTraits) {
     this.text = text;
     this.group = group;
     this.places = places;
@@ -131,13 +132,9 @@ class Writer implements KernelWriter {
   }
 }
 
-/** Operations an element. */
-const LONG_TEXT = 300;
-
 function pointwise(group: Group, writer: Writer): Kernel {
   const { size } = group.outputs[0]!;
-  // What takes many operations takes much text, which would be written out, and compiled, once a lane.
-  const long = [...computedBy(group)].some(({ op }) => (op.cost ?? 1) >= LONG_TEXT);
+  const long = [...computedBy(group)].some(({ op }) => op.traits?.long);
   const lanes = size % 4 === 0 && !long ? 4 : 1;
   const threads = size / lanes;
   const at = (lane: number) => Affine.variable('i', threads).times(lanes).plus(lane);
@@ -166,7 +163,7 @@ function computedBy(group: Group): Set<Tensor> {
 
 /** Its ops in the order in which they run, without those that only move indices. */
 function labelOf(group: Group): string {
-  const names = [...computedBy(group)].filter(({ op }) => op.cost !== 0).map(({ op }) => op.name);
+  const names = [...computedBy(group)].filter(({ op }) => !op.traits?.view).map(({ op }) => op.name);
   return names.length > 6 ? `${names.slice(0, 5).join('+')}+…+${names.at(-1)}` : names.join('+') || 'copy';
 }
 
@@ -174,7 +171,7 @@ function labelOf(group: Group): string {
 function pointwiseFlops(group: Group): number {
   return [...computedBy(group)]
     .filter(({ op }) => !op.variants)
-    .reduce((flops, { op, size }) => flops + (op.cost ?? 1) * size, 0);
+    .reduce((flops, node) => flops + flopsOf(node) * node.size, 0);
 }
 
 function keyOfPlace(place: Place, tensor: Tensor): string {
@@ -185,7 +182,7 @@ function keyOfPlace(place: Place, tensor: Tensor): string {
 }
 
 /** Lowers one group, given where everything lies. */
-export function lower(group: Group, { places }: MemoryPlan, traits: Traits, choose?: ChooseVariant): Lowered {
+export function lower(group: Group, { places }: MemoryPlan, traits: AdapterTraits, choose?: ChooseVariant): Lowered {
   const keyOf = (tensor: Tensor) => keyOfPlace(places.get(tensor)!, tensor);
   const scalars = new Set<string>();
   const [heavy] = group.heavies;

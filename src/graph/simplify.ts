@@ -2,7 +2,7 @@
 import { elementwise, mul } from '../ops/elementwise.ts';
 import { logsumexpOp, maxOp, type ReduceAttrs, sumOp } from '../ops/reduce.ts';
 import { constant, constantOp } from '../ops/source.ts';
-import { apply, type DType, type Shape, sameShape, scope, sizeOf, Tensor } from '../ops/tensor.ts';
+import { apply, type DType, type Shape, sameShape, scope, sizeOf, type Tensor } from '../ops/tensor.ts';
 import {
   broadcastTo,
   broadcastToOp,
@@ -33,10 +33,6 @@ function constantValue(node: Tensor): number | undefined {
 
 function filled(value: number, dtype: DType, shape: Shape): Tensor {
   return broadcastTo(constant(value, dtype), shape);
-}
-
-function rebuilt(node: Tensor, inputs: readonly Tensor[]): Tensor {
-  return new Tensor(node.op, inputs, node.attrs, node.shape, node.dtype, node.path);
 }
 
 /** Inputs of a concatenation that one kernel may have to bind, with room for what is fused to it. */
@@ -88,7 +84,7 @@ const rules: readonly Rule[] = [
         node.shape,
       );
     }
-    return inputs.some((input, i) => input !== node.inputs[i]) ? rebuilt(node, inputs) : undefined;
+    return inputs.some((input, i) => input !== node.inputs[i]) ? node.with({ inputs }) : undefined;
   },
   // x + 0, x − 0, x · 1, x / 1 are x.
   (node) => {

@@ -1,5 +1,5 @@
 // Which variant computes a heavy op: what the tuner found, or else the first that is possible and sensible.
-import type { Tensor, Traits, Variant } from '../ops/tensor.ts';
+import type { AdapterTraits, Tensor, Variant } from '../ops/tensor.ts';
 
 /** Names a node's work, whatever graph it stands in: the tuner's key. */
 export function signatureOf({ op, inputs, attrs }: Tensor): string {
@@ -8,7 +8,7 @@ export function signatureOf({ op, inputs, attrs }: Tensor): string {
 }
 
 /** The variants that compute a node on an adapter. */
-export function possibleVariants(node: Tensor, traits: Traits): Variant[] {
+export function possibleVariants(node: Tensor, traits: AdapterTraits): Variant[] {
   const all = [...(traits.experimental?.get(node.op) ?? []), ...(node.op.variants ?? [])];
   return all.filter(({ possible }) => possible?.(node, traits) ?? true);
 }
@@ -16,7 +16,7 @@ export function possibleVariants(node: Tensor, traits: Traits): Variant[] {
 /** Chooses among variants; undefined leaves it to the rule. */
 export type ChooseVariant = (node: Tensor, possible: readonly Variant[]) => Variant | undefined;
 
-export function pickVariant(node: Tensor, traits: Traits, choose?: ChooseVariant): Variant {
+export function pickVariant(node: Tensor, traits: AdapterTraits, choose?: ChooseVariant): Variant {
   const possible = possibleVariants(node, traits);
   const chosen = choose?.(node, possible) ?? possible.find(({ sensible }) => sensible?.(node, traits) ?? true);
   if (!chosen) throw new Error(`no variant of ${node.op.name} is possible here`);

@@ -33,7 +33,7 @@ interface Entry {
   /** Result type; the inputs' own unless told. */
   readonly result?: DType;
   /** About how many additions an element costs. */
-  readonly cost?: number;
+  readonly flops?: number;
   /** The range of the samples' inputs, one for all or one each. */
   readonly range?: readonly [number, number] | readonly (readonly [number, number])[];
   /** Wanted types; those left open must be the last input's. */
@@ -95,8 +95,7 @@ function define(name: string, entry: Entry): Op<object> {
   const { grad } = entry;
   return {
     name,
-    cost: entry.cost ?? 1,
-    aligned: true,
+    traits: { flops: entry.flops ?? 1, aligned: true },
     ...(entry.tolerance && { tolerance: entry.tolerance }),
     infer(inputs) {
       if (inputs.length !== arity) throw new ShapeError(`takes ${arity} tensors, got ${inputs.length}`);
@@ -164,7 +163,7 @@ export const elementwise = {
       [-2, 2],
       [0.5, 2],
     ],
-    cost: 2,
+    flops: 2,
   }),
   neg: define('neg', { wgsl: (a) => `-${a}`, reference: (a) => -a, grad: (g) => [neg(g)] }),
   abs: define('abs', { wgsl: (a) => `abs(${a})`, reference: Math.abs, grad: (g, [a]) => [mul(g, sign(a!))] }),
@@ -179,42 +178,42 @@ export const elementwise = {
     reference: Math.sqrt,
     grad: (g, _, y) => [div(mul(g, 0.5), y)],
     range: [0.1, 4],
-    cost: 4,
+    flops: 4,
   }),
   rsqrt: define('rsqrt', {
     wgsl: (a) => `inverseSqrt(${a})`,
     reference: (a) => 1 / Math.sqrt(a),
     grad: (g, [a], y) => [div(mul(g, mul(y, -0.5)), a!)],
     range: [0.1, 4],
-    cost: 4,
+    flops: 4,
   }),
-  exp: define('exp', { wgsl: (a) => `exp(${a})`, reference: Math.exp, grad: (g, _, y) => [mul(g, y)], cost: 8 }),
+  exp: define('exp', { wgsl: (a) => `exp(${a})`, reference: Math.exp, grad: (g, _, y) => [mul(g, y)], flops: 8 }),
   expm1: define('expm1', {
     wgsl: (a) => `expm1(${a})`,
     uses: ['expm1'],
     reference: Math.expm1,
     grad: (g, [a]) => [mul(g, exp(a!))],
-    cost: 12,
+    flops: 12,
   }),
   log: define('log', {
     wgsl: (a) => `log(${a})`,
     reference: Math.log,
     grad: (g, [a]) => [div(g, a!)],
     range: [0.1, 4],
-    cost: 8,
+    flops: 8,
   }),
   sin: define('sin', {
     wgsl: (a) => `sin(${a})`,
     reference: Math.sin,
     grad: (g, [a]) => [mul(g, cos(a!))],
-    cost: 8,
+    flops: 8,
     tolerance: 5e-3,
   }),
   cos: define('cos', {
     wgsl: (a) => `cos(${a})`,
     reference: Math.cos,
     grad: (g, [a]) => [neg(mul(g, sin(a!)))],
-    cost: 8,
+    flops: 8,
     tolerance: 5e-3,
   }),
   tanh: define('tanh', {
@@ -222,21 +221,21 @@ export const elementwise = {
     uses: ['tanh_safe'],
     reference: Math.tanh,
     grad: (g, _, y) => [mul(g, sub(1, square(y)))],
-    cost: 10,
+    flops: 10,
   }),
   sigmoid: define('sigmoid', {
     wgsl: (a) => `sigmoid(${a})`,
     uses: ['sigmoid'],
     reference: sigmoidReference,
     grad: (g, _, y) => [mul(g, mul(y, sub(1, y)))],
-    cost: 12,
+    flops: 12,
   }),
   softplus: define('softplus', {
     wgsl: (a) => `softplus(${a})`,
     uses: ['softplus'],
     reference: softplusReference,
     grad: (g, [a]) => [mul(g, sigmoid(a!))],
-    cost: 20,
+    flops: 20,
   }),
   relu: define('relu', {
     wgsl: (a) => `max(${a}, 0.0)`,
@@ -249,7 +248,7 @@ export const elementwise = {
     uses: ['erf'],
     reference: erfReference,
     grad: (g, [a]) => [mul(g, mul(exp(neg(square(a!))), TWO_OVER_SQRT_PI))],
-    cost: 20,
+    flops: 20,
   }),
   maximum: define('maximum', {
     wgsl: (a, b) => `max(${a}, ${b})`,
@@ -317,7 +316,7 @@ export const elementwise = {
       [0, 1000],
       [1, 9],
     ],
-    cost: 4,
+    flops: 4,
   }),
   divideFloor: define('divideFloor', {
     wgsl: (a, b) => `${a} / ${b}`,
@@ -327,7 +326,7 @@ export const elementwise = {
       [0, 1000],
       [1, 9],
     ],
-    cost: 4,
+    flops: 4,
   }),
 } satisfies Record<string, Op<object>>;
 

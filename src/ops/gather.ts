@@ -7,7 +7,7 @@ import { reshape } from './view.ts';
 
 export const gatherOp: Op<object> = {
   name: 'gather',
-  cost: 10,
+  traits: { flops: 10 },
   infer([table, indices]) {
     if (table!.shape.length < 1) throw new ShapeError('wants a table of at least one axis, got a scalar');
     if (indices!.dtype !== 'u32') throw new ShapeError(`wants indices of u32, got ${indices!.dtype}`);
@@ -55,7 +55,7 @@ export function gather(table: Tensor, indices: Tensor): Tensor {
 export const scatterAddOp: Op<{ rows: number }> = {
   name: 'scatterAdd',
   // Each element looks at every index: no atomics, so the order of the additions is fixed.
-  cost: 1000,
+  traits: { flops: 1000, rereads: true, isolated: true, long: true },
   infer([values, indices], { rows }) {
     if (indices!.dtype !== 'u32') throw new ShapeError(`wants indices of u32, got ${indices!.dtype}`);
     const rank = indices!.shape.length;

@@ -8,6 +8,7 @@ export type { MatmulAttrs } from './matmul_variants.ts';
 
 export const matmulOp: Op<MatmulAttrs> = {
   name: 'matmul',
+  traits: { rereads: true },
   infer([a, b], attrs) {
     const rank = a!.shape.length;
     if ((rank !== 2 && rank !== 3) || b!.shape.length !== rank || (rank === 3 && a!.shape[0] !== b!.shape[0])) {

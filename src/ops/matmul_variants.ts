@@ -5,7 +5,7 @@ import vectorShader from '../../shaders/matmul/vector.wgsl?raw';
 import workgroupShader from '../../shaders/matmul/workgroup_tile.wgsl?raw';
 import { ShapeError } from '../errors.ts';
 import { Affine } from './affine.ts';
-import { type KernelWriter, show, type Tensor, type Traits, type Variant } from './tensor.ts';
+import { type AdapterTraits, type KernelWriter, show, type Tensor, type Variant } from './tensor.ts';
 
 export interface MatmulAttrs {
   /** A is stored [K, M]. */
@@ -72,7 +72,7 @@ function registerTile(
 }
 
 /** Whether a sum gets four products at a time: SwiftShader keeps sums in memory, and lavapipe where A is transposed. */
-function addsByFour({ attrs }: Tensor<MatmulAttrs>, { software, subgroupSize }: Traits): boolean {
+function addsByFour({ attrs }: Tensor<MatmulAttrs>, { software, subgroupSize }: AdapterTraits): boolean {
   return software && (subgroupSize < 8 || attrs.transposeA);
 }
 

@@ -80,7 +80,7 @@ function outside(coord: Affine, size: number): string[] {
 
 export const patchesOp: Op<Window> = {
   name: 'patches',
-  cost: 0,
+  traits: { view: true },
   wide: ({ inputs: [x] }) => x!.shape[3]! % 4 === 0,
   infer([x], window) {
     checkWindow(window);
@@ -177,7 +177,7 @@ function taps(emitter: Emitter, at: Affine, { kernel, stride, dilation, start, o
 export const sumPatchesOp: Op<Target> = {
   name: 'sumPatches',
   // A few reads an element, whatever the kernel.
-  cost: 16,
+  traits: { flops: 16, gathers: true },
   infer([x], { shape, window }) {
     checkWindow(window);
     const rows = shape[0]! * sizeOf(window.out);

@@ -49,7 +49,7 @@ function define(
 ): Op<RandomAttrs> {
   return {
     name,
-    cost: 100,
+    traits: { flops: 100 },
     tolerance,
     infer(inputs, { shape }) {
       checkKey(inputs[0]);
@@ -143,7 +143,7 @@ export function bernoulli(probability: Tensor, key: RandomKey): Tensor {
 
 export const permutationOp: Op<{ count: number }> = {
   name: 'permutation',
-  cost: 300,
+  traits: { flops: 300, long: true },
   infer([index, epoch, key], { count }) {
     if (index?.dtype !== 'u32' || epoch?.dtype !== 'u32') throw new ShapeError('wants indices and epochs of u32');
     if (!sameShape(index.shape, epoch.shape)) {

@@ -193,7 +193,7 @@ function define(
       return [grad(node, spread, cotangent)];
     },
     reference: referenceOf(fold),
-    joins: true,
+    traits: { joins: true },
     variants: [
       {
         name: 'one workgroup a result',

@@ -121,7 +121,7 @@ export function literal(value: number, dtype: DType): string {
 
 export const constantOp: Op<{ value: number; dtype: DType }> = {
   name: 'constant',
-  cost: 0,
+  traits: { view: true },
   infer: (_, { value, dtype }) => {
     literal(value, dtype);
     return { shape: [], dtype };
@@ -140,7 +140,7 @@ export function constant(value: number, dtype: DType = 'f32'): Tensor {
 
 export const iotaOp: Op<{ shape: Shape; axis: number; dtype: DType }> = {
   name: 'iota',
-  cost: 0,
+  traits: { view: true },
   infer: (_, { shape, dtype }) => ({ shape, dtype }),
   reference: (_inputs, { axis }, shape) => {
     const inner = sizeOf(shape.slice(axis + 1));

@@ -39,7 +39,7 @@ export interface Emitter {
 }
 
 /** What a kernel may know of the adapter. */
-export interface Traits {
+export interface AdapterTraits {
   /** Runs on the CPU (SwiftShader, lavapipe): no workgroup memory, wide register tiles. */
   readonly software: boolean;
   /** The subgroup size if it is fixed and subgroup operations may be used, else 0. */
@@ -52,9 +52,9 @@ export interface Traits {
 export interface Variant<A = unknown> {
   readonly name: string;
   /** Whether it computes this node, on this adapter; always, unless told. */
-  possible?(node: Tensor<A>, traits: Traits): boolean;
+  possible?(node: Tensor<A>, traits: AdapterTraits): boolean;
   /** Whether it is a sensible choice. The first that is possible and sensible is taken, unless the tuner knows better. */
-  sensible?(node: Tensor<A>, traits: Traits): boolean;
+  sensible?(node: Tensor<A>, traits: AdapterTraits): boolean;
   /**
    * Whether it relies on what drivers have been found to get wrong (the order of lanes in a subgroup, say): then its
    * result is compared with the last variant's, on the op's first sample that it computes, before it is used.
@@ -81,7 +81,7 @@ export type CoordsOf = (lane: number, unflatten: Unflatten) => readonly Affine[]
 
 /** Gives a heavy op the bodies of its shader's hooks. */
 export interface KernelWriter {
-  readonly traits: Traits;
+  readonly traits: AdapterTraits;
   /** The nodes that the kernel computes at once: the one it is asked for, and others of the op where it `joins` them. */
   readonly nodes: readonly Tensor[];
   /**
@@ -126,6 +126,26 @@ export interface Sample<A = unknown> {
 /** A source of random sizes for samples. */
 export type RandomInt = (min: number, max: number) => number;
 
+/** What an op's elements cost, and how kernels may take it in: all that fusion asks of an op. Each is false by default. */
+export interface OpTraits {
+  /** About how many operations an element costs, 1 by default: what computing it twice is weighed against storing it by. */
+  readonly flops?: number;
+  /** It only says where an element is found: free wherever it is read. */
+  readonly view?: boolean;
+  /** An input of as many elements as the result is read at the result's own flat index, and no other. */
+  readonly aligned?: boolean;
+  /** It reads each element of its inputs many times, so these are materialised, unless they are views of what is. */
+  readonly rereads?: boolean;
+  /** It reads several elements of an input for one of its own: not to be written out in the loop of a reduction. */
+  readonly gathers?: boolean;
+  /** Its element is a loop over whole inputs: a dispatch of its own, to which nothing is fused. */
+  readonly isolated?: boolean;
+  /** Its WGSL is long: written once a thread, and not once for each of four lanes. */
+  readonly long?: boolean;
+  /** One kernel computes several nodes of it that have the attributes and the shapes of inputs in common. */
+  readonly joins?: boolean;
+}
+
 /**
  * All that is true of an op. Exactly one of `emit`, `variants` and `decompose` says how it is computed. Where both
  * `grad` and `decompose` stand, the gradient is that of `grad`.
@@ -142,16 +162,12 @@ export interface Op<A = unknown> {
   emit?(emitter: Emitter, node: Tensor<A>, coords: readonly Affine[]): string;
   /** Heavy ops: the dispatch, in one or more ways. The last must be possible everywhere. */
   readonly variants?: readonly Variant<A>[];
-  /** Heavy: one kernel computes several nodes that have the attributes and the shapes of inputs in common. */
-  readonly joins?: boolean;
   /** Composite ops: the same in terms of other ops, which also gives the gradient if there is no rule for it. */
   decompose?(inputs: readonly Tensor[], attrs: A): Tensor;
-  /** Pointwise: about how many operations an element costs; 0 for a mere change of index. */
-  readonly cost?: number;
+  /** What its elements cost, and how kernels may take it in. */
+  readonly traits?: OpTraits;
   /** Views: whether a product reads well through this one, four neighbours at a time; always, unless told. */
   wide?(node: Tensor<A>): boolean;
-  /** Pointwise: an input of as many elements as the result is read at the result's own flat index, and no other. */
-  readonly aligned?: boolean;
   /** Relative error that is allowed against the reference, where the hardware's functions are only roughly right. */
   readonly tolerance?: number;
   readonly samples?: readonly Sample<A>[];
@@ -197,6 +213,11 @@ export class Tensor<A = unknown> {
     this.path = path;
   }
 
+  /** The same op of other inputs, or with a result of another type. */
+  with({ inputs = this.inputs, dtype = this.dtype }: { inputs?: readonly Tensor[]; dtype?: DType }): Tensor<A> {
+    return new Tensor(this.op, inputs, this.attrs, this.shape, dtype, this.path);
+  }
+
   /** Number of elements. */
   get size(): number {
     return sizeOf(this.shape);
@@ -222,6 +243,11 @@ export function apply<A>(op: Op<A>, inputs: readonly Tensor[], attrs: A, at: str
     throw error;
   }
   return new Tensor<unknown>(op as Op, inputs, attrs, inferred.shape, inferred.dtype, at);
+}
+
+/** About how many operations an element costs. */
+export function flopsOf({ op: { traits } }: Tensor): number {
+  return traits?.view ? 0 : (traits?.flops ?? 1);
 }
 
 function where(at: string): string {

@@ -34,8 +34,7 @@ const elementDtype = (tensor: Tensor) => elementType(tensor.dtype);
 
 export const reshapeOp: Op<{ shape: Shape }> = {
   name: 'reshape',
-  cost: 0,
-  aligned: true,
+  traits: { view: true, aligned: true },
   infer([x], { shape }) {
     if (sizeOf(shape) !== x!.size) throw new ShapeError(`${show(x!.shape)} does not fit into ${show(shape)}`);
     return { shape, dtype: x!.dtype };
@@ -62,7 +61,7 @@ export function reshape(x: Tensor, shape: Shape): Tensor {
 
 export const transposeOp: Op<{ axes: readonly number[] }> = {
   name: 'transpose',
-  cost: 0,
+  traits: { view: true },
   // Rows stay rows.
   wide: ({ inputs: [x], attrs: { axes } }) => axes.filter((axis) => x!.shape[axis] !== 1).at(-1) === lastAxis(x!.shape),
   infer([x], { axes }) {
@@ -120,7 +119,7 @@ export function transpose(x: Tensor, axes: readonly number[] = x.shape.map((_, i
 
 export const broadcastToOp: Op<{ shape: Shape }> = {
   name: 'broadcastTo',
-  cost: 0,
+  traits: { view: true },
   infer([x], { shape }) {
     if (!sameShape(broadcastShapes(x!.shape, shape), shape)) {
       throw new ShapeError(`${show(x!.shape)} does not broadcast to ${show(shape)}`);
@@ -162,7 +161,7 @@ export interface Slice {
 
 export const sliceOp: Op<Slice> = {
   name: 'slice',
-  cost: 0,
+  traits: { view: true },
   infer([x], { starts, sizes }) {
     const { shape } = x!;
     const fits = shape.every((dim, i) => starts[i]! >= 0 && sizes[i]! >= 0 && starts[i]! + sizes[i]! <= dim);
@@ -205,7 +204,7 @@ export function slice(x: Tensor, axis: number, start: number, end?: number): Ten
 
 export const padOp: Op<{ starts: readonly number[]; shape: Shape }> = {
   name: 'pad',
-  cost: 2,
+  traits: { flops: 2 },
   infer([x], { starts, shape }) {
     if (!x!.shape.every((dim, i) => starts[i]! >= 0 && starts[i]! + dim <= shape[i]!)) {
       throw new ShapeError(`${show(x!.shape)} at ${show(starts)} is not inside ${show(shape)}`);
@@ -261,7 +260,7 @@ function offsets(inputs: readonly { shape: Shape }[], axis: number): number[] {
 
 export const concatOp: Op<{ axis: number }> = {
   name: 'concat',
-  cost: 3,
+  traits: { flops: 3 },
   infer(inputs, { axis }) {
     const [first] = inputs;
     if (!first) throw new ShapeError('takes at least one tensor, got none');
@@ -324,7 +323,7 @@ export function concat(inputs: readonly Tensor[], axis = 0): Tensor {
 
 export const packOp: Op<object> = {
   name: 'pack',
-  cost: 3,
+  traits: { flops: 3 },
   infer: (inputs) => ({ shape: [inputs.reduce((sum, { size }) => sum + alignedSize(size), 0)], dtype: 'f32' }),
   grad(node, g) {
     let start = 0;
@@ -365,8 +364,7 @@ export function pack(inputs: readonly Tensor[]): Tensor {
 
 export const stopGradientOp: Op<object> = {
   name: 'stopGradient',
-  cost: 0,
-  aligned: true,
+  traits: { view: true, aligned: true },
   infer: ([x]) => ({ shape: x!.shape, dtype: elementDtype(x!) }),
   reference: ([x]) => x!.data.slice(),
   emit: (emitter, { inputs }, coords) => emitter.value(inputs[0]!, coords),

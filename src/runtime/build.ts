@@ -12,7 +12,7 @@ import { splitProducts } from '../graph/split.ts';
 import type { ChooseVariant } from '../graph/variants.ts';
 import { REDUCTION_WORKGROUP } from '../ops/reduce.ts';
 import { inputOp } from '../ops/source.ts';
-import { show, Tensor, type Traits } from '../ops/tensor.ts';
+import { type AdapterTraits, show, Tensor } from '../ops/tensor.ts';
 import type { Dispatch } from './dispatch.ts';
 import { experimentalOf } from './experimental.ts';
 import { Program, type ProgramInput } from './program.ts';
@@ -37,7 +37,7 @@ const BUSY_GPU = 8192;
 /** Buffers one kernel binds at most, however many the device allows: more gain nothing. */
 const MAX_BUFFERS = 16;
 
-export function traitsOf(gpu: Gpu): Traits {
+export function traitsOf(gpu: Gpu): AdapterTraits {
   const { software, subgroupSize } = gpu.adapter;
   return { software, subgroupSize: gpu.has('subgroups') ? subgroupSize : 0, experimental: experimentalOf(gpu) };
 }

@@ -1,12 +1,12 @@
 // Kernels that need what a browser offers only as an experiment: loaded for devices that were asked for it.
 import { type Gpu, SUBGROUP_MATRIX } from '../gpu/gpu.ts';
 import { matmulOp } from '../ops/matmul.ts';
-import type { Op, Traits, Variant } from '../ops/tensor.ts';
+import type { AdapterTraits, Op, Variant } from '../ops/tensor.ts';
 
-const loaded = new WeakMap<Gpu, NonNullable<Traits['experimental']>>();
+const loaded = new WeakMap<Gpu, NonNullable<AdapterTraits['experimental']>>();
 
 /** The further variants of a device, by op, once they are loaded. */
-export function experimentalOf(gpu: Gpu): Traits['experimental'] {
+export function experimentalOf(gpu: Gpu): AdapterTraits['experimental'] {
   return loaded.get(gpu);
 }
 
