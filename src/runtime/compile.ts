@@ -5,10 +5,9 @@ import type { Tensor } from '../ops/tensor.ts';
 import { build, type ProgramDescription, plan, type Work } from './build.ts';
 import { loadExperimental } from './experimental.ts';
 import type { Program } from './program.ts';
-import type { Values } from './readback.ts';
+import type { HostArray } from './readback.ts';
 import { distrusted } from './trust.ts';
 import type { TuneOptions } from './tune.ts';
-import type { VariableData } from './variables.ts';
 
 export type { ProgramDescription } from './build.ts';
 
@@ -57,7 +56,7 @@ export async function compile(
 }
 
 /** What a program may be given for an input. */
-export type InputData = VariableData | GPUBuffer;
+export type InputData = HostArray | GPUBuffer;
 
 /** Computes tensors once: compiles, runs, reads and destroys. For loops, compile and keep the Program. */
 export async function evaluate<T extends Readonly<Record<string, Tensor>>>(
@@ -65,13 +64,13 @@ export async function evaluate<T extends Readonly<Record<string, Tensor>>>(
   outputs: T,
   inputs: Readonly<Record<string, InputData>> = {},
   options: CompileOptions = {},
-): Promise<Record<keyof T, Values>> {
+): Promise<Record<keyof T, HostArray>> {
   const program = await compile(gpu, { outputs }, options);
   try {
     program.run(inputs);
     const names = Object.keys(outputs);
     const values = await Promise.all(names.map((name) => program.read(name)));
-    return Object.fromEntries(names.map((name, i) => [name, values[i]])) as Record<keyof T, Values>;
+    return Object.fromEntries(names.map((name, i) => [name, values[i]])) as Record<keyof T, HostArray>;
   } finally {
     program.destroy();
   }
