@@ -132,6 +132,8 @@ export interface OpTraits {
   readonly flops?: number;
   /** It only says where an element is found: free wherever it is read. */
   readonly view?: boolean;
+  /** Its two inputs may change places. */
+  readonly commutative?: boolean;
   /** An input of as many elements as the result is read at the result's own flat index, and no other. */
   readonly aligned?: boolean;
   /** It reads each element of its inputs many times, so these are materialised, unless they are views of what is. */
@@ -156,6 +158,11 @@ export interface Op<A = unknown> {
   infer(inputs: readonly Tensor[], attrs: A): { shape: Shape; dtype: DType };
   /** Cotangents of the inputs (undefined where there is none), in terms of other ops. */
   grad?(node: Tensor<A>, cotangent: Tensor): readonly (Tensor | undefined)[];
+  /**
+   * Elementwise ops: the element of the result where those of the inputs are known, `dtype` being the last one's; of u32
+   * exactly what the GPU computes.
+   */
+  fold?(values: readonly number[], dtype: DType): number;
   /** The result in float64. */
   reference?(inputs: readonly NdArray[], attrs: A, shape: Shape): Float64Array;
   /** Pointwise ops: the element at `coords`. They own no kernel and are fused into others. */
