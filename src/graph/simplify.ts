@@ -3,7 +3,18 @@ import { ShapeError } from '../errors.ts';
 import { elementwise, mul } from '../ops/elementwise.ts';
 import { logsumexpOp, maxOp, type ReduceAttrs, sumOp } from '../ops/reduce.ts';
 import { constant, constantOp } from '../ops/source.ts';
-import { apply, type DType, elementType, type Shape, sameShape, scope, sizeOf, type Tensor } from '../ops/tensor.ts';
+import {
+  apply,
+  type DType,
+  decomposed,
+  elementType,
+  type Shape,
+  sameShape,
+  scope,
+  sizeOf,
+  type Tensor,
+  where,
+} from '../ops/tensor.ts';
 import {
   broadcastTo,
   broadcastToOp,
@@ -69,11 +80,11 @@ const DIVISIONS = new Set<unknown>([elementwise.div, elementwise.divideFloor, el
 
 const rules: readonly Rule[] = [
   // Composite ops are their parts.
-  (node) => node.op.decompose?.(node.inputs, node.attrs),
+  (node) => (node.results ? undefined : decomposed(node)),
   // WGSL has no division of u32 by a constant that is 0.
   (node) => {
     if (!DIVISIONS.has(node.op) || node.dtype !== 'u32' || constantValue(node.inputs[1]!) !== 0) return undefined;
-    throw new ShapeError(`${node.path ? `${node.path}: ` : ''}${node.op.name}: u32 divided by the constant 0`);
+    throw new ShapeError(`${where(node.path)}${node.op.name}: u32 divided by the constant 0`);
   },
   // What is known now need not be computed later.
   (node) => {

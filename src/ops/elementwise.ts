@@ -152,6 +152,9 @@ function roundToF16(x: number): number {
 /** As WGSL divides u32 at run time: by 0, it gives the dividend. */
 const quotient = (a: number, b: number) => (b === 0 ? a : Math.floor(a / b));
 
+/** A step function: no slope, wherever it has one. */
+const flat: Rule = (_, inputs) => inputs.map(() => undefined);
+
 const TWO_OVER_SQRT_PI = 2 / Math.sqrt(Math.PI);
 const sigmoidReference = (x: number) => 1 / (1 + Math.exp(-x));
 const softplusReference = (x: number) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)));
@@ -195,7 +198,7 @@ export const elementwise = {
     u32: (a) => a,
     grad: (g, [a]) => [mul(g, sign(a!))],
   }),
-  sign: define('sign', { wgsl: (a) => `sign(${a})`, reference: Math.sign }),
+  sign: define('sign', { wgsl: (a) => `sign(${a})`, reference: Math.sign, grad: flat }),
   square: define('square', {
     wgsl: (a) => `${a} * ${a}`,
     reference: (a) => a * a,
@@ -300,18 +303,21 @@ export const elementwise = {
     wgsl: (a, b) => `select(0.0, 1.0, ${a} > ${b})`,
     reference: (a, b) => (a > b ? 1 : 0),
     u32: (a, b) => (a > b ? 1 : 0),
+    grad: flat,
     result: 'f32',
   }),
   less: define('less', {
     wgsl: (a, b) => `select(0.0, 1.0, ${a} < ${b})`,
     reference: (a, b) => (a < b ? 1 : 0),
     u32: (a, b) => (a < b ? 1 : 0),
+    grad: flat,
     result: 'f32',
   }),
   equal: define('equal', {
     wgsl: (a, b) => `select(0.0, 1.0, ${a} == ${b})`,
     reference: (a, b) => (a === b ? 1 : 0),
     u32: (a, b) => (a === b ? 1 : 0),
+    grad: flat,
     result: 'f32',
   }),
   where: define('where', {
@@ -325,6 +331,7 @@ export const elementwise = {
     wgsl: (a) => `is_finite(${a})`,
     uses: ['is_finite'],
     reference: (a) => (Number.isFinite(a) ? 1 : 0),
+    grad: flat,
     result: 'f32',
   }),
   toF32: define('toF32', {
