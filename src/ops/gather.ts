@@ -1,6 +1,6 @@
 // Look-up of rows by index, and its transpose: adding rows up by index, in a fixed order.
 import { ShapeError } from '../errors.ts';
-import { equal } from './elementwise.ts';
+import { equal, less, where } from './elementwise.ts';
 import { iota } from './source.ts';
 import { apply, elementType, type Op, show, sizeOf, type Tensor } from './tensor.ts';
 import { reshape } from './view.ts';
@@ -80,7 +80,14 @@ export const scatterAddOp: Op<{ rows: number }> = {
     }
     return { shape: [rows, ...values!.shape.slice(rank)], dtype: 'f32' };
   },
-  grad: (node, g) => [gather(g, node.inputs[1]!), undefined],
+  // An index that adds to none has no slope, and not the NaN that `gather` gives it.
+  grad({ inputs: [values, indices], attrs: { rows } }, g) {
+    const valid = reshape(less(indices!, rows), [
+      ...indices!.shape,
+      ...values!.shape.slice(indices!.shape.length).map(() => 1),
+    ]);
+    return [where(valid, gather(g, indices!), 0), undefined];
+  },
   reference([values, indices], _, shape) {
     const out = new Float64Array(sizeOf(shape));
     const width = sizeOf(shape.slice(1));
