@@ -93,7 +93,7 @@ export { type CompileOptions, compile, evaluate, type InputData, type ProgramDes
 export type { Dispatch, RunInputs } from './runtime/dispatch.ts';
 export type { DispatchProfile, Profile, ProfileOptions } from './runtime/profile.ts';
 export type { Program, ProgramInput, RunOptions } from './runtime/program.ts';
-export { type BufferRange, Readback, type Values } from './runtime/readback.ts';
+export { type BufferRange, type HostArray, Readback } from './runtime/readback.ts';
 export type { TuneCandidate, TuneOptions, TuneResult } from './runtime/tune.ts';
 export type { TuneStore } from './runtime/tune_store.ts';
-export { freeVariables, readVariable, type VariableData, writeVariable } from './runtime/variables.ts';
+export { freeVariables, readVariable, writeVariable } from './runtime/variables.ts';

@@ -1,10 +1,10 @@
 // Glia and jax-js at the bench's convolutions and at the step of its convolutional VAE: what they compute is right, and
 // what the engines measure is therefore the same work.
 import { beforeAll, describe, expect, test } from 'vitest';
-import { startEngine } from '../demos/bench/engines.ts';
-import { convNetwork, halving } from '../demos/bench/network.ts';
-import { verify } from '../demos/bench/verify.ts';
-import { convTask, type Engine, type Task, trainTask } from '../demos/bench/workloads.ts';
+import { startEngine } from '../src/bench/engines.ts';
+import { convNetwork, halving } from '../src/bench/network.ts';
+import { verify } from '../src/bench/verify.ts';
+import { convTask, type Engine, type Task, trainTask } from '../src/bench/workloads.ts';
 
 describe.each(['glia', 'jax-wasm'] as const)('%s', (name) => {
   let engine: Engine;

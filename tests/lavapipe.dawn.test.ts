@@ -1,8 +1,8 @@
 // Heavy ops and a training step on lavapipe, in Node on Dawn: with f16 and subgroups of 8, which no browser has without
 // a GPU.
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
-import { startBench } from '../demos/bench/node.ts';
-import type { Row } from '../src/cli/bench/results.ts';
+import { startBench } from '../src/bench/node.ts';
+import type { Row } from '../src/bench/results.ts';
 import { startDawn } from '../src/cli/dawn/dawn.ts';
 import { OptionError } from '../src/errors.ts';
 import { Gpu } from '../src/gpu/gpu.ts';

@@ -1,8 +1,8 @@
 // The whole VAE against an independent engine: loss and every gradient, for the same weights, images and noise.
 import { valueAndGrad } from '@jax-js/jax';
 import { expect, test } from 'vitest';
-import { startJax, toArray, vaeLoss } from '../demos/bench/jax.ts';
-import { mlpNetwork } from '../demos/bench/network.ts';
+import { startJax, toArray, vaeLoss } from '../src/bench/jax.ts';
+import { mlpNetwork } from '../src/bench/network.ts';
 import { gradients } from '../src/graph/autodiff.ts';
 import { VAE } from '../src/models/vae.ts';
 import { Parameters } from '../src/nn/module.ts';

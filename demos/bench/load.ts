@@ -1,10 +1,11 @@
 // A fresh page with one engine, ?engine=NAME: how long it takes from the page's start to the end of the first train
 // step of the default VAE, and how much memory on the GPU its steps take. What is awaited is `firstStep`.
-import type { EngineName, FirstStep } from '../../src/cli/bench/results.ts';
-import { startEngine } from './engines.ts';
-import { BufferCount, STEPS } from './memory.ts';
-import { verify } from './verify.ts';
-import { defaultStep } from './workloads.ts';
+
+import { startEngine } from '../../src/bench/engines.ts';
+import { BufferCount, STEPS } from '../../src/bench/memory.ts';
+import type { EngineName, FirstStep } from '../../src/bench/results.ts';
+import { verify } from '../../src/bench/verify.ts';
+import { defaultStep } from '../../src/bench/workloads.ts';
 
 async function measure(): Promise<FirstStep> {
   const memory = new BufferCount();

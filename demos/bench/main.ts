@@ -1,4 +1,7 @@
 // The bench's page: started by a person with the button, or by `npm run bench`, which is told every row.
+
+import { startEngine } from '../../src/bench/engines.ts';
+import { measure } from '../../src/bench/measure.ts';
 import {
   ENGINES,
   type EngineName,
@@ -8,11 +11,9 @@ import {
   PAGE_ENGINES,
   type Row,
   TELL,
-} from '../../src/cli/bench/results.ts';
-import { startEngine } from './engines.ts';
-import { measure } from './measure.ts';
+} from '../../src/bench/results.ts';
+import { type Engine, type Workload, workloadsFor } from '../../src/bench/workloads.ts';
 import { Table } from './table.ts';
-import { type Engine, type Workload, workloadsFor } from './workloads.ts';
 
 const ROUNDS = 5;
 

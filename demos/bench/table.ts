@@ -1,5 +1,5 @@
 // The table on the page: a row a workload, there from the start, filled as results come.
-import { ENGINES, type EngineName, type Row, ratioToGlia, show } from '../../src/cli/bench/results.ts';
+import { ENGINES, type EngineName, type Row, ratioToGlia, show } from '../../src/bench/results.ts';
 
 function element<T extends keyof HTMLElementTagNameMap>(tag: T, text = '', className = ''): HTMLElementTagNameMap[T] {
   return Object.assign(document.createElement(tag), { textContent: text, className });

@@ -1,12 +1,12 @@
 // The profiler's page: a training step, or any shader.
 import 'uplot/dist/uPlot.min.css';
+import { profileStep } from '../../src/cli/profile/step.ts';
 import { GliaError, UnsupportedError } from '../../src/errors.ts';
 import { Gpu } from '../../src/gpu/gpu.ts';
 import { OptionsForm } from '../train/form.ts';
 import { element, painted } from './dom.ts';
 import { ShaderForm, showShaders } from './shaders.ts';
 import { StepView } from './step.ts';
-import { profileStep } from './work.ts';
 
 // How many steps there are, and how large each is, is not what a profile tells.
 const form = new OptionsForm(element<HTMLFieldSetElement>('fields'), [

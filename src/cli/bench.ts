@@ -2,13 +2,13 @@
 // took them.
 import type { Browser } from 'puppeteer-core';
 import type { ViteDevServer } from 'vite';
+import { ENGINES, type EngineName, MEMORY, type Order, type Row, select, TELL } from '../bench/results.ts';
 import { GliaError, OptionError } from '../errors.ts';
 import { createCommand, parse, resolvePath } from './arguments.ts';
 import { measureFirstSteps } from './bench/first-step.ts';
 import { benchInNode } from './bench/node.ts';
 import { fetchTensorFlow } from './bench/peers.ts';
 import { Report, type ReportOrder } from './bench/report.ts';
-import { ENGINES, type EngineName, MEMORY, type Order, type Row, select, TELL } from './bench/results.ts';
 import { launchBrowser } from './browser.ts';
 import { DRIVER_HELP } from './dawn/dawn.ts';
 

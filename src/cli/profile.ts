@@ -46,7 +46,7 @@ export async function main(args: string[], { server }: { server: ViteDevServer }
 
 async function profileInPage(server: ViteDevServer, { order, headed }: Arguments): Promise<Profile | ShaderProfile> {
   const answer = await inPage<Answer<Profile | ShaderProfile>>({
-    ...{ server, headed, path: 'demos/profiler/headless', during: 'it measured' },
+    ...{ server, headed, path: 'src/cli/profile/page', during: 'it measured' },
     call: `profile(${JSON.stringify(order)})`,
   });
   if ('error' in answer) throw errorOf(answer.error);

@@ -11,7 +11,7 @@ import {
 } from '../errors.ts';
 
 export interface GpuOptions {
-  /** Where to ask: `navigator.gpu` unless told; in Node, what a WebGPU implementation gives. */
+  /** Where to ask: `navigator.gpu` by default; in Node, what a WebGPU implementation gives. */
   readonly gpu?: GPU;
   readonly powerPreference?: GPUPowerPreference;
   /**

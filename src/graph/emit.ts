@@ -222,7 +222,8 @@ export class BodyEmitter implements Emitter {
       else if (first < 0) coords[axis] = Affine.constant(0);
       else [rest, coords[axis]!] = this.divmod(rest, shape[axis]!);
     }
-    this.flats.set(combine(coords, shape).toString(), flat);
+    // Of a single element all coordinates are 0, and `flat` is not where a mask leaves it out: 0 stays 0.
+    if (first >= 0) this.flats.set(combine(coords, shape).toString(), flat);
     return coords;
   }
 

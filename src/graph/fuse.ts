@@ -5,9 +5,9 @@
 // them. Groups are merged as long as no cycle arises, no kernel would need an element that another of its threads
 // computes, and no buffer would be bound twice in ways that WebGPU forbids.
 import { patchesOp } from '../ops/patches.ts';
-import type { Storage, Variable } from '../ops/source.ts';
+import type { Block, Variable } from '../ops/source.ts';
 import { inputOp, variableOp } from '../ops/source.ts';
-import { elementType, flopsOf, sameShape, Tensor } from '../ops/tensor.ts';
+import { elementType, flopsOf, sameShape, Tensor, type Variant } from '../ops/tensor.ts';
 import { packOp, reshapeOp, stopGradientOp, transposeOp } from '../ops/view.ts';
 import { type Graph, rootsOf, topological } from './graph.ts';
 
@@ -21,6 +21,8 @@ export interface Group {
   readonly reads: ReadonlyMap<Tensor, boolean>;
   /** A pack whose parts are written in place by others: memory without a dispatch. */
   readonly container: boolean;
+  /** How it is computed, of the heavy op's variants: chosen by `chooseVariants`. */
+  readonly variant?: Variant | undefined;
 }
 
 export interface Schedule {
@@ -336,7 +338,7 @@ class Fuser {
   }
 
   /** Which buffer a stored tensor will lie in, and where, as far as that is settled. */
-  private memory(node: Tensor): { key: Storage | Tensor; range: string } {
+  private memory(node: Tensor): { key: Block | Tensor; range: string } {
     const variable = node.op === variableOp ? (node.attrs as { variable: Variable }).variable : this.targets.get(node);
     if (variable) return { key: variable.place(), range: `${variable.offset}+${variable.words}` };
     const users = this.users.get(node) ?? [];
@@ -369,7 +371,7 @@ class Fuser {
 
   /** What must run before a group: those whose results it reads, and those who still need what it overwrites. */
   private dependencies(): Map<Draft, Set<Draft>> {
-    const readers = new Map<Storage, { draft: Draft; node: Tensor }[]>();
+    const readers = new Map<Block, { draft: Draft; node: Tensor }[]>();
     const result = new Map<Draft, Set<Draft>>(this.drafts.map((draft) => [draft, new Set()]));
     for (const draft of this.drafts) {
       for (const node of draft.reads.keys()) {

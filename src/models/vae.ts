@@ -3,7 +3,7 @@
 import { OptionError } from '../errors.ts';
 import { zeros } from '../nn/init.ts';
 import type { Sequential } from '../nn/layers.ts';
-import { Buffer, Parameter } from '../nn/module.ts';
+import { ModuleBuffer, Parameter } from '../nn/module.ts';
 import { bernoulliNll, gaussianKl, gaussianNll } from '../ops/composite.ts';
 import { add, exp, minimum, mul, type Operand, sigmoid, square, sub, toF32 } from '../ops/elementwise.ts';
 import { oneHot } from '../ops/gather.ts';
@@ -73,7 +73,7 @@ export class VAE extends Model {
   readonly classes: number;
   readonly particles: number;
   /** β and its rise a step, on the GPU, so that others are the same program; none where β is 1 from the beginning. */
-  private readonly weight: Buffer | undefined;
+  private readonly weight: ModuleBuffer | undefined;
 
   constructor(options: VAEOptions) {
     super();
@@ -92,7 +92,7 @@ export class VAE extends Model {
     if (likelihood === 'gaussian') this.logvar = new Parameter([1], zeros);
     if (this.beta !== 1 || this.warmup > 0) {
       const rise = this.warmup > 0 ? 1 / this.warmup : 0;
-      this.weight = new Buffer([2], () => Float32Array.of(this.beta, rise), { persistent: false });
+      this.weight = new ModuleBuffer([2], () => Float32Array.of(this.beta, rise), { persistent: false });
     }
   }
 

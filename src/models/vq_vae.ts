@@ -2,7 +2,7 @@
 // code is a grid of entries of a table, each position of which takes the entry that is nearest to it.
 import { Conv2d, ConvTranspose2d } from '../nn/conv.ts';
 import { type Layer, ReLU, Sequential } from '../nn/layers.ts';
-import { Buffer } from '../nn/module.ts';
+import { ModuleBuffer } from '../nn/module.ts';
 import { BatchNorm2d } from '../nn/norm.ts';
 import { nextKey, noteUpdate } from '../nn/training.ts';
 import { argmax } from '../ops/argmax.ts';
@@ -49,9 +49,9 @@ export class VqVae extends Model {
   readonly encoder: Sequential;
   readonly decoder: Sequential;
   /** How many positions took each entry lately, a step: [codes, 1]. */
-  readonly counts: Buffer;
+  readonly counts: ModuleBuffer;
   /** What these positions' codes sum to: [codes, latent]. An entry is their mean. */
-  readonly sums: Buffer;
+  readonly sums: ModuleBuffer;
   readonly codes: number;
   readonly latent: number;
   readonly beta: number;
@@ -74,8 +74,8 @@ export class VqVae extends Model {
     const up: Layer[] = [new ConvTranspose2d(latent, last, 1), new ReLU(), ...convDecoder(shape, widths)];
     this.encoder = new Sequential(...down);
     this.decoder = new Sequential(...up);
-    this.counts = new Buffer([codes, 1], (shape) => new Float32Array(sizeOf(shape)));
-    this.sums = new Buffer([codes, latent], (shape) => new Float32Array(sizeOf(shape)));
+    this.counts = new ModuleBuffer([codes, 1], (shape) => new Float32Array(sizeOf(shape)));
+    this.sums = new ModuleBuffer([codes, latent], (shape) => new Float32Array(sizeOf(shape)));
   }
 
   /** The encoder's numbers at each position: [batch · height · width, latent]. */

@@ -18,7 +18,7 @@ export class Parameter extends Variable {
 }
 
 /** A variable that belongs to a model without being learned by gradients: a running mean, say. */
-export class Buffer extends Variable {
+export class ModuleBuffer extends Variable {
   /** Whether files of the model hold it; not where it follows from how the model was made. */
   readonly persistent: boolean;
 
@@ -39,8 +39,8 @@ export abstract class Module {
   }
 
   /** Buffers by name, in the order of the properties. */
-  namedBuffers(prefix = ''): Map<string, Buffer> {
-    return collect(this, Buffer, prefix);
+  namedBuffers(prefix = ''): Map<string, ModuleBuffer> {
+    return collect(this, ModuleBuffer, prefix);
   }
 
   /** What may be or hold a part of it, by name. */

@@ -6,7 +6,7 @@ import { type Shape, show, type Tensor } from '../ops/tensor.ts';
 import { reshape, stopGradient } from '../ops/view.ts';
 import { ones, zeros } from './init.ts';
 import { Layer } from './layers.ts';
-import { Buffer, Parameter } from './module.ts';
+import { ModuleBuffer, Parameter } from './module.ts';
 import { isTraining, noteUpdate } from './training.ts';
 
 const fill = (value: number) => (shape: Shape) => new Float32Array(shape[0]!).fill(value);
@@ -26,8 +26,8 @@ export interface BatchNormOptions {
 export class BatchNorm2d extends Layer {
   readonly weight: Parameter | undefined;
   readonly bias: Parameter | undefined;
-  readonly running_mean: Buffer;
-  readonly running_var: Buffer;
+  readonly running_mean: ModuleBuffer;
+  readonly running_var: ModuleBuffer;
   private readonly epsilon: number;
   private readonly momentum: number;
 
@@ -37,8 +37,8 @@ export class BatchNorm2d extends Layer {
       this.weight = new Parameter([channels], ones);
       this.bias = new Parameter([channels], zeros);
     }
-    this.running_mean = new Buffer([channels], fill(0));
-    this.running_var = new Buffer([channels], fill(1));
+    this.running_mean = new ModuleBuffer([channels], fill(0));
+    this.running_var = new ModuleBuffer([channels], fill(1));
     this.epsilon = epsilon;
     this.momentum = momentum;
   }
@@ -66,7 +66,7 @@ export class BatchNorm2d extends Layer {
     return normalize(x, axes, this.epsilon);
   }
 
-  private follow(buffer: Buffer, now: Tensor): void {
+  private follow(buffer: ModuleBuffer, now: Tensor): void {
     const value = reshape(now, buffer.shape);
     const next = add(mul(buffer.tensor, 1 - this.momentum), mul(value, this.momentum));
     noteUpdate({ variable: buffer, value: next });

@@ -11,7 +11,7 @@ export {
   Flatten,
   Unflatten,
 } from './conv.ts';
-export { Buffer } from './module.ts';
+export { ModuleBuffer } from './module.ts';
 export { BatchNorm2d, type BatchNormOptions, GroupNorm, LayerNorm } from './norm.ts';
 export { AvgPool2d, Dropout, Embedding, MaxPool2d, Upsample } from './pool.ts';
 export { inEvaluation, inTraining } from './training.ts';

@@ -3,7 +3,7 @@ import { ShapeError } from '../errors.ts';
 import { apply, type DType, elementType, type Op, type Shape, show, sizeOf, type Tensor, wordsFor } from './tensor.ts';
 
 /** The block of GPU memory that a variable lies in; several variables may share one. */
-export interface Storage {
+export interface Block {
   readonly id: number;
   /** In elements of four bytes. */
   readonly size: number;
@@ -11,12 +11,12 @@ export interface Storage {
   readonly variables: Variable[];
 }
 
-let nextStorage = 0;
-function newStorage(size: number, variables: Variable[]): Storage {
-  return { id: nextStorage++, size, variables };
+let nextBlock = 0;
+function newBlock(size: number, variables: Variable[]): Block {
+  return { id: nextBlock++, size, variables };
 }
 
-/** Elements of four bytes between the starts of variables that share storage: WebGPU's 256-byte binding offset. */
+/** Elements of four bytes between the starts of variables that share a block: WebGPU's 256-byte binding offset. */
 export const ALIGNMENT = 64;
 
 export function alignedSize(size: number): number {
@@ -34,9 +34,9 @@ export class Variable {
   readonly dtype: DType;
   /** The first value; zeros if there is none. A u8 variable takes a Uint8Array, an f16 one the bits, a Uint16Array. */
   readonly init: (() => Float32Array | Uint32Array | Uint8Array | Uint16Array) | undefined;
-  /** Where it lies; its own storage unless it was packed with others. */
-  storage: Storage | undefined;
-  /** Offset in the storage, in elements of four bytes. */
+  /** Where it lies; its own block unless it was packed with others. */
+  block: Block | undefined;
+  /** Offset in the block, in elements of four bytes. */
   offset = 0;
 
   constructor(name: string, shape: Shape, options: { dtype?: DType; init?: Variable['init'] } = {}) {
@@ -55,10 +55,10 @@ export class Variable {
     return wordsFor(this.size, this.dtype);
   }
 
-  /** The storage that it lies in, made on first use. */
-  place(): Storage {
-    this.storage ??= newStorage(this.words, [this]);
-    return this.storage;
+  /** The block that it lies in, made on first use. */
+  place(): Block {
+    this.block ??= newBlock(this.words, [this]);
+    return this.block;
   }
 
   /** The variable's value, at the start of a run, as a node of a graph: always the same node. */
@@ -74,17 +74,17 @@ export class Variable {
   }
 }
 
-/** Lays variables of f32 side by side in one storage and gives the variable that spans them all, gaps included. */
+/** Lays variables of f32 side by side in one block and gives the variable that spans them all, gaps included. */
 export function packVariables(name: string, variables: readonly Variable[]): Variable {
   const size = variables.reduce((sum, { size }) => sum + alignedSize(size), 0);
   const all = new Variable(name, [size]);
-  all.storage = newStorage(size, [...variables]);
+  all.block = newBlock(size, [...variables]);
   let offset = 0;
   for (const variable of variables) {
     if (variable.dtype !== 'f32')
       throw new ShapeError(`variable ${variable.name} is ${variable.dtype}: only f32 is packed`);
-    if (variable.storage) throw new ShapeError(`variable ${variable.name} already has a place; pack before first use`);
-    variable.storage = all.storage;
+    if (variable.block) throw new ShapeError(`variable ${variable.name} already has a place; pack before first use`);
+    variable.block = all.block;
     variable.offset = offset;
     offset += alignedSize(variable.size);
   }

@@ -1,14 +1,14 @@
 // Compiles graphs: picks kernel variants that are known to be right on this driver, and the fastest where they were tuned.
 import { Gpu } from '../gpu/gpu.ts';
-import type { ChooseVariant } from '../graph/variants.ts';
+import type { Group } from '../graph/fuse.ts';
+import { type ChooseVariant, chooseVariants } from '../graph/variants.ts';
 import type { Tensor } from '../ops/tensor.ts';
 import { build, type ProgramDescription, plan, type Work } from './build.ts';
 import { loadExperimental } from './experimental.ts';
 import type { Program } from './program.ts';
-import type { Values } from './readback.ts';
+import type { HostArray } from './readback.ts';
 import { distrusted } from './trust.ts';
 import type { TuneOptions } from './tune.ts';
-import type { VariableData } from './variables.ts';
 
 export type { ProgramDescription } from './build.ts';
 
@@ -41,23 +41,26 @@ export async function compile(
   const tuner = tuning ? await import('./tune.ts') : undefined;
   const tuned = await tuner?.tune(gpu, description, tuning === true ? {} : tuning || {});
   const choose = chooseVariant ?? tuned?.choose;
-  const schedule = await plan(gpu, description);
+  const planned = await plan(gpu, description, choose);
   // The few kernels of the checks are with the driver before the program's own.
-  const checked = distrusted(gpu, schedule.groups, choose);
+  const checked = distrusted(gpu, planned.schedule.groups);
   checked.catch(() => undefined); // whoever is not waiting for it has a better error
   await Promise.resolve();
-  const program = await build(gpu, description, schedule, choose);
+  const program = await build(gpu, description, planned);
   const wrong = await checked;
   if (wrong.size === 0) return program;
   program.destroy();
-  return build(gpu, description, schedule, (node, possible) => {
+  const isWrong = ({ variant }: Group) => variant !== undefined && wrong.has(variant);
+  const instead: ChooseVariant = (node, possible) => {
     const right = possible.filter((variant) => !wrong.has(variant));
     return choose?.(node, right) ?? right.at(-1);
-  });
+  };
+  const schedule = chooseVariants(planned.schedule, planned.adapter, instead, isWrong);
+  return build(gpu, description, { ...planned, schedule });
 }
 
 /** What a program may be given for an input. */
-export type InputData = VariableData | GPUBuffer;
+export type InputData = HostArray | GPUBuffer;
 
 /** Computes tensors once: compiles, runs, reads and destroys. For loops, compile and keep the Program. */
 export async function evaluate<T extends Readonly<Record<string, Tensor>>>(
@@ -65,13 +68,13 @@ export async function evaluate<T extends Readonly<Record<string, Tensor>>>(
   outputs: T,
   inputs: Readonly<Record<string, InputData>> = {},
   options: CompileOptions = {},
-): Promise<Record<keyof T, Values>> {
+): Promise<Record<keyof T, HostArray>> {
   const program = await compile(gpu, { outputs }, options);
   try {
     program.run(inputs);
     const names = Object.keys(outputs);
     const values = await Promise.all(names.map((name) => program.read(name)));
-    return Object.fromEntries(names.map((name, i) => [name, values[i]])) as Record<keyof T, Values>;
+    return Object.fromEntries(names.map((name, i) => [name, values[i]])) as Record<keyof T, HostArray>;
   } finally {
     program.destroy();
   }

@@ -1,6 +1,6 @@
 // One dispatch of a program: what it was made from, and what is set to run it.
 import type { Lowered } from '../graph/lower.ts';
-import type { VariableData } from './variables.ts';
+import type { HostArray } from './readback.ts';
 
 export interface Dispatch {
   readonly kernel: Lowered;
@@ -24,4 +24,4 @@ export function record(pass: GPUComputePassEncoder, { pipeline, group, workgroup
 }
 
 /** Values by input name: typed arrays are copied to the GPU; the app's own buffers are used where they are. */
-export type RunInputs = Readonly<Record<string, VariableData | GPUBuffer>>;
+export type RunInputs = Readonly<Record<string, HostArray | GPUBuffer>>;

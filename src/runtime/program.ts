@@ -8,7 +8,7 @@ import type { Variable } from '../ops/source.ts';
 import { bytesOf, type DType, type Shape, show, sizeOf, type Tensor, wordsFor } from '../ops/tensor.ts';
 import { type Command, type Dispatch, type RunInputs, record } from './dispatch.ts';
 import type { Profile, ProfileOptions } from './profile.ts';
-import { ARRAYS, type BufferRange, copyOut, type Values } from './readback.ts';
+import { ARRAYS, type BufferRange, copyOut, type HostArray } from './readback.ts';
 import { rangeOf } from './variables.ts';
 
 export interface ProgramInput {
@@ -28,7 +28,7 @@ interface ProgramParts {
 }
 
 export interface RunOptions {
-  /** How many times in a row, in one pass; 1 unless told. */
+  /** How many times in a row, in one pass; 1 by default. */
   readonly steps?: number;
   /** Buffers of the app to write outputs to, without a copy; created with STORAGE usage. */
   readonly outputs?: Readonly<Record<string, GPUBuffer>>;
@@ -279,7 +279,7 @@ export class Program {
   }
 
   /** The value of an output after the last run. */
-  async read(name: string): Promise<Values> {
+  async read(name: string): Promise<HostArray> {
     const { size, dtype } = this.output(name);
     const values = await copyOut(this.gpu, this.outputRange(name), dtype === 'u8' ? 'u32' : dtype);
     return values.subarray(0, size);

@@ -11,7 +11,7 @@ export interface BufferRange {
 }
 
 /** Elements on JavaScript's side; those of f16 are bits, because few engines have a Float16Array. */
-export type Values = Float32Array | Uint32Array | Uint8Array | Uint16Array;
+export type HostArray = Float32Array | Uint32Array | Uint8Array | Uint16Array;
 
 /** The array that holds elements of a type. */
 export const ARRAYS = { f32: Float32Array, u32: Uint32Array, u8: Uint8Array, f16: Uint16Array } as const;
@@ -55,7 +55,7 @@ export class Readback {
     this.pending.push(staging);
   }
 
-  async fetch(): Promise<Values> {
+  async fetch(): Promise<HostArray> {
     const staging = this.pending.shift();
     if (!staging) throw new Error('nothing was recorded to fetch');
     try {
@@ -67,7 +67,7 @@ export class Readback {
         lost ?? new DeviceLostError(`reading back from the GPU failed: ${(error as Error).message}`, { cause: error })
       );
     }
-    const values: Values = new ARRAYS[this.dtype](staging.getMappedRange().slice(0));
+    const values: HostArray = new ARRAYS[this.dtype](staging.getMappedRange().slice(0));
     staging.unmap();
     this.free.push(staging);
     return values;
@@ -81,7 +81,7 @@ export class Readback {
 }
 
 /** Reads a range once. */
-export async function copyOut(gpu: Gpu, range: BufferRange, dtype: DType): Promise<Values> {
+export async function copyOut(gpu: Gpu, range: BufferRange, dtype: DType): Promise<HostArray> {
   gpu.check();
   const readback = new Readback(gpu, () => range, dtype, 1);
   try {

@@ -1,26 +1,23 @@
-// Where variables live on a device: one buffer a storage, made with the first values on first use.
+// Where variables live on a device: one buffer a block, made with the first values on first use.
 import { OptionError } from '../errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
-import { ALIGNMENT, alignedSize, type Storage, type Variable } from '../ops/source.ts';
+import { ALIGNMENT, alignedSize, type Block, type Variable } from '../ops/source.ts';
 import { show } from '../ops/tensor.ts';
-import { ARRAYS, type BufferRange, copyOut, type Values } from './readback.ts';
+import { ARRAYS, type BufferRange, copyOut, type HostArray } from './readback.ts';
 
-/** What a variable may be set to; a u8 variable takes a Uint8Array, an f16 one the bits, a Uint16Array. */
-export type VariableData = Values;
-
-function create(gpu: Gpu, storage: Storage): GPUBuffer {
+function create(gpu: Gpu, block: Block): GPUBuffer {
   const buffer = gpu.createBuffer({
-    label: storage.variables
+    label: block.variables
       .map(({ name }) => name)
       .join(', ')
       .slice(0, 80),
-    size: Math.max(alignedSize(storage.size), ALIGNMENT) * 4,
+    size: Math.max(alignedSize(block.size), ALIGNMENT) * 4,
     // STORAGE, COPY_SRC and COPY_DST: the numbers are WebGPU's own, and in Node nobody declares the names.
     usage: 0x80 | 0x04 | 0x08,
     mappedAtCreation: true,
   });
   const bytes = new Uint8Array(buffer.getMappedRange());
-  for (const variable of storage.variables) {
+  for (const variable of block.variables) {
     const data = variable.init?.();
     if (!data) continue;
     checkData(variable, data);
@@ -30,7 +27,7 @@ function create(gpu: Gpu, storage: Storage): GPUBuffer {
   return buffer;
 }
 
-function checkData(variable: Variable, data: VariableData): void {
+function checkData(variable: Variable, data: HostArray): void {
   const wanted = ARRAYS[variable.dtype];
   if (!(data instanceof wanted) || data.length !== variable.size) {
     const got = `${data.constructor.name} of ${data.length}`;
@@ -42,13 +39,13 @@ function checkData(variable: Variable, data: VariableData): void {
 
 /** Where a variable lies on this device. */
 export function rangeOf(gpu: Gpu, variable: Variable): BufferRange {
-  const storage = variable.place();
-  const buffer = gpu.cached(storage, () => create(gpu, storage));
+  const block = variable.place();
+  const buffer = gpu.cached(block, () => create(gpu, block));
   return { buffer, offset: variable.offset * 4, size: Math.max(4, variable.words * 4) };
 }
 
 /** The variable's value on this device, after all that was submitted before. */
-export async function readVariable(gpu: Gpu, variable: Variable): Promise<Values> {
+export async function readVariable(gpu: Gpu, variable: Variable): Promise<HostArray> {
   const values = await copyOut(gpu, rangeOf(gpu, variable), variable.dtype);
   return values.subarray(0, variable.size);
 }
@@ -58,7 +55,7 @@ export async function readVariable(gpu: Gpu, variable: Variable): Promise<Values
  *
  * @throws OptionError if the data do not fit
  */
-export function writeVariable(gpu: Gpu, variable: Variable, data: VariableData): void {
+export function writeVariable(gpu: Gpu, variable: Variable, data: HostArray): void {
   gpu.check();
   checkData(variable, data);
   const { buffer, offset } = rangeOf(gpu, variable);

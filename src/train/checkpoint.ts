@@ -1,7 +1,7 @@
 // What a run needs to go on with the same bits: weights, the optimizer's moments, the step, and the options.
 import { CheckpointError, OptionError } from '../errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
-import type { Buffer, Parameters } from '../nn/module.ts';
+import type { ModuleBuffer, Parameters } from '../nn/module.ts';
 import type { Optimizer } from '../nn/optimizers.ts';
 import { readVariable, writeVariable } from '../runtime/variables.ts';
 import { completeOptions, OPTIONS, type TrainOptions } from './options.ts';
@@ -35,7 +35,7 @@ export interface Trained extends Saved {
   readonly step?: number;
 }
 
-type Buffers = ReadonlyMap<string, Buffer>;
+type Buffers = ReadonlyMap<string, ModuleBuffer>;
 
 const persistent = (buffers: Buffers) => [...buffers].filter(([, buffer]) => buffer.persistent);
 

@@ -5,7 +5,7 @@ import { NotFiniteError, OptionError } from '../errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import type { Update } from '../graph/graph.ts';
 import type { Model } from '../models/model.ts';
-import { type Buffer, Parameters } from '../nn/module.ts';
+import { type ModuleBuffer, Parameters } from '../nn/module.ts';
 import { Adam, type Step } from '../nn/optimizers.ts';
 import { inverseTimeSchedule } from '../nn/schedules.ts';
 import { inEvaluation, inTraining } from '../nn/training.ts';
@@ -67,7 +67,7 @@ export class Trainer {
   readonly model: Model;
   readonly parameters: Parameters;
   /** What the model keeps beside its parameters: running statistics. */
-  readonly buffers: ReadonlyMap<string, Buffer>;
+  readonly buffers: ReadonlyMap<string, ModuleBuffer>;
   /** Names of the per-image terms; the first is the loss. */
   readonly terms: readonly string[];
   /** Steps made. */

@@ -10,7 +10,7 @@ import {
   MEMORY,
   type Row,
   turns,
-} from './results.ts';
+} from '../../bench/results.ts';
 
 const PAGE = 'demos/bench/load.html';
 

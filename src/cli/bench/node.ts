@@ -1,18 +1,15 @@
 // `npm run bench -- --node`: the bench in Node on Dawn, and PyTorch beside it on a GPU.
+
+import { ENGINES, type Row, select } from '../../bench/results.ts';
 import { DAWN_VERSION, startDawn } from '../dawn/dawn.ts';
 import { type PyTorchCells, runPyTorch } from './pytorch.ts';
 import { Report, type ReportOrder } from './report.ts';
-import { ENGINES, type EngineName, type NodeBench, type Row, select } from './results.ts';
 
-/** Loaded as the page is: by its address. */
-const PROGRAM = '/demos/bench/node.ts';
-
-type StartBench = (gpu: GPU, engines: readonly EngineName[]) => Promise<NodeBench>;
-
-/** Measures on a Vulkan driver, the best there is unless told. @returns whether all that Glia computed was right */
+/** Measures on a Vulkan driver, by default the best there is. @returns whether all that Glia computed was right */
 export async function benchInNode(order: ReportOrder, driver: string | undefined): Promise<boolean> {
   const gpu = await startDawn(driver);
-  const { startBench } = (await import(/* @vite-ignore */ PROGRAM)) as { startBench: StartBench };
+  // The engines ask for their GPU when they are imported.
+  const { startBench } = await import('../../bench/node.ts');
   const inNode = order.engines.filter((name) => !name.startsWith('pytorch'));
   const bench = await startBench(gpu, inNode);
   const only = select(bench.ids, order.only);

@@ -2,8 +2,8 @@
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { build } from 'vite';
+import { BENCH_FOLDER, TFJS_URL, TFJS_VERSION } from '../../bench/results.ts';
 import { installPackages } from '../npm.ts';
-import { BENCH_FOLDER, TFJS_URL, TFJS_VERSION } from './results.ts';
 
 const PACKAGES = ['@tensorflow/tfjs-core', '@tensorflow/tfjs-backend-webgpu'];
 

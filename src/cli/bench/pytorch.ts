@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { EngineName } from './results.ts';
+import type { EngineName } from '../../bench/results.ts';
 
 const SCRIPT = 'tests/pytorch_bench.py';
 

@@ -1,6 +1,15 @@
 // What the bench found, for people as it comes, and for programs at the end.
 import { writeFileSync } from 'node:fs';
-import { ENGINES, type EngineName, gflopsOf, type Order, type Row, ratioToGlia, show, summarize } from './results.ts';
+import {
+  ENGINES,
+  type EngineName,
+  gflopsOf,
+  type Order,
+  type Row,
+  ratioToGlia,
+  show,
+  summarize,
+} from '../../bench/results.ts';
 
 export interface ReportOrder extends Order {
   /** File for all samples. */

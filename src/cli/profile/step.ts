@@ -1,9 +1,9 @@
 // Profiles a training step, for the page and for the command.
-import { strokeDigits } from '../../src/data/digits.ts';
-import type { Gpu } from '../../src/gpu/gpu.ts';
-import type { Profile } from '../../src/runtime/profile.ts';
-import type { TrainOptions } from '../../src/train/options.ts';
-import { Trainer } from '../../src/train/trainer.ts';
+import { strokeDigits } from '../../data/digits.ts';
+import type { Gpu } from '../../gpu/gpu.ts';
+import type { Profile } from '../../runtime/profile.ts';
+import type { TrainOptions } from '../../train/options.ts';
+import { Trainer } from '../../train/trainer.ts';
 
 /** @param repeats times that everything is measured */
 export async function profileStep(gpu: Gpu, options: TrainOptions, repeats?: number): Promise<Profile> {

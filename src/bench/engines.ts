@@ -1,5 +1,5 @@
 // Starts engines by name. Each is imported when it is asked for, so that a page loads no other.
-import type { EngineName } from '../../src/cli/bench/results.ts';
+import type { EngineName } from './results.ts';
 import type { Engine } from './workloads.ts';
 
 export async function startEngine(name: EngineName): Promise<Engine> {

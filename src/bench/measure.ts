@@ -1,5 +1,5 @@
 // Measures engines in turns: all of them at one piece of work, several rounds, before the next piece.
-import { type Cell, ENGINES, type EngineName, type Row, turns } from '../../src/cli/bench/results.ts';
+import { type Cell, ENGINES, type EngineName, type Row, turns } from './results.ts';
 import { verify } from './verify.ts';
 import type { Engine, Prepared, Task, Workload } from './workloads.ts';
 

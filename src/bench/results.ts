@@ -1,5 +1,5 @@
-// What the bench measures, and how it is shown: shared by the command and the page (demos/bench/).
-import { OptionError } from '../../errors.ts';
+// What the bench measures, and how it is shown: shared by the command (src/cli/bench.ts) and the page (demos/bench/).
+import { OptionError } from '../errors.ts';
 
 /** Engines in the order of the columns. */
 export const ENGINES = {
@@ -53,7 +53,7 @@ export function select(ids: readonly string[], only: readonly string[] | undefin
   return ids.filter((id) => only?.some((name) => selects(name)(id)) ?? true);
 }
 
-/** What the command gets of demos/bench/node.ts, which does in Node what the page does in a browser. */
+/** What the command gets of `startBench`, which does in Node what the page does in a browser. */
 export interface NodeBench {
   readonly adapter: string;
   readonly software: boolean;

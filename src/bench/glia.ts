@@ -22,11 +22,11 @@ import {
   type Tensor,
   transpose,
   Variable,
-} from '../../src/index.ts';
-import { VAE } from '../../src/models/index.ts';
-import { convNetworks, type Networks } from '../../src/models/networks.ts';
-import { conv2d } from '../../src/nn/vision.ts';
-import { GpuDataset } from '../../src/train/dataset.ts';
+} from '../index.ts';
+import { VAE } from '../models/index.ts';
+import { convNetworks, type Networks } from '../models/networks.ts';
+import { conv2d } from '../nn/vision.ts';
+import { GpuDataset } from '../train/dataset.ts';
 import { CHANNELS_FIRST, CHANNELS_LAST, permute } from './layout.ts';
 import type { LayerSpec, LinearLayer, Network } from './network.ts';
 import type { Batch, ConvTask, Engine, NdArray, OpTask, Prepared, TrainTask } from './workloads.ts';

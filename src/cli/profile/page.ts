@@ -1,12 +1,12 @@
 // The page behind `npm run profile`.
 
-import type { Order } from '../../src/cli/profile/arguments.ts';
-import type { Answer } from '../../src/cli/profile.ts';
-import { ShaderError } from '../../src/errors.ts';
-import { Gpu } from '../../src/gpu/gpu.ts';
-import type { Profile } from '../../src/runtime/profile.ts';
-import { profileShaders, type ShaderProfile } from '../../src/runtime/shader_profile.ts';
-import { profileStep } from './work.ts';
+import { ShaderError } from '../../errors.ts';
+import { Gpu } from '../../gpu/gpu.ts';
+import type { Profile } from '../../runtime/profile.ts';
+import { profileShaders, type ShaderProfile } from '../../runtime/shader_profile.ts';
+import type { Answer } from '../profile.ts';
+import type { Order } from './arguments.ts';
+import { profileStep } from './step.ts';
 
 export async function profile(order: Order): Promise<Answer<Profile | ShaderProfile>> {
   try {

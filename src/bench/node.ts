@@ -1,9 +1,10 @@
 // The bench without a page: in Node, on the WebGPU implementation that it is given, started by `npm run bench -- --node`.
-import { type Cell, ENGINES, type EngineName, MEMORY, type NodeBench, type Row } from '../../src/cli/bench/results.ts';
+
 import { startEngine } from './engines.ts';
 import { createEngine } from './glia.ts';
 import { measure } from './measure.ts';
 import { BufferCount, STEPS } from './memory.ts';
+import { type Cell, ENGINES, type EngineName, MEMORY, type NodeBench, type Row } from './results.ts';
 import { verify } from './verify.ts';
 import { defaultStep, type Engine, workloadsFor } from './workloads.ts';
 

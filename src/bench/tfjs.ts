@@ -1,8 +1,9 @@
 // TensorFlow.js at the bench's work. The package is large, so that nothing but the bench installs it: `npm run bench`
 // puts it where this file looks for it, and types are declared here as far as they are used.
-import { TFJS_URL } from '../../src/cli/bench/results.ts';
+
 import { CHANNELS_FIRST, CHANNELS_LAST, permute } from './layout.ts';
 import { type ImageShape, type LayerSpec, type LinearLayer, type Network, shapesOf } from './network.ts';
+import { TFJS_URL } from './results.ts';
 import type { ConvTask, Engine, NdArray, OpTask, Prepared, TrainTask } from './workloads.ts';
 
 interface Tensor {
