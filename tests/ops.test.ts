@@ -4,12 +4,12 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { ops } from '../src/ops/registry.ts';
 import { constant, inputOp, variableOp } from '../src/ops/source.ts';
-import type { Op } from '../src/ops/tensor.ts';
+import { type Op, resultOp } from '../src/ops/tensor.ts';
 import { sharedGpu } from './numbers.ts';
 import { checkOp, freshSeed, TRIED } from './op_check.ts';
 
-/** Inputs and variables compute nothing; constants have no inputs to sample. */
-const SOURCES = new Set<unknown>([inputOp, variableOp]);
+/** Inputs, variables and results of others compute nothing; constants have no inputs to sample. */
+const SOURCES = new Set<unknown>([inputOp, variableOp, resultOp]);
 
 test('every op that a file of src/ops/ exports is in the registry', () => {
   const modules = import.meta.glob<Record<string, unknown>>('../src/ops/*.ts', { eager: true });

@@ -3,8 +3,19 @@ import { ShapeError } from '../errors.ts';
 import { add } from '../ops/elementwise.ts';
 import { sum } from '../ops/reduce.ts';
 import { constant } from '../ops/source.ts';
-import { elementType, type Shape, sameShape, scope, show, type Tensor } from '../ops/tensor.ts';
-import { broadcastTo, reshape } from '../ops/view.ts';
+import {
+  elementType,
+  partsOf,
+  resultOp,
+  type Shape,
+  sameShape,
+  scope,
+  show,
+  type Tensor,
+  typeOf,
+  where,
+} from '../ops/tensor.ts';
+import { broadcastTo, reshape, stopGradientOp } from '../ops/view.ts';
 import { topological } from './graph.ts';
 
 /** Sums a cotangent over the axes along which an operand of `shape` was broadcast. */
@@ -19,33 +30,72 @@ function sumTo(cotangent: Tensor, shape: Shape): Tensor {
   return reshape(sum(cotangent, { axis: axes }), shape);
 }
 
-/** Cotangents of `targets`, given that of `root`. Nothing is propagated past a target. */
-function pullback(root: Tensor, cotangent: Tensor, targets: ReadonlySet<Tensor>): Map<Tensor, Tensor> {
-  const order = topological([root]);
+/** Whether a cotangent makes sense for a node. */
+const isReal = ({ results, dtype }: Tensor) =>
+  (results ?? [{ dtype }]).some(({ dtype }) => elementType(dtype) === 'f32');
+
+const zeros = (shape: Shape) => broadcastTo(constant(0), shape);
+
+/** Cotangents of the inputs of a node by its op's own rule, checked: the rule may be a user's. */
+function byRule(node: Tensor, cotangents: readonly Tensor[]): readonly (Tensor | undefined)[] {
+  const { op, inputs, path } = node;
+  const at = `${where(path)}${op.name}`;
+  if (!op.grad) {
+    throw new ShapeError(
+      `${at} has no gradient rule, and a gradient through it was asked for: give the op a grad (zeroGrad if it is flat)`,
+    );
+  }
+  const parts = op.grad(node, ...cotangents);
+  if (parts.length !== inputs.length) {
+    throw new ShapeError(`${at}: its grad gives ${parts.length} cotangents for ${inputs.length} inputs`);
+  }
+  parts.forEach((part, i) => {
+    const { shape } = inputs[i]!;
+    const fits = (dim: number, axis: number) =>
+      dim === 1 || dim === part!.shape[axis + part!.shape.length - shape.length];
+    if (part && !(elementType(part.dtype) === 'f32' && part.shape.length >= shape.length && shape.every(fits))) {
+      throw new ShapeError(`${at}: its grad gives ${typeOf(part)} as the cotangent of input ${i}, f32${show(shape)}`);
+    }
+  });
+  return parts;
+}
+
+/** Cotangents of `targets`, given those of the `roots`. Nothing is propagated past a target. */
+function pullback(
+  roots: readonly Tensor[],
+  seeds: readonly Tensor[],
+  targets: ReadonlySet<Tensor>,
+): Map<Tensor, Tensor> {
+  const order = topological(roots);
   const needed = new Set<Tensor>();
   for (const node of order) {
-    if (targets.has(node) || (elementType(node.dtype) === 'f32' && node.inputs.some((input) => needed.has(input))))
-      needed.add(node);
+    const passes = isReal(node) && node.op !== stopGradientOp;
+    if (targets.has(node) || (passes && node.inputs.some((input) => needed.has(input)))) needed.add(node);
   }
-  const cotangents = new Map<Tensor, Tensor>([[root, cotangent]]);
+  const cotangents = new Map<Tensor, Tensor>();
   const accumulate = (node: Tensor, part: Tensor) => {
     const fitting = sumTo(part, node.shape);
     const before = cotangents.get(node);
     cotangents.set(node, before ? add(before, fitting) : fitting);
   };
+  roots.forEach((root, i) => {
+    accumulate(root, seeds[i]!);
+  });
   for (const node of order.reverse()) {
-    const g = cotangents.get(node);
-    if (!g || !needed.has(node) || (targets.has(node) && !node.inputs.some((input) => needed.has(input)))) continue;
+    if (!needed.has(node) || (targets.has(node) && !node.inputs.some((input) => needed.has(input)))) continue;
+    // The cotangents of an op's results wait with these until all are known.
+    if (node.op === resultOp || !node.all.some((result) => cotangents.has(result))) continue;
+    const gs = node.all.map((result) => cotangents.get(result) ?? zeros(result.shape));
     scope(node.path ? `${node.path}.grad` : 'grad', () => {
       if (node.op.decompose && !node.op.grad) {
-        const inner = pullback(node.op.decompose(node.inputs, node.attrs), g, new Set(node.inputs));
+        const inner = pullback(partsOf(node)!, gs, new Set(node.inputs));
         for (const input of new Set(node.inputs)) {
           const part = inner.get(input);
           if (part && needed.has(input)) accumulate(input, part);
         }
         return;
       }
-      const parts = node.op.grad?.(node, g) ?? [];
+      const parts = byRule(node, gs);
       node.inputs.forEach((input, i) => {
         const part = parts[i];
         if (part && needed.has(input)) accumulate(input, part);
@@ -66,8 +116,8 @@ export function gradients(loss: Tensor, wrt: readonly Tensor[]): Tensor[] {
       `the gradient is taken of one f32, not of ${loss.dtype}${show(loss.shape)}: sum or average it`,
     );
   }
-  const cotangents = pullback(loss, broadcastTo(constant(1), loss.shape), new Set(wrt));
-  return wrt.map((tensor) => cotangents.get(tensor) ?? broadcastTo(constant(0), tensor.shape));
+  const cotangents = pullback([loss], [broadcastTo(constant(1), loss.shape)], new Set(wrt));
+  return wrt.map((tensor) => cotangents.get(tensor) ?? zeros(tensor.shape));
 }
 
 type Scalar<A extends readonly Tensor[]> = (...args: A) => Tensor;

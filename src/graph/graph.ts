@@ -1,6 +1,6 @@
 // A graph: what a program computes, as named outputs and updates of variables; how to walk, rewrite and print it.
 import type { Variable } from '../ops/source.ts';
-import type { Tensor } from '../ops/tensor.ts';
+import { type Tensor, typeOf } from '../ops/tensor.ts';
 
 /** After a run, `variable` holds `value`. All values are computed from what the variables held before. */
 export interface Update {
@@ -66,7 +66,7 @@ export function printGraph(graph: Graph): string {
     names.set(node, `%${i}`);
     const attrs = node.attrs && Object.keys(node.attrs).length > 0 ? ` ${JSON.stringify(node.attrs)}` : '';
     const inputs = node.inputs.map((input) => names.get(input)).join(', ');
-    return `%${i} = ${node.op.name}(${inputs})${attrs} : ${node.dtype}[${node.shape.join(', ')}]`;
+    return `%${i} = ${node.op.name}(${inputs})${attrs} : ${(node.results ?? [node]).map(typeOf).join(', ')}`;
   });
   for (const [name, node] of Object.entries(graph.outputs)) lines.push(`output ${name} = ${names.get(node)}`);
   for (const { variable, value } of graph.updates) lines.push(`update ${variable.name} = ${names.get(value)}`);

@@ -2,7 +2,7 @@
 import { elementwise, mul } from '../ops/elementwise.ts';
 import { logsumexpOp, maxOp, type ReduceAttrs, sumOp } from '../ops/reduce.ts';
 import { constant, constantOp } from '../ops/source.ts';
-import { apply, type DType, type Shape, sameShape, scope, sizeOf, type Tensor } from '../ops/tensor.ts';
+import { apply, type DType, decomposed, type Shape, sameShape, scope, sizeOf, type Tensor } from '../ops/tensor.ts';
 import {
   broadcastTo,
   broadcastToOp,
@@ -62,7 +62,7 @@ function unbroadcast(operand: Tensor, others: readonly Tensor[], shape: Shape): 
 
 const rules: readonly Rule[] = [
   // Composite ops are their parts.
-  (node) => node.op.decompose?.(node.inputs, node.attrs),
+  (node) => (node.results ? undefined : decomposed(node)),
   // What is known now need not be computed later.
   (node) => {
     if (!isElementwise(node)) return undefined;

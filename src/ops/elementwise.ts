@@ -135,6 +135,9 @@ function roundToF16(x: number): number {
   return Math.abs(rounded) > 65504 ? Math.sign(x) * Infinity : rounded;
 }
 
+/** A step function: no slope, wherever it has one. */
+const flat: Rule = (_, inputs) => inputs.map(() => undefined);
+
 const TWO_OVER_SQRT_PI = 2 / Math.sqrt(Math.PI);
 const sigmoidReference = (x: number) => 1 / (1 + Math.exp(-x));
 const softplusReference = (x: number) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)));
@@ -167,7 +170,7 @@ export const elementwise = {
   }),
   neg: define('neg', { wgsl: (a) => `-${a}`, reference: (a) => -a, grad: (g) => [neg(g)] }),
   abs: define('abs', { wgsl: (a) => `abs(${a})`, reference: Math.abs, grad: (g, [a]) => [mul(g, sign(a!))] }),
-  sign: define('sign', { wgsl: (a) => `sign(${a})`, reference: Math.sign }),
+  sign: define('sign', { wgsl: (a) => `sign(${a})`, reference: Math.sign, grad: flat }),
   square: define('square', {
     wgsl: (a) => `${a} * ${a}`,
     reference: (a) => a * a,
@@ -263,16 +266,19 @@ export const elementwise = {
   greater: define('greater', {
     wgsl: (a, b) => `select(0.0, 1.0, ${a} > ${b})`,
     reference: (a, b) => (a > b ? 1 : 0),
+    grad: flat,
     result: 'f32',
   }),
   less: define('less', {
     wgsl: (a, b) => `select(0.0, 1.0, ${a} < ${b})`,
     reference: (a, b) => (a < b ? 1 : 0),
+    grad: flat,
     result: 'f32',
   }),
   equal: define('equal', {
     wgsl: (a, b) => `select(0.0, 1.0, ${a} == ${b})`,
     reference: (a, b) => (a === b ? 1 : 0),
+    grad: flat,
     result: 'f32',
   }),
   where: define('where', {
@@ -285,6 +291,7 @@ export const elementwise = {
     wgsl: (a) => `is_finite(${a})`,
     uses: ['is_finite'],
     reference: (a) => (Number.isFinite(a) ? 1 : 0),
+    grad: flat,
     result: 'f32',
   }),
   toF32: define('toF32', {

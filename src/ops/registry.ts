@@ -12,11 +12,11 @@ import { avgPool2dOp, maxPool2dOp, upsample2dOp } from './pool.ts';
 import { normalOp, permutationOp, uniformOp } from './random.ts';
 import { logsumexpOp, maxOp, sumOp } from './reduce.ts';
 import { constantOp, inputOp, iotaOp, variableOp } from './source.ts';
-import type { Op } from './tensor.ts';
+import { type Op, resultOp } from './tensor.ts';
 import { broadcastToOp, concatOp, packOp, padOp, reshapeOp, sliceOp, stopGradientOp, transposeOp } from './view.ts';
 
 export const ops: readonly Op[] = [
-  ...[inputOp, variableOp, constantOp, iotaOp],
+  ...[inputOp, variableOp, constantOp, iotaOp, resultOp],
   ...Object.values(elementwise),
   ...[reshapeOp, transposeOp, broadcastToOp, sliceOp, padOp, concatOp, packOp, stopGradientOp],
   ...[sumOp, maxOp, logsumexpOp],

@@ -142,8 +142,19 @@ export interface OpTraits {
   readonly isolated?: boolean;
   /** Its WGSL is long: written once a thread, and not once for each of four lanes. */
   readonly long?: boolean;
+  /**
+   * Its kernel binds inputs and results as they lie in memory: all are materialised, in the type that they have, and nothing
+   * is fused to it.
+   */
+  readonly opaque?: boolean;
   /** One kernel computes several nodes of it that have the attributes and the shapes of inputs in common. */
   readonly joins?: boolean;
+}
+
+/** Shape and type of a result. */
+export interface ResultType {
+  readonly shape: Shape;
+  readonly dtype: DType;
 }
 
 /**
@@ -152,18 +163,28 @@ export interface OpTraits {
  */
 export interface Op<A = unknown> {
   readonly name: string;
-  /** Shape and type of the result; throws a ShapeError that says what it got and what it wanted. */
-  infer(inputs: readonly Tensor[], attrs: A): { shape: Shape; dtype: DType };
-  /** Cotangents of the inputs (undefined where there is none), in terms of other ops. */
-  grad?(node: Tensor<A>, cotangent: Tensor): readonly (Tensor | undefined)[];
+  /**
+   * Shape and type of the result, or a list of them for an op of several results; throws a ShapeError that says what it
+   * got and what it wanted.
+   */
+  infer(inputs: readonly Tensor[], attrs: A): ResultType | readonly ResultType[];
+  /**
+   * Cotangents of the inputs (undefined where there is none), in terms of other ops.
+   *
+   * @param cotangents of the results, `node.all`: zeros for one that nothing depends on
+   */
+  grad?(node: Tensor<A>, ...cotangents: Tensor[]): readonly (Tensor | undefined)[];
   /** The result in float64. */
   reference?(inputs: readonly NdArray[], attrs: A, shape: Shape): Float64Array;
   /** Pointwise ops: the element at `coords`. They own no kernel and are fused into others. */
   emit?(emitter: Emitter, node: Tensor<A>, coords: readonly Affine[]): string;
   /** Heavy ops: the dispatch, in one or more ways. The last must be possible everywhere. */
   readonly variants?: readonly Variant<A>[];
-  /** Composite ops: the same in terms of other ops, which also gives the gradient if there is no rule for it. */
-  decompose?(inputs: readonly Tensor[], attrs: A): Tensor;
+  /**
+   * Composite ops: the same in terms of other ops, which also gives the gradient if there is no rule for it. A list, if
+   * `infer` returns one.
+   */
+  decompose?(inputs: readonly Tensor[], attrs: A): Tensor | readonly Tensor[];
   /** What its elements cost, and how kernels may take it in. */
   readonly traits?: OpTraits;
   /** Views: whether a product reads well through this one, four neighbours at a time; always, unless told. */
@@ -203,19 +224,49 @@ export class Tensor<A = unknown> {
   readonly dtype: DType;
   /** Where in the model it was made. */
   readonly path: string;
+  /**
+   * What an op of several results gives: then this node stands for all of them, with the shape and type of the first, and is
+   * never materialised; its results are (`all`).
+   */
+  readonly results: readonly ResultType[] | undefined;
+  /** The nodes of its results, once they were asked for. */
+  private projections: readonly Tensor[] | undefined;
 
-  constructor(op: Op<A>, inputs: readonly Tensor[], attrs: A, shape: Shape, dtype: DType, path: string) {
+  constructor(
+    op: Op<A>,
+    inputs: readonly Tensor[],
+    attrs: A,
+    shape: Shape,
+    dtype: DType,
+    path: string,
+    results?: readonly ResultType[],
+  ) {
     this.op = op;
     this.inputs = inputs;
     this.attrs = attrs;
     this.shape = shape;
     this.dtype = dtype;
     this.path = path;
+    this.results = results;
   }
 
   /** The same op of other inputs, or with a result of another type. */
   with({ inputs = this.inputs, dtype = this.dtype }: { inputs?: readonly Tensor[]; dtype?: DType }): Tensor<A> {
-    return new Tensor(this.op, inputs, this.attrs, this.shape, dtype, this.path);
+    // A node has one projection for each result, so that who reads it and who stores it mean the same node.
+    if ((this.op as unknown) === resultOp && dtype === this.dtype) {
+      return inputs[0]!.all[(this.attrs as { index: number }).index] as Tensor<A>;
+    }
+    return new Tensor(this.op, inputs, this.attrs, this.shape, dtype, this.path, this.results);
+  }
+
+  /** Its results as nodes, always the same ones: itself, or of an op of several results a projection for each. */
+  get all(): readonly Tensor[] {
+    if (!this.results) return [this as Tensor<unknown>];
+    this.projections ??= this.results.map(
+      ({ shape, dtype }, index) =>
+        new Tensor<unknown>(resultOp as Op, [this as Tensor<unknown>], { index }, shape, dtype, this.path),
+    );
+    return this.projections;
   }
 
   /** Number of elements. */
@@ -226,23 +277,52 @@ export class Tensor<A = unknown> {
   toString(): string {
     const attrs = this.attrs && Object.keys(this.attrs).length > 0 ? ` ${JSON.stringify(this.attrs)}` : '';
     const args = this.inputs.map((input) => `%${input.id}`).join(', ');
-    return `%${this.id} = ${this.op.name}(${args})${attrs} : ${this.dtype}[${this.shape.join(', ')}]`;
+    return `%${this.id} = ${this.op.name}(${args})${attrs} : ${(this.results ?? [this]).map(typeOf).join(', ')}`;
   }
 }
 
-/** Applies an op; a ShapeError from its rule is prefixed with the module path and the op's name. */
+/** One result of an op of several: a view of what the node below it stores. */
+export const resultOp: Op<{ index: number }> = {
+  name: 'result',
+  infer: ([node], { index }) => node!.results![index]!,
+};
+
+/**
+ * Applies an op of one result.
+ *
+ * @throws ShapeError if the inputs do not fit, with the module path and the op's name in front
+ */
 export function apply<A>(op: Op<A>, inputs: readonly Tensor[], attrs: A, at: string = currentPath()): Tensor {
+  const node = nodeOf(op, inputs, attrs, at);
+  if (node.results) throw new ShapeError(`${where(at)}${op.name} gives ${node.results.length} results: use applyAll`);
+  return node;
+}
+
+/** Applies an op and gives all its results, however many they are; otherwise as `apply`. */
+export function applyAll<A>(
+  op: Op<A>,
+  inputs: readonly Tensor[],
+  attrs: A,
+  at: string = currentPath(),
+): readonly Tensor[] {
+  return nodeOf(op, inputs, attrs, at).all;
+}
+
+function nodeOf<A>(op: Op<A>, inputs: readonly Tensor[], attrs: A, at: string): Tensor {
   for (const input of inputs) {
     if (!(input instanceof Tensor)) throw new ShapeError(`${where(at)}${op.name} takes tensors, got ${String(input)}`);
   }
-  let inferred: { shape: Shape; dtype: DType };
+  let inferred: ResultType | readonly ResultType[];
   try {
     inferred = op.infer(inputs, attrs);
+    if (isList(inferred) && inferred.length === 0) throw new ShapeError('its infer returns no result');
+    for (const result of isList(inferred) ? inferred : [inferred]) checkResult(result);
   } catch (error) {
     if (error instanceof ShapeError) throw new ShapeError(`${where(at)}${op.name}: ${error.message}`, { cause: error });
     throw error;
   }
-  return new Tensor<unknown>(op as Op, inputs, attrs, inferred.shape, inferred.dtype, at);
+  const [first, results] = isList(inferred) ? [inferred[0]!, inferred] : [inferred];
+  return new Tensor<unknown>(op as Op, inputs, attrs, first.shape, first.dtype, at, results);
 }
 
 /** About how many operations an element costs. */
@@ -250,7 +330,57 @@ export function flopsOf({ op: { traits } }: Tensor): number {
   return traits?.view ? 0 : (traits?.flops ?? 1);
 }
 
-function where(at: string): string {
+/**
+ * A node in terms of other ops, if its op is composite.
+ *
+ * @throws ShapeError where `decompose` makes something else than `infer` says
+ */
+export function decomposed(node: Tensor): Tensor | undefined {
+  return node.op === resultOp
+    ? partsOf(node.inputs[0]!)?.[(node.attrs as { index: number }).index]
+    : partsOf(node)?.[0];
+}
+
+/** All results of a composite op's node, in terms of other ops. */
+export function partsOf(node: Tensor): readonly Tensor[] | undefined {
+  const made = node.op.decompose?.(node.inputs, node.attrs);
+  if (!made) return undefined;
+  const parts = made instanceof Tensor ? [made] : made;
+  const types = (list: readonly ResultType[]) => list.map(typeOf).join(', ');
+  const wanted = types(node.all);
+  if (types(parts) !== wanted) {
+    throw new ShapeError(
+      `${where(node.path)}${node.op.name}: infer says ${wanted}, and decompose makes ${types(parts) || 'nothing'}`,
+    );
+  }
+  return parts;
+}
+
+/** A rule for ops that are flat wherever they have a slope at all: no input gets a cotangent. */
+export function zeroGrad({ inputs }: Tensor): undefined[] {
+  return inputs.map(() => undefined);
+}
+
+/** `f32[2, 3]`, for messages. */
+export function typeOf({ dtype, shape }: ResultType): string {
+  return `${dtype}${show(shape)}`;
+}
+
+const isList = (results: ResultType | readonly ResultType[]): results is readonly ResultType[] =>
+  Array.isArray(results);
+
+const DTYPES: readonly unknown[] = ['f32', 'u32', 'u8', 'f16'];
+
+/** @throws ShapeError for what a user's own rule may return and no tensor can be */
+function checkResult(result: ResultType): void {
+  const { shape, dtype } = result ?? {};
+  const isShape = Array.isArray(shape) && shape.every((dim) => Number.isInteger(dim) && dim >= 0);
+  if (!isShape || !DTYPES.includes(dtype)) {
+    throw new ShapeError(`its infer must return { shape, dtype }, or a list of these, got ${JSON.stringify(result)}`);
+  }
+}
+
+export function where(at: string): string {
   return at ? `${at}: ` : '';
 }
 
