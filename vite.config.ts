@@ -1,11 +1,12 @@
 // One configuration for everything that goes through Vite: the demos, the commands, the published build, the tests.
 import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import type { Plugin } from 'vite';
 import { defineConfig } from 'vitest/config';
 import { chrome } from './tests/chrome.ts';
 
 // Prepared before a page asks for them: a package that Vite first meets in mid-run reloads the page.
-const pagePackages = ['gl-matrix', 'uplot'];
+const pagePackages = ['gl-matrix', 'uplot', 'three/webgpu', 'three/tsl'];
 
 /** What a driver does not read need not be downloaded: comments and indentation of shaders. */
 const bareShaders: Plugin = {
@@ -74,8 +75,15 @@ const entries = {
   profiler: 'src/runtime/index.ts',
 };
 
+/** `import … from 'glia'` in examples is this checkout: one line a published module. */
+const alias = Object.entries(entries).map(([name, file]) => ({
+  find: new RegExp(`^glia${name === 'glia' ? '' : `/${name}`}$`),
+  replacement: fileURLToPath(new URL(file, import.meta.url)),
+}));
+
 export default defineConfig({
   plugins: [bareShaders, bareOps],
+  resolve: { alias },
   appType: 'mpa',
   server: { host: '127.0.0.1' },
   optimizeDeps: { include: pagePackages },
