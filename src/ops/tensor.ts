@@ -1,5 +1,5 @@
 // Tensor, the one immutable node type of the graph, and Op, what an op must say about itself to exist.
-import { ShapeError } from '../errors.ts';
+import { OptionError, ShapeError } from '../errors.ts';
 import type { Affine } from './affine.ts';
 
 /**
@@ -239,14 +239,25 @@ export interface Op<A = unknown> {
 let nextId = 0;
 const path: string[] = [];
 
-/** Runs `build` so that the nodes that it makes carry `name` in their module path. */
+/**
+ * Runs `build` so that the nodes that it makes carry `name` in their module path.
+ *
+ * @throws OptionError if `build` is async
+ */
 export function scope<T>(name: string, build: () => T): T {
   path.push(name);
   try {
-    return build();
+    return refusePromise(`scope ${name}`, build());
   } finally {
     path.pop();
   }
+}
+
+/** What is traced after an `await` would be traced outside, or in another trace that runs meanwhile. */
+export function refusePromise<T>(name: string, value: T): T {
+  if (typeof (value as { then?: unknown } | undefined)?.then !== 'function') return value;
+  Promise.resolve(value).catch(() => {});
+  throw new OptionError(`${name} got an async function: await first, and trace without`);
 }
 
 /** The module path that is being traced, such as `vae.decoder.0`. */
