@@ -64,7 +64,7 @@ interface Member {
 
 /** Modules that the core imports at once; what it loads when asked is named by no group. */
 const CORE =
-  /\/(src\/(errors|gpu\/|graph\/(?!half)|ops\/(affine|argmax|composite|cross_entropy|elementwise|erf|gather|matmul|patches|philox|random|reduce|source|tensor|view)|runtime\/(build|compile|dispatch|experimental|program|readback|variables)\.)|shaders\/(?!ceilings|matmul\/subgroup_matrix))/;
+  /\/(src\/(errors|gpu\/|graph\/(?!half)|ops\/(affine|argmax|composite|cross_entropy|elementwise|erf|gather|matmul|patches|philox|random|reduce|source|tensor|view)|runtime\/(build|compile|dispatch|experimental|program|readback|uploads|variables)\.)|shaders\/(?!ceilings|matmul\/subgroup_matrix))/;
 
 /** The modules of the published package, by what is imported: `glia`, `glia/models`, … */
 const entries = {

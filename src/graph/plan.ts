@@ -104,4 +104,11 @@ function check(graph: Graph): void {
       );
     }
   }
+  const changed = graph.updates.map(({ variable }) => variable).filter(({ words }) => words > 0);
+  changed.sort((a, b) => a.place().id - b.place().id || a.offset - b.offset);
+  changed.forEach((b, i) => {
+    const a = changed[i - 1];
+    if (a?.place() !== b.place() || a.offset + a.words <= b.offset) return;
+    throw new OptionError(`updates of ${a.name} and ${b.name} overlap in memory: update the whole, or its parts`);
+  });
 }

@@ -1,5 +1,5 @@
 // Tensor, the one immutable node type of the graph, and Op, what an op must say about itself to exist.
-import { ShapeError } from '../errors.ts';
+import { OptionError, ShapeError } from '../errors.ts';
 import type { Affine } from './affine.ts';
 
 /**
@@ -165,6 +165,8 @@ export interface OpTraits {
   readonly flops?: number;
   /** It only says where an element is found: free wherever it is read. */
   readonly view?: boolean;
+  /** Its two inputs may change places. */
+  readonly commutative?: boolean;
   /** An input of as many elements as the result is read at the result's own flat index, and no other. */
   readonly aligned?: boolean;
   /** It reads each element of its inputs many times, so these are materialised, unless they are views of what is. */
@@ -207,6 +209,11 @@ export interface Op<A = unknown> {
    * @param cotangents of the results, `node.all`: zeros for one that nothing depends on
    */
   grad?(node: Tensor<A>, ...cotangents: Tensor[]): readonly (Tensor | undefined)[];
+  /**
+   * Elementwise ops: the element of the result where those of the inputs are known, `dtype` being the last one's; of u32
+   * exactly what the GPU computes.
+   */
+  fold?(values: readonly number[], dtype: DType): number;
   /** The result in float64. */
   reference?(inputs: readonly NdArray[], attrs: A, shape: Shape): Float64Array;
   /** Pointwise ops: the element at `coords`. They own no kernel and are fused into others. */
@@ -232,14 +239,25 @@ export interface Op<A = unknown> {
 let nextId = 0;
 const path: string[] = [];
 
-/** Runs `build` so that the nodes that it makes carry `name` in their module path. */
+/**
+ * Runs `build` so that the nodes that it makes carry `name` in their module path.
+ *
+ * @throws OptionError if `build` is async
+ */
 export function scope<T>(name: string, build: () => T): T {
   path.push(name);
   try {
-    return build();
+    return refusePromise(`scope ${name}`, build());
   } finally {
     path.pop();
   }
+}
+
+/** What is traced after an `await` would be traced outside, or in another trace that runs meanwhile. */
+export function refusePromise<T>(name: string, value: T): T {
+  if (typeof (value as { then?: unknown } | undefined)?.then !== 'function') return value;
+  Promise.resolve(value).catch(() => {});
+  throw new OptionError(`${name} got an async function: await first, and trace without`);
 }
 
 /** The module path that is being traced, such as `vae.decoder.0`. */
