@@ -9,7 +9,7 @@ import { type Graph, rootsOf, topological } from './graph.ts';
 import { type Lowered, lower } from './lower.ts';
 import { type MemoryPlan, planMemory } from './memory.ts';
 import { simplify, splitReductions } from './simplify.ts';
-import { checkSizes } from './sizes.ts';
+import { checkSizes, checkSources } from './sizes.ts';
 import { splitProducts } from './split.ts';
 import { type ChooseVariant, chooseVariants } from './variants.ts';
 
@@ -75,6 +75,7 @@ export function prepareGraph(
  * @throws OutOfMemoryError if a tensor is larger than the device allows
  */
 export function planGraph(graph: Graph, adapter: AdapterTraits, { choose, transform }: PlanOptions = {}): Plan {
+  checkSources(graph, adapter.limits);
   const prepared = prepareGraph(graph, adapter, transform);
   const fused = fuse(prepared, Math.min(MAX_BUFFERS, adapter.limits.maxStorageBuffersPerShaderStage));
   const schedule = chooseVariants(fused, adapter, choose);

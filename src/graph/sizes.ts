@@ -1,7 +1,8 @@
 // What a plan takes in memory, and whether a device allows it: known before anything is allocated.
 import { OutOfMemoryError } from '../errors.ts';
-import { alignedSize, type Block, variableOp } from '../ops/source.ts';
-import { type DeviceLimits, show, type Tensor, wordsFor } from '../ops/tensor.ts';
+import { alignedSize, type Block, inputOp, type Variable, variableOp } from '../ops/source.ts';
+import { type DeviceLimits, type Shape, show, type Tensor, wordsFor } from '../ops/tensor.ts';
+import { type Graph, rootsOf, topological } from './graph.ts';
 import type { MemoryPlan, Place } from './memory.ts';
 
 /** Bytes that a program takes on a device. */
@@ -26,8 +27,10 @@ export function blockBytes({ size, variables }: Block): number {
 
 const bytesFor = ({ size, dtype }: Tensor) => 4 * Math.max(1, wordsFor(size, dtype));
 
+const typeOf = ({ dtype, shape }: { dtype: string; shape: Shape }) => `${dtype}${show(shape)}`;
+
 function nameOf(tensor: Tensor, place: Place): string {
-  const type = `${tensor.dtype}${show(tensor.shape)}`;
+  const type = typeOf(tensor);
   if (place.kind === 'input') return `input ${place.name}, ${type}`;
   // The new value of a variable lies in it, too.
   if (place.kind === 'variable')
@@ -49,6 +52,20 @@ export function memoryNeed({ places, peak, lowerBound }: MemoryPlan): MemoryNeed
   const peakBytes = 4 * peak;
   const totalBytes = variableBytes + inputBytes + peakBytes;
   return { variableBytes, inputBytes, peakBytes, lowerBoundBytes: 4 * lowerBound, totalBytes, largest };
+}
+
+/** The same for inputs and variables of a graph, before anything is worked out about what may be hopelessly large. */
+export function checkSources(graph: Graph, limits: DeviceLimits): void {
+  for (const node of topological(rootsOf(graph))) {
+    if (node.op === inputOp)
+      checkSize(`input ${(node.attrs as { name: string }).name}, ${typeOf(node)}`, bytesFor(node), limits);
+    if (node.op === variableOp)
+      checkSize(
+        `variable ${(node.attrs as { variable: Variable }).variable.name}, ${typeOf(node)}`,
+        bytesFor(node),
+        limits,
+      );
+  }
 }
 
 /** @throws OutOfMemoryError that names the tensor or variable that the device does not allow, its bytes and the limit */
