@@ -27,11 +27,16 @@ type Rule = (cotangent: Tensor, inputs: readonly Tensor[], result: Tensor) => re
 interface Entry {
   readonly wgsl: (...args: string[]) => string;
   readonly reference: (...args: number[]) => number;
+  /** The same of u32, which wraps around; without it, the op takes none. */
+  readonly u32?: (...args: number[]) => number;
+  /** The expression for u32, where it is another. */
+  readonly wgslU32?: (...args: string[]) => string;
   readonly grad?: Rule;
   /** Functions of shaders/functions.wgsl that the expression calls. */
   readonly uses?: readonly string[];
   /** Result type; the inputs' own unless told. */
   readonly result?: DType;
+  readonly commutative?: boolean;
   /** About how many additions an element costs. */
   readonly flops?: number;
   /** The range of the samples' inputs, one for all or one each. */
@@ -93,28 +98,37 @@ function define(name: string, entry: Entry): Op<object> {
     return { shape, min, max, dtype: entry.dtypes?.[i] ?? 'f32' } as const;
   };
   const { grad } = entry;
+  const takesU32 = entry.u32 !== undefined || entry.dtypes?.[arity - 1] !== undefined;
   return {
     name,
-    traits: { flops: entry.flops ?? 1, aligned: true },
+    traits: { flops: entry.flops ?? 1, aligned: true, ...(entry.commutative && { commutative: true }) },
     ...(entry.tolerance && { tolerance: entry.tolerance }),
     infer(inputs) {
       if (inputs.length !== arity) throw new ShapeError(`takes ${arity} tensors, got ${inputs.length}`);
-      const typeOf = ({ dtype }: Tensor) => (dtype === 'f16' ? 'f32' : dtype);
+      // What is read of u8 is u32, unless the op is for u8.
+      const typeOf = ({ dtype }: Tensor) => (entry.dtypes?.includes('u8') ? dtype : elementType(dtype));
       const dtype = typeOf(inputs[arity - 1]!);
       if (inputs.some((tensor, i) => typeOf(tensor) !== (entry.dtypes?.[i] ?? dtype))) {
         const wanted = entry.dtypes?.map((type) => type ?? 'one type').join(', ') ?? 'one type';
         throw new ShapeError(`wants ${wanted}, got ${inputs.map((tensor) => tensor.dtype).join(', ')}`);
       }
+      if (dtype === 'u32' && !takesU32)
+        throw new ShapeError(`wants f32, got ${inputs.map((x) => x.dtype).join(', ')}: toF32 converts it`);
       const shape = inputs.map((tensor) => tensor.shape).reduce(broadcastShapes);
-      return { shape, dtype: entry.result ?? (dtype === 'u8' ? 'u32' : dtype) };
+      return { shape, dtype: entry.result ?? dtype };
     },
     ...(grad && {
       grad: (node: Tensor, cotangent: Tensor) => grad(cotangent, node.inputs, node),
     }),
+    fold: (values, dtype) =>
+      (elementType(dtype) === 'u32' ? (entry.u32 ?? entry.reference) : entry.reference)(...values),
     reference: referenceOf(entry),
     emit(emitter: Emitter, node, coords) {
+      const isU32 = elementType(node.inputs.at(-1)!.dtype) === 'u32';
+      const args = node.inputs.map((tensor) => emitter.value(tensor, broadcastCoords(coords, tensor.shape)));
+      if (isU32 && entry.wgslU32) return entry.wgslU32(...args);
       for (const used of entry.uses ?? []) emitter.use(used);
-      return entry.wgsl(...node.inputs.map((tensor) => emitter.value(tensor, broadcastCoords(coords, tensor.shape))));
+      return entry.wgsl(...args);
     },
     samples: SHAPES.map((shapes): Sample<object> => ({ inputs: shapes.slice(0, arity).map(input), attrs: {} })),
     random(int) {
@@ -135,6 +149,9 @@ function roundToF16(x: number): number {
   return Math.abs(rounded) > 65504 ? Math.sign(x) * Infinity : rounded;
 }
 
+/** As WGSL divides u32 at run time: by 0, it gives the dividend. */
+const quotient = (a: number, b: number) => (b === 0 ? a : Math.floor(a / b));
+
 /** A step function: no slope, wherever it has one. */
 const flat: Rule = (_, inputs) => inputs.map(() => undefined);
 
@@ -146,21 +163,27 @@ export const elementwise = {
   add: define('add', {
     wgsl: (a, b) => `${a} + ${b}`,
     reference: (a, b) => a + b,
+    u32: (a, b) => (a + b) >>> 0,
+    commutative: true,
     grad: (g) => [g, g],
   }),
   sub: define('sub', {
     wgsl: (a, b) => `${a} - ${b}`,
     reference: (a, b) => a - b,
+    u32: (a, b) => (a - b) >>> 0,
     grad: (g) => [g, neg(g)],
   }),
   mul: define('mul', {
     wgsl: (a, b) => `${a} * ${b}`,
     reference: (a, b) => a * b,
+    u32: (a, b) => Math.imul(a, b) >>> 0,
+    commutative: true,
     grad: (g, [a, b]) => [mul(g, b!), mul(g, a!)],
   }),
   div: define('div', {
     wgsl: (a, b) => `${a} / ${b}`,
     reference: (a, b) => a / b,
+    u32: quotient,
     grad: (g, [, b], y) => [div(g, b!), neg(div(mul(g, y), b!))],
     range: [
       [-2, 2],
@@ -169,11 +192,17 @@ export const elementwise = {
     flops: 2,
   }),
   neg: define('neg', { wgsl: (a) => `-${a}`, reference: (a) => -a, grad: (g) => [neg(g)] }),
-  abs: define('abs', { wgsl: (a) => `abs(${a})`, reference: Math.abs, grad: (g, [a]) => [mul(g, sign(a!))] }),
+  abs: define('abs', {
+    wgsl: (a) => `abs(${a})`,
+    reference: Math.abs,
+    u32: (a) => a,
+    grad: (g, [a]) => [mul(g, sign(a!))],
+  }),
   sign: define('sign', { wgsl: (a) => `sign(${a})`, reference: Math.sign, grad: flat }),
   square: define('square', {
     wgsl: (a) => `${a} * ${a}`,
     reference: (a) => a * a,
+    u32: (a) => Math.imul(a, a) >>> 0,
     grad: (g, [a]) => [mul(g, mul(a!, 2))],
   }),
   sqrt: define('sqrt', {
@@ -241,7 +270,8 @@ export const elementwise = {
     flops: 20,
   }),
   relu: define('relu', {
-    wgsl: (a) => `max(${a}, 0.0)`,
+    // Not max, which may drop a NaN: below 0 are the bits from those of −0 to those of −∞.
+    wgsl: (a) => `select(${a}, 0.0, (bitcast<u32>(${a}) ^ 0x80000000u) <= 0x7f800000u)`,
     reference: (a) => Math.max(a, 0),
     // From the result, not the input, so that the input need not be kept.
     grad: (g, _, y) => [where(greater(y, 0), g, 0)],
@@ -254,36 +284,46 @@ export const elementwise = {
     flops: 20,
   }),
   maximum: define('maximum', {
-    wgsl: (a, b) => `max(${a}, ${b})`,
+    wgsl: (a, b) => `maximum(${a}, ${b})`,
+    wgslU32: (a, b) => `max(${a}, ${b})`,
+    uses: ['maximum'],
     reference: Math.max,
+    u32: Math.max,
     grad: (g, [a, b]) => [where(greater(b!, a!), 0, g), where(greater(b!, a!), g, 0)],
   }),
   minimum: define('minimum', {
-    wgsl: (a, b) => `min(${a}, ${b})`,
+    wgsl: (a, b) => `minimum(${a}, ${b})`,
+    wgslU32: (a, b) => `min(${a}, ${b})`,
+    uses: ['minimum'],
     reference: Math.min,
+    u32: Math.min,
     grad: (g, [a, b]) => [where(less(b!, a!), 0, g), where(less(b!, a!), g, 0)],
   }),
   greater: define('greater', {
     wgsl: (a, b) => `select(0.0, 1.0, ${a} > ${b})`,
     reference: (a, b) => (a > b ? 1 : 0),
+    u32: (a, b) => (a > b ? 1 : 0),
     grad: flat,
     result: 'f32',
   }),
   less: define('less', {
     wgsl: (a, b) => `select(0.0, 1.0, ${a} < ${b})`,
     reference: (a, b) => (a < b ? 1 : 0),
+    u32: (a, b) => (a < b ? 1 : 0),
     grad: flat,
     result: 'f32',
   }),
   equal: define('equal', {
     wgsl: (a, b) => `select(0.0, 1.0, ${a} == ${b})`,
     reference: (a, b) => (a === b ? 1 : 0),
+    u32: (a, b) => (a === b ? 1 : 0),
     grad: flat,
     result: 'f32',
   }),
   where: define('where', {
     wgsl: (condition, a, b) => `select(${b}, ${a}, ${condition} != 0.0)`,
     reference: (condition, a, b) => (condition !== 0 ? a : b),
+    u32: (condition, a, b) => (condition !== 0 ? a : b),
     dtypes: ['f32', undefined, undefined],
     grad: (g, [condition]) => [undefined, where(condition!, g, 0), where(condition!, 0, g)],
   }),
@@ -318,6 +358,7 @@ export const elementwise = {
   modulo: define('modulo', {
     wgsl: (a, b) => `${a} % ${b}`,
     reference: (a, b) => a % b,
+    u32: (a, b) => (b === 0 ? 0 : a % b),
     dtypes: ['u32', 'u32'],
     range: [
       [0, 1000],
@@ -328,6 +369,7 @@ export const elementwise = {
   divideFloor: define('divideFloor', {
     wgsl: (a, b) => `${a} / ${b}`,
     reference: (a, b) => Math.floor(a / b),
+    u32: quotient,
     dtypes: ['u32', 'u32'],
     range: [
       [0, 1000],

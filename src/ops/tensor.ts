@@ -165,6 +165,8 @@ export interface OpTraits {
   readonly flops?: number;
   /** It only says where an element is found: free wherever it is read. */
   readonly view?: boolean;
+  /** Its two inputs may change places. */
+  readonly commutative?: boolean;
   /** An input of as many elements as the result is read at the result's own flat index, and no other. */
   readonly aligned?: boolean;
   /** It reads each element of its inputs many times, so these are materialised, unless they are views of what is. */
@@ -207,6 +209,11 @@ export interface Op<A = unknown> {
    * @param cotangents of the results, `node.all`: zeros for one that nothing depends on
    */
   grad?(node: Tensor<A>, ...cotangents: Tensor[]): readonly (Tensor | undefined)[];
+  /**
+   * Elementwise ops: the element of the result where those of the inputs are known, `dtype` being the last one's; of u32
+   * exactly what the GPU computes.
+   */
+  fold?(values: readonly number[], dtype: DType): number;
   /** The result in float64. */
   reference?(inputs: readonly NdArray[], attrs: A, shape: Shape): Float64Array;
   /** Pointwise ops: the element at `coords`. They own no kernel and are fused into others. */
