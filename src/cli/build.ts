@@ -10,10 +10,17 @@ export async function main(): Promise<number> {
   rmSync('dist', { recursive: true, force: true });
   await build({ logLevel: 'warn' });
   emitTypes(
-    ['src/index.ts', 'src/models/index.ts', 'src/nn/vision.ts', 'src/train/index.ts', 'src/runtime/index.ts'],
+    [
+      'src/index.ts',
+      'src/models/index.ts',
+      'src/nn/vision.ts',
+      'src/train/index.ts',
+      'src/runtime/index.ts',
+      'src/testing/index.ts',
+    ],
     'dist/types',
   );
-  const sizes = ['glia', 'models', 'vision', 'train', 'profiler'].map(
+  const sizes = ['glia', 'models', 'vision', 'train', 'profiler', 'testing'].map(
     (name) => `${name} ${downloadSize(`dist/${name}.js`)}`,
   );
   // To standard error: `npm pack --json` runs this, and its standard output is read by programs.

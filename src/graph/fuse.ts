@@ -7,7 +7,7 @@
 import { patchesOp } from '../ops/patches.ts';
 import type { Block, Variable } from '../ops/source.ts';
 import { inputOp, variableOp } from '../ops/source.ts';
-import { elementType, flopsOf, sameShape, Tensor } from '../ops/tensor.ts';
+import { elementType, flopsOf, resultOp, sameShape, Tensor } from '../ops/tensor.ts';
 import { packOp, reshapeOp, stopGradientOp, transposeOp } from '../ops/view.ts';
 import { type Graph, rootsOf, topological } from './graph.ts';
 
@@ -114,7 +114,7 @@ class Fuser {
     }
     this.order = topological([...rootsOf(graph), ...copies]);
     this.order.forEach((node, i) => {
-      this.position.set(node, i);
+      for (const one of [node, ...node.all]) this.position.set(one, i);
       for (const input of new Set(node.inputs)) {
         const list = this.users.get(input);
         if (list) list.push(node);
@@ -157,6 +157,9 @@ class Fuser {
           if (!this.isView(operand) || node.op === packOp) must.add(operand);
         }
       }
+      if (node.op.traits?.opaque) {
+        for (const one of [...node.inputs.map(stored), ...node.all]) if (!isSource(one)) must.add(one);
+      }
       if (node.op === packOp) must.add(node);
       if (isHeavy(node) && !node.op.traits?.rereads) for (const input of node.inputs) storeBulky(input);
     }
@@ -165,6 +168,11 @@ class Fuser {
     const spreads = new Set<Tensor>();
     for (const node of [...this.order].reverse()) {
       if (isSource(node)) continue;
+      if (node.op === resultOp) {
+        // It is stored by what makes it.
+        homes.set(node, new Set());
+        continue;
+      }
       const users = (this.users.get(node) ?? []).filter((user) => homes.has(user));
       const where = new Set(
         users.flatMap((user) => [...(this.home.has(user) ? [this.home.get(user)!] : homes.get(user)!)]),
@@ -179,8 +187,8 @@ class Fuser {
       // What is behind a reshape is stored itself, if at all.
       const dear = node.op !== reshapeOp && (cost > CHEAP || (spread && leaves > 1));
       if (must.has(node) || (repeated && node.size > 0 && dear)) {
-        const draft = new Draft(isHeavy(node) ? [node] : [], [node]);
-        this.home.set(node, draft);
+        const draft = new Draft(isHeavy(node) ? [node] : [], [...node.all]);
+        for (const one of [node, ...node.all]) this.home.set(one, draft);
         this.drafts.push(draft);
         homes.set(node, new Set([draft]));
       } else if (where.size > 0 || users.length > 0) {
@@ -304,7 +312,8 @@ class Fuser {
       }
       for (const input of node.inputs) visit(input, aligned && node.op.traits?.aligned === true && input.size === size);
     };
-    for (const output of draft.outputs) if (!draft.heavies.includes(output)) visit(output, true);
+    for (const output of draft.outputs)
+      if (!draft.heavies.includes(output) && output.op !== resultOp) visit(output, true);
     // Operands are read all over, before and while others store.
     for (const operand of draft.heavies.flatMap(({ inputs }) => inputs)) {
       visitOperand(
@@ -316,7 +325,7 @@ class Fuser {
         },
       );
     }
-    if (draft.outputs.some((output) => output.size !== size)) draft.legal = false;
+    if (draft.outputs.some((output) => output.size !== size && output.op !== resultOp)) draft.legal = false;
     const buffers = new Set([...draft.reads.keys(), ...draft.outputs].map((node) => this.memory(node).key));
     // Outputs may take over the memory of inputs, but need not.
     if (draft.reads.size + draft.outputs.length > this.maxBuffers && buffers.size > this.maxBuffers)

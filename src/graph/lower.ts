@@ -8,11 +8,12 @@ import {
   flopsOf,
   type Kernel,
   type KernelWriter,
+  resultOp,
   type Tensor,
   type Variant,
 } from '../ops/tensor.ts';
 import { type Binding, BodyEmitter, KernelText, storedType } from './emit.ts';
-import { type Group, isSource } from './fuse.ts';
+import { type Group, isSource, stored } from './fuse.ts';
 import { type MemoryPlan, type Place, wordsOf } from './memory.ts';
 import { type ChooseVariant, pickVariant } from './variants.ts';
 
@@ -163,7 +164,7 @@ function computedBy(group: Group): Set<Tensor> {
 
 /** Its ops in the order in which they run, without those that only move indices. */
 function labelOf(group: Group): string {
-  const names = [...computedBy(group)].filter(({ op }) => !op.traits?.view).map(({ op }) => op.name);
+  const names = [...computedBy(group)].filter(({ op }) => !op.traits?.view && op !== resultOp).map(({ op }) => op.name);
   return names.length > 6 ? `${names.slice(0, 5).join('+')}+…+${names.at(-1)}` : names.join('+') || 'copy';
 }
 
@@ -193,6 +194,10 @@ export function lower(group: Group, { places }: MemoryPlan, traits: AdapterTrait
     return { text, kernel: variant ? variant.kernel(heavy!, writer) : pointwise(group, writer) };
   };
   // The first round finds out which buffers cannot be read four at a time; the second writes the text.
+  const bindingOf = ({ tensor: view, writable }: { tensor: Tensor; writable: boolean }): Binding => {
+    const tensor = stored(view);
+    return { key: keyOf(tensor), tensor, element: storedType(tensor.dtype), writable, vector: false };
+  };
   let before = -1;
   let result = write();
   while (scalars.size !== before) {
@@ -212,8 +217,11 @@ export function lower(group: Group, { places }: MemoryPlan, traits: AdapterTrait
     flops: kernel.flops + pointwiseFlops(group),
     // Directives come first, and these stand in front of the shader itself.
     declarations: half ? `enable f16;\n${text.declarations}` : text.declarations,
-    functions: [...text.functions],
-    bindings: text.bindings.map((binding) => ({ ...binding, place: places.get(binding.tensor)! })),
+    functions: text.functions.all,
+    bindings: (kernel.bindings?.map(bindingOf) ?? text.bindings).map((binding) => ({
+      ...binding,
+      place: places.get(binding.tensor)!,
+    })),
     bytes,
   };
 }

@@ -68,8 +68,7 @@ const rules: readonly Rule[] = [
     if (!isElementwise(node)) return undefined;
     const values = node.inputs.map(constantValue);
     if (!values.every((value) => value !== undefined)) return undefined;
-    const scalars = values.map((value) => ({ shape: [], data: Float64Array.of(value) }));
-    const [value] = node.op.reference!(scalars, node.attrs, []);
+    const value = node.op.fold!(values, node.inputs.at(-1)!.dtype);
     const representable = Number.isFinite(Math.fround(value!)) && (node.dtype === 'f32' || value! >= 0);
     return representable ? filled(value!, node.dtype, node.shape) : undefined;
   },

@@ -17,33 +17,35 @@ export const gatherOp: Op<object> = {
     const [table, indices] = node.inputs as [Tensor, Tensor];
     return [scatterAdd(g, indices, table.shape[0]!), undefined];
   },
-  reference([table, indices]) {
-    const width = sizeOf(table!.shape.slice(1));
-    const rows = Array.from(indices!.data, (row) => Array.from(table!.data.subarray(row * width, (row + 1) * width)));
-    return Float64Array.from(rows.flat());
-  },
   emit(emitter, { inputs }, coords) {
     const [table, indices] = inputs as [Tensor, Tensor];
     const rank = indices.shape.length;
     const row = emitter.index(emitter.value(indices, coords.slice(0, rank)), table.shape[0]!);
     return emitter.value(table, [row, ...coords.slice(rank)]);
   },
-  samples: [
-    { inputs: [{ shape: [5, 8] }, { shape: [7], dtype: 'u32', min: 0, max: 4 }], attrs: {} },
-    { inputs: [{ shape: [4, 3] }, { shape: [2, 3], dtype: 'u32', min: 0, max: 3 }], attrs: {} },
-    { inputs: [{ shape: [9] }, { shape: [6], dtype: 'u32', min: 0, max: 8 }], attrs: {} },
-    {
-      inputs: [
-        { shape: [6, 12], dtype: 'u8', min: 0, max: 255 },
-        { shape: [5], dtype: 'u32', min: 0, max: 5 },
-      ],
-      attrs: {},
+  check: CHECKS && {
+    reference([table, indices]) {
+      const width = sizeOf(table!.shape.slice(1));
+      const rows = Array.from(indices!.data, (row) => Array.from(table!.data.subarray(row * width, (row + 1) * width)));
+      return Float64Array.from(rows.flat());
     },
-  ],
-  random(int) {
-    const rows = int(1, 12);
-    const table = { shape: [rows, int(1, 9)] };
-    return { inputs: [table, { shape: [int(1, 12)], dtype: 'u32', min: 0, max: rows - 1 }], attrs: {} };
+    samples: [
+      { inputs: [{ shape: [5, 8] }, { shape: [7], dtype: 'u32', min: 0, max: 4 }], attrs: {} },
+      { inputs: [{ shape: [4, 3] }, { shape: [2, 3], dtype: 'u32', min: 0, max: 3 }], attrs: {} },
+      { inputs: [{ shape: [9] }, { shape: [6], dtype: 'u32', min: 0, max: 8 }], attrs: {} },
+      {
+        inputs: [
+          { shape: [6, 12], dtype: 'u8', min: 0, max: 255 },
+          { shape: [5], dtype: 'u32', min: 0, max: 5 },
+        ],
+        attrs: {},
+      },
+    ],
+    random(int) {
+      const rows = int(1, 12);
+      const table = { shape: [rows, int(1, 9)] };
+      return { inputs: [table, { shape: [int(1, 12)], dtype: 'u32', min: 0, max: rows - 1 }], attrs: {} };
+    },
   },
 };
 
@@ -67,14 +69,6 @@ export const scatterAddOp: Op<{ rows: number }> = {
     return { shape: [rows, ...values!.shape.slice(rank)], dtype: 'f32' };
   },
   grad: (node, g) => [gather(g, node.inputs[1]!), undefined],
-  reference([values, indices], _, shape) {
-    const out = new Float64Array(sizeOf(shape));
-    const width = sizeOf(shape.slice(1));
-    indices!.data.forEach((row, i) => {
-      for (let j = 0; j < width; j++) out[row * width + j]! += values!.data[i * width + j]!;
-    });
-    return out;
-  },
   emit(emitter, { inputs }, coords) {
     const [values, indices] = inputs as [Tensor, Tensor];
     const rank = indices.shape.length;
@@ -84,17 +78,27 @@ export const scatterAddOp: Op<{ rows: number }> = {
       return `select(0.0, ${value}, ${emitter.value(indices, at.slice(0, rank))} == ${coords[0]})`;
     });
   },
-  samples: [
-    { inputs: [{ shape: [7, 8] }, { shape: [7], dtype: 'u32', min: 0, max: 4 }], attrs: { rows: 5 } },
-    { inputs: [{ shape: [2, 3, 5] }, { shape: [2, 3], dtype: 'u32', min: 0, max: 3 }], attrs: { rows: 4 } },
-  ],
-  random(int) {
-    const rows = int(1, 9);
-    const count = int(1, 12);
-    return {
-      inputs: [{ shape: [count, int(1, 9)] }, { shape: [count], dtype: 'u32', min: 0, max: rows - 1 }],
-      attrs: { rows },
-    };
+  check: CHECKS && {
+    reference([values, indices], _, shape) {
+      const out = new Float64Array(sizeOf(shape));
+      const width = sizeOf(shape.slice(1));
+      indices!.data.forEach((row, i) => {
+        for (let j = 0; j < width; j++) out[row * width + j]! += values!.data[i * width + j]!;
+      });
+      return out;
+    },
+    samples: [
+      { inputs: [{ shape: [7, 8] }, { shape: [7], dtype: 'u32', min: 0, max: 4 }], attrs: { rows: 5 } },
+      { inputs: [{ shape: [2, 3, 5] }, { shape: [2, 3], dtype: 'u32', min: 0, max: 3 }], attrs: { rows: 4 } },
+    ],
+    random(int) {
+      const rows = int(1, 9);
+      const count = int(1, 12);
+      return {
+        inputs: [{ shape: [count, int(1, 9)] }, { shape: [count], dtype: 'u32', min: 0, max: rows - 1 }],
+        attrs: { rows },
+      };
+    },
   },
 };
 

@@ -1,5 +1,4 @@
 // From a graph to a Program: simplify, split, fuse, plan memory, lower, specialise, compile, allocate.
-import functionsShader from '../../shaders/functions.wgsl?raw';
 import { OptionError, UnsupportedError } from '../errors.ts';
 import { Gpu } from '../gpu/gpu.ts';
 import { specialise } from '../gpu/specialise.ts';
@@ -138,9 +137,12 @@ export async function build(gpu: Gpu, description: Work, schedule: Schedule, cho
   const dispatches = await Promise.all(
     schedule.groups.filter(isDispatched).map(async (group): Promise<Dispatch> => {
       const kernel = lower(group, memory, traits, choose);
-      const code = specialise(kernel.source, functionsShader, kernel);
+      const code = specialise(kernel.source, kernel);
       const writable = kernel.bindings.map((binding) => binding.writable);
-      const pipeline = await gpu.pipeline(code, writable, kernel.label);
+      const pipeline = await gpu.pipeline(code, writable, kernel.label).catch(async (error) => {
+        const { explained } = await import('./refusal.ts');
+        throw await explained(gpu, kernel, error);
+      });
       return { kernel, code, layout: gpu.bindGroupLayout(writable), pipeline };
     }),
   );
