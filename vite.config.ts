@@ -1,11 +1,12 @@
 // One configuration for everything that goes through Vite: the demos, the commands, the published build, the tests.
 import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import type { Plugin } from 'vite';
 import { defineConfig } from 'vitest/config';
 import { chrome } from './tests/chrome.ts';
 
 // Prepared before a page asks for them: a package that Vite first meets in mid-run reloads the page.
-const pagePackages = ['gl-matrix', 'uplot'];
+const pagePackages = ['gl-matrix', 'uplot', 'three/webgpu', 'three/tsl'];
 
 /** What a driver does not read need not be downloaded: comments and indentation of shaders. */
 const bareShaders: Plugin = {
@@ -22,7 +23,7 @@ const bareShaders: Plugin = {
 
 /** Modules that the core imports at once; what it loads when asked is named by no group. */
 const CORE =
-  /\/(src\/(errors|gpu\/|graph\/(?!half)|ops\/(affine|argmax|composite|cross_entropy|define|elementwise|erf|gather|matmul|patches|philox|random|reduce|source|tensor|view)|runtime\/(build|compile|dispatch|experimental|program|readback|variables)\.)|shaders\/(?!ceilings|matmul\/subgroup_matrix))/;
+  /\/(src\/(errors|gpu\/|graph\/(?!half)|ops\/(affine|argmax|composite|cross_entropy|define|elementwise|erf|gather|matmul|patches|philox|random|reduce|source|tensor|view)|runtime\/(build|compile|dispatch|experimental|program|readback|uploads|variables)\.)|shaders\/(?!ceilings|matmul\/subgroup_matrix))/;
 
 /** The modules of the published package, by what is imported: `glia`, `glia/models`, … */
 const entries = {
@@ -34,10 +35,17 @@ const entries = {
   testing: 'src/testing/index.ts',
 };
 
+/** `import … from 'glia'` in examples is this checkout: one line a published module. */
+const alias = Object.entries(entries).map(([name, file]) => ({
+  find: new RegExp(`^glia${name === 'glia' ? '' : `/${name}`}$`),
+  replacement: fileURLToPath(new URL(file, import.meta.url)),
+}));
+
 export default defineConfig(({ command }) => ({
   plugins: [bareShaders],
   // What only tests of ops read falls away in what is published.
   define: { CHECKS: String(command !== 'build') },
+  resolve: { alias },
   appType: 'mpa',
   server: { host: '127.0.0.1' },
   optimizeDeps: { include: pagePackages },

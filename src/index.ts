@@ -27,6 +27,7 @@ export {
   AdamW,
   Optimizer,
   type OptimizerOptions,
+  type ParameterGroup,
   SGD,
   type SGDOptions,
   type Step,

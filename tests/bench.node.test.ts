@@ -19,8 +19,8 @@ const taskOf = (id: string) => WORKLOADS.find((workload) => workload.id === id)!
 
 describe('products', () => {
   test.each(['nn', 'nt', 'tn'])('%s: one wrong number among all is found', async (form) => {
-    const task = taskOf(`product-256-${form}`);
-    if (task.kind !== 'product') throw new Error('no product');
+    const task = taskOf(`matmul-256-${form}`);
+    if (task.kind !== 'matmul') throw new Error('no matmul');
     const [{ data: a }, { data: b }] = [task.a, task.b];
     const n = 256;
     const values = new Float32Array(n * n);
@@ -105,9 +105,9 @@ test('a ratio is taken round by round, and a rate from the median', () => {
 });
 
 test('workloads are chosen by name, or by the beginning of it', () => {
-  const ids = ['product-512-nn', 'product-1024-nn', 'vae-128', 'memory'];
+  const ids = ['matmul-512-nn', 'matmul-1024-nn', 'vae-128', 'memory'];
   expect(select(ids, undefined)).toEqual(ids);
-  expect(select(ids, ['memory', 'product'])).toEqual(['product-512-nn', 'product-1024-nn', 'memory']);
+  expect(select(ids, ['memory', 'matmul'])).toEqual(['matmul-512-nn', 'matmul-1024-nn', 'memory']);
   expect(() => select(ids, ['prod'])).toThrow(OptionError);
 });
 

@@ -7,6 +7,7 @@ import { lower } from '../src/graph/lower.ts';
 import { planMemory } from '../src/graph/memory.ts';
 import { simplify } from '../src/graph/simplify.ts';
 import { splitProducts } from '../src/graph/split.ts';
+import { chooseVariants } from '../src/graph/variants.ts';
 import { Conv2d } from '../src/nn/conv.ts';
 import { ReLU, Sequential } from '../src/nn/layers.ts';
 import { conv2d, convTranspose2d } from '../src/ops/conv.ts';
@@ -14,16 +15,17 @@ import { square } from '../src/ops/elementwise.ts';
 import { matmul } from '../src/ops/matmul.ts';
 import { sum } from '../src/ops/reduce.ts';
 import { input } from '../src/ops/source.ts';
-import type { Tensor } from '../src/ops/tensor.ts';
+import { DEFAULT_LIMITS, type Tensor } from '../src/ops/tensor.ts';
 import { reshape } from '../src/ops/view.ts';
 
+const TRAITS = { software: true, subgroupSize: 4, f16: false, limits: DEFAULT_LIMITS };
 const graphOf = (y: Tensor): Graph => ({ outputs: { y }, updates: [] });
 
 describe('a convolution', () => {
   const kernels = (y: Tensor) => {
-    const schedule = fuse(simplify(graphOf(y)));
+    const schedule = chooseVariants(fuse(simplify(graphOf(y))), TRAITS);
     const memory = planMemory(schedule);
-    return schedule.groups.map((group) => lower(group, memory, { software: true, subgroupSize: 4 }));
+    return schedule.groups.map((group) => lower(group, memory, TRAITS));
   };
 
   test('reads the patches through the product: what is stored is its weight in another order, and the result', () => {

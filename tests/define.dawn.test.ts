@@ -20,9 +20,9 @@ const f32 = (shape: readonly number[]) => ({ shape, dtype: 'f32' }) as const;
 const mishOp = defineOp({
   name: 'mish',
   functions: `// x·tanh(log(1 + exp(x))).
-fn common(x: f32) -> f32 { return exp(x) * (exp(x) + 2.0); }
+fn part(x: f32) -> f32 { return exp(x) * (exp(x) + 2.0); }
 fn mish(x: f32) -> f32 {
-  let e = common(x);
+  let e = part(x);
   return x * e / (e + 2.0);
 }`,
   wgsl: (x) => `mish(${x})`,
@@ -37,8 +37,8 @@ fn mish(x: f32) -> f32 {
 /** A helper of the same name as another op's, and another text. */
 const otherOp = defineOp({
   name: 'other',
-  functions: 'fn common(x: f32) -> f32 { return x + 100.0; }',
-  wgsl: (x) => `common(${x})`,
+  functions: 'fn part(x: f32) -> f32 { return x + 100.0; }',
+  wgsl: (x) => `part(${x})`,
   reference: (x) => x + 100,
   grad: (g) => [g],
 });

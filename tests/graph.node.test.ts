@@ -8,6 +8,7 @@ import { type Graph, printGraph, topological } from '../src/graph/graph.ts';
 import { lower } from '../src/graph/lower.ts';
 import { planMemory, wordsOf } from '../src/graph/memory.ts';
 import { simplify, splitReductions } from '../src/graph/simplify.ts';
+import { chooseVariants } from '../src/graph/variants.ts';
 import { VAE } from '../src/models/vae.ts';
 import { Linear, ReLU, Sequential } from '../src/nn/layers.ts';
 import { Parameters } from '../src/nn/module.ts';
@@ -19,15 +20,15 @@ import { add, exp, log, mul, relu, sigmoid, sub, tanh } from '../src/ops/element
 import { matmul } from '../src/ops/matmul.ts';
 import { mean, sum } from '../src/ops/reduce.ts';
 import { constant, input, Variable } from '../src/ops/source.ts';
-import type { Tensor } from '../src/ops/tensor.ts';
+import { DEFAULT_LIMITS, type Tensor } from '../src/ops/tensor.ts';
 import { broadcastTo, concat, reshape, transpose } from '../src/ops/view.ts';
 
 const graphOf = (outputs: Record<string, Tensor>): Graph => ({ outputs, updates: [] });
 const simplified = (result: Tensor) => printGraph(simplify(graphOf({ result }))).split('\n');
 
-const TRAITS = { software: true, subgroupSize: 4 };
+const TRAITS = { software: true, subgroupSize: 4, f16: false, limits: DEFAULT_LIMITS };
 const labels = (graph: Graph, maxBuffers?: number) => {
-  const schedule = fuse(simplify(graph), maxBuffers);
+  const schedule = chooseVariants(fuse(simplify(graph), maxBuffers), TRAITS);
   const memory = planMemory(schedule);
   return schedule.groups.filter(({ container }) => !container).map((group) => lower(group, memory, TRAITS).label);
 };
@@ -190,7 +191,7 @@ describe('fusion', () => {
     const many = Array.from({ length: 23 }, (_, i) => input(`x${i}`, [4]));
     const y = many.reduce((total, x) => add(total, mul(x, x)));
     for (const result of [y, log(concat(many))]) {
-      const schedule = fuse(simplify(graphOf({ result })));
+      const schedule = chooseVariants(fuse(simplify(graphOf({ result }))), TRAITS);
       const memory = planMemory(schedule);
       expect(schedule.groups.length).toBeGreaterThan(1);
       for (const group of schedule.groups) expect(lower(group, memory, TRAITS).bindings.length).toBeLessThanOrEqual(8);

@@ -1,6 +1,5 @@
 // PNG and JPEG files through the browser's decoder, and models that learn from colour images.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { drawPicture } from '../demos/train/pictures.ts';
 import { readCifar } from '../src/data/cifar.ts';
 import type { Files } from '../src/data/files.ts';
 import { readDataset } from '../src/data/formats.ts';
@@ -10,6 +9,7 @@ import { Gpu } from '../src/gpu/gpu.ts';
 import type { EpochEvent } from '../src/train/events.ts';
 import { completeOptions } from '../src/train/options.ts';
 import { Trainer } from '../src/train/trainer.ts';
+import { drawPicture } from '../src/view/pictures.ts';
 import { randomFrom } from './numbers.ts';
 
 /** Convolutions of many channels take their time to compile on a software adapter. */

@@ -9,7 +9,7 @@ import { Adam, AdamW, type Optimizer, SGD } from '../src/nn/optimizers.ts';
 import { cosineSchedule, inverseTimeSchedule, type Schedule, warmup } from '../src/nn/schedules.ts';
 import { mul } from '../src/ops/elementwise.ts';
 import { sum } from '../src/ops/reduce.ts';
-import { input, iota } from '../src/ops/source.ts';
+import { constant, input, iota } from '../src/ops/source.ts';
 import { compile, evaluate } from '../src/runtime/compile.ts';
 import { readVariable } from '../src/runtime/variables.ts';
 import { errorOf, sharedGpu } from './numbers.ts';
@@ -215,7 +215,8 @@ test('schedules', async () => {
   const gpu = await sharedGpu();
   const rates = async (schedule: Schedule) => {
     const steps = iota([8]);
-    return [...(await evaluate(gpu, { rate: mul(schedule(steps), 1) })).rate!];
+    const numbers = schedule.numbers(schedule.lr).map((value) => constant(value));
+    return [...(await evaluate(gpu, { rate: mul(schedule.rate(steps, numbers), 1) })).rate!];
   };
   const cosine = await rates(cosineSchedule({ lr: 2, steps: 4, min: 1 }));
   const expected = [0, 1, 2, 3, 4, 4, 4, 4].map((t) => 1 + 0.5 * (1 + Math.cos((Math.PI * t) / 4)));

@@ -10,7 +10,7 @@ import { type Parameter, Parameters } from '../src/nn/module.ts';
 import { BatchNorm2d, GroupNorm, LayerNorm } from '../src/nn/norm.ts';
 import { SGD } from '../src/nn/optimizers.ts';
 import { AvgPool2d, Dropout, Embedding, MaxPool2d, Upsample } from '../src/nn/pool.ts';
-import { inTraining } from '../src/nn/training.ts';
+import { inEvaluation, inTraining } from '../src/nn/training.ts';
 import { mul, square, sub } from '../src/ops/elementwise.ts';
 import { randomKey } from '../src/ops/random.ts';
 import { mean, sum } from '../src/ops/reduce.ts';
@@ -52,7 +52,7 @@ test('batch norm: by the batch in training, by what it has seen of it in use', a
   const variances = channels.map((values) => 0.9 + (0.1 * varianceOf(values) * count) / (count - 1));
   expect(errorOf(await readVariable(gpu, layer.running_mean), means)).toBeLessThan(1e-5);
   expect(errorOf(await readVariable(gpu, layer.running_var), variances)).toBeLessThan(1e-5);
-  const { used } = await evaluate(gpu, { used: layer.forward(images) }, { x });
+  const { used } = await evaluate(gpu, { used: inEvaluation(() => layer.forward(images)) }, { x });
   const expected = x.map((value, i) => {
     const c = Math.floor(i / plane) % 4;
     return (value - means[c]!) / Math.sqrt(variances[c]! + 1e-5);
@@ -121,7 +121,11 @@ test('dropout: each layer its own numbers in training, nothing in use', async ()
   const { value } = inTraining(randomKey(3, constant(0, 'u32')), () => layers.map((layer) => layer.forward(ones)));
   const [first, second] = value as [typeof ones, typeof ones];
   const data = new Float32Array(4000).fill(1);
-  const made = await evaluate(await sharedGpu(), { first, second, used: layers[0]!.forward(ones) }, { x: data });
+  const made = await evaluate(
+    await sharedGpu(),
+    { first, second, used: inEvaluation(() => layers[0]!.forward(ones)) },
+    { x: data },
+  );
   for (const values of [made.first, made.second]) {
     const kept = [...values].filter((number) => number !== 0);
     expect(kept.length / 4000).toBeCloseTo(0.75, 1);
@@ -169,8 +173,8 @@ test('a network of them learns', async () => {
     const error = head.forward(reshape(features, [3, 48]));
     return mean(square(sub(error, input('y', [3, 1]))));
   });
-  const step = sgd.minimize(loss);
-  using program = await compile(gpu, { outputs: { loss }, updates: [...step.updates, ...updates] });
+  const step = sgd.minimize(loss, updates);
+  using program = await compile(gpu, { outputs: { loss }, updates: step.updates });
   const given = { x, y: Float32Array.of(1, -1, 2) };
   program.run(given);
   const [before] = await program.read('loss');

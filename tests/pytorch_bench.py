@@ -95,7 +95,7 @@ def main():
         a, b = (torch.rand(size, size, device="cuda") for _ in range(2))
         forms = {"nn": lambda: a @ b, "nt": lambda: a @ b.T, "tn": lambda: a.T @ b}
         for form, product in forms.items():
-            eager[f"product-{size}-{form}"] = milliseconds(product, repeats=20)
+            eager[f"matmul-{size}-{form}"] = milliseconds(product, repeats=20)
     print(f"PyTorch {torch.__version__}, {torch.cuda.get_device_name()}")
     for title, times in (("eager", eager), ("compiled with CUDA graphs", compiled)):
         for name, rounds in times.items():

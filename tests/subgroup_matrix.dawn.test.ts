@@ -55,8 +55,8 @@ test.each(configs)('Dawn takes the kernel with matrices of $componentType, in ev
       const inputs = shapes.map((shape, i) => input(`x${i}`, shape, config.componentType as 'f32'));
       const y = apply(op, inputs, { transposeA, transposeB });
       const description = { outputs: { y } };
-      const schedule = await plan(gpu, description);
-      using program = await build(gpu, description, schedule, (_, among) => among.find((one) => one === variant));
+      const planned = await plan(gpu, description, (_, among) => among.find((one) => one === variant));
+      using program = await build(gpu, description, planned);
       const [{ code, kernel }] = program.dispatches as [(typeof program.dispatches)[0]];
       expect(kernel.variant).toBe(variant!.name);
       expect(code).toMatch(/^enable chromium_experimental_subgroup_matrix;/);

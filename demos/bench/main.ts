@@ -3,11 +3,11 @@
 import { startEngine } from '../../src/bench/engines.ts';
 import { measure } from '../../src/bench/measure.ts';
 import {
+  type BenchOptions,
   ENGINES,
   type EngineName,
   type FirstStep,
   MEMORY,
-  type Order,
   PAGE_ENGINES,
   type Row,
   TELL,
@@ -39,7 +39,7 @@ export async function describe(): Promise<{ adapter: string; ids: string[] }> {
 }
 
 /** Measures, tells the command if there is one, and shows it all in the page. */
-export async function run({ engines, only, rounds }: Order): Promise<void> {
+export async function run({ engines, only, rounds }: BenchOptions): Promise<void> {
   const tell = (globalThis as { [TELL]?: (row: Row | string) => void })[TELL];
   const progress = (what: string) => {
     part('status').textContent = what;

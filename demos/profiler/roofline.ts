@@ -13,11 +13,11 @@ const DEPTH = 2000;
 /** A pointer this near to a dot means it. */
 const NEAR = 10;
 
-export type Kind = 'product' | 'reduction' | 'pointwise';
+export type Kind = 'matmul' | 'reduction' | 'pointwise';
 
 /** What a dispatch is, for its colour. */
 export function kindOf({ label, variant }: DispatchProfile): Kind {
-  if (label.split('+').includes('matmul')) return 'product';
+  if (label.split('+').includes('matmul')) return 'matmul';
   return variant === 'pointwise' ? 'pointwise' : 'reduction';
 }
 

@@ -1,6 +1,6 @@
 // The page that trains live: data, options and buttons, and a run that they steer.
 import 'uplot/dist/uPlot.min.css';
-import { strokeDigits } from '../../src/data/digits.ts';
+import { builtInDigits, strokeDigits } from '../../src/data/digits.ts';
 import type { Files } from '../../src/data/files.ts';
 import { ACCEPTED, readDataset } from '../../src/data/formats.ts';
 import type { Dataset } from '../../src/data/images.ts';
@@ -9,10 +9,9 @@ import { GliaError, UnsupportedError } from '../../src/errors.ts';
 import { Gpu } from '../../src/gpu/gpu.ts';
 import { type Checkpoint, decodeCheckpoint } from '../../src/train/checkpoint.ts';
 import { Trainer } from '../../src/train/trainer.ts';
-import { builtInDigits } from './data.ts';
+import { drawPicture } from '../../src/view/pictures.ts';
 import { type Brought, droppedFiles, filesOf, pickedFiles } from './files.ts';
 import { OptionsForm } from './form.ts';
-import { drawPicture } from './pictures.ts';
 import { Run } from './run.ts';
 import { View } from './view.ts';
 

@@ -2,8 +2,8 @@
 import type uPlot from 'uplot';
 import { describeTerm } from '../../src/train/events.ts';
 import type { ShownPicture } from '../../src/train/trainer.ts';
-import { drawPicture } from './pictures.ts';
-import { createPlot, LossCurve } from './plot.ts';
+import { drawPicture } from '../../src/view/pictures.ts';
+import { createPlot, LossCurve } from '../../src/view/plot.ts';
 import type { Run, RunView } from './run.ts';
 
 const NONE = '–';

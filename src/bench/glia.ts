@@ -66,7 +66,7 @@ async function prepareOp(gpu: Gpu, task: OpTask): Promise<Prepared> {
 
 function operation(task: OpTask, toDevice: ToDevice): Tensor {
   if (task.kind === 'conv') return convolution(task, toDevice);
-  if (task.kind === 'product') return matmul(toDevice(task.a), toDevice(task.b), task);
+  if (task.kind === 'matmul') return matmul(toDevice(task.a), toDevice(task.b), task);
   const x = toDevice(task.x);
   if (task.kind === 'softmax') return softmax(x);
   return task.axis === undefined ? sum(x) : sum(x, { axis: task.axis });

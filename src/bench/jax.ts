@@ -111,7 +111,7 @@ function convolution({ form, convolution, images, weight }: ConvTask): (...array
 }
 
 function inputsOf(task: OpTask): readonly NdArray[] {
-  if (task.kind === 'product') return [task.a, task.b];
+  if (task.kind === 'matmul') return [task.a, task.b];
   if (task.kind !== 'conv') return [task.x];
   const { form, images, weight, cotangent } = task;
   if (form === 'forward') return [images, weight];

@@ -38,9 +38,9 @@ export interface Row {
 export const MEMORY = { id: 'memory', name: 'GPU memory of VAE steps, batch 128', unit: 'MB', cells: {} } as const;
 
 /** What the command asks of the page. */
-export interface Order {
+export interface BenchOptions {
   readonly engines: readonly EngineName[];
-  /** Selects workloads by id; all unless told. */
+  /** Selects workloads by id; all by default. */
   readonly only?: readonly string[] | undefined;
   readonly rounds: number;
 }
@@ -63,7 +63,7 @@ export interface NodeBench {
   readonly engines: readonly EngineName[];
   /** Why others have not. */
   readonly leftOut: ReadonlyMap<EngineName, string>;
-  rows(order: Order, tell: (what: string) => void): AsyncIterable<Row>;
+  rows(options: BenchOptions, tell: (what: string) => void): AsyncIterable<Row>;
 }
 
 /** The page calls this as each row is complete. */

@@ -101,10 +101,10 @@ function prepared(
 function prepareOp(tf: TensorFlow, task: OpTask): Prepared {
   if (task.kind === 'conv') return prepareConvolution(tf, task);
   const toDevice = ({ data, shape }: NdArray) => tf.tensor(data, shape);
-  const inputs = (task.kind === 'product' ? [task.a, task.b] : [task.x]).map(toDevice);
+  const inputs = (task.kind === 'matmul' ? [task.a, task.b] : [task.x]).map(toDevice);
   const [x, y] = inputs as [Tensor, Tensor];
   const operation = (): Tensor => {
-    if (task.kind === 'product') return tf.matMul(x, y, task.transposeA, task.transposeB);
+    if (task.kind === 'matmul') return tf.matMul(x, y, task.transposeA, task.transposeB);
     return task.kind === 'softmax' ? tf.softmax(x) : tf.sum(x, task.axis);
   };
   return prepared(

@@ -21,7 +21,7 @@ const TOLERANCE = 3e-4;
 export async function verify(task: Task, outcomes: readonly Outcome[]): Promise<string | undefined> {
   if (task.kind === 'train') return verifyTraining(task, outcomes);
   const { values } = outcomes[0]!;
-  if (task.kind === 'product') return verifyProduct(task, values);
+  if (task.kind === 'matmul') return verifyMatmul(task, values);
   if (task.kind === 'conv') return verifyConvolution(task, values);
   if (task.kind === 'sum') return compare(values, sum(task), sumScale(task));
   return compare(values, softmax(task), 1 / task.x.shape[1]!);
@@ -40,7 +40,7 @@ function compare(actual: ArrayLike<number>, expected: ArrayLike<number>, scale: 
 }
 
 /** Checks every element at the price of three matrix-vector products: C·r against A·(B·r) (Freivalds, 1977). */
-function verifyProduct({ a, b, transposeA, transposeB }: ProductTask, c: ArrayLike<number>): string | undefined {
+function verifyMatmul({ a, b, transposeA, transposeB }: ProductTask, c: ArrayLike<number>): string | undefined {
   const k = a.shape[transposeA ? 0 : 1]!;
   const n = b.shape[transposeB ? 0 : 1]!;
   const m = a.data.length / k;

@@ -28,7 +28,7 @@ export interface Batch {
 
 /** A · B, where `transpose` says which of them is stored transposed. */
 export interface ProductTask {
-  readonly kind: 'product';
+  readonly kind: 'matmul';
   readonly a: NdArray;
   readonly b: NdArray;
   readonly transposeA: boolean;
@@ -155,17 +155,17 @@ const FORMS = {
   tn: { sign: 'Aᵀ·B', transposeA: true, transposeB: false },
 } as const;
 
-function products(m: number, k: number, n: number): Workload[] {
+function matmuls(m: number, k: number, n: number): Workload[] {
   const cube = m === k && k === n;
   return Object.entries(FORMS).map(([form, { sign, transposeA, transposeB }]) => ({
-    id: `product-${cube ? m : `${m}x${k}x${n}`}-${form}`,
+    id: `matmul-${cube ? m : `${m}x${k}x${n}`}-${form}`,
     name: `${sign}, ${cube ? `${m}³` : `${m}×${k}×${n}`}`,
     flops: 2 * m * k * n,
     create() {
       const random = randomFrom(1);
       const a = uniform(transposeA ? [k, m] : [m, k], 1, random);
       const b = uniform(transposeB ? [n, k] : [k, n], 1, random);
-      return { kind: 'product', a, b, transposeA, transposeB };
+      return { kind: 'matmul', a, b, transposeA, transposeB };
     },
   }));
 }
@@ -209,8 +209,8 @@ export const defaultStep = () => trainTask(DEFAULT_VAE, 128);
 
 /** What every adapter is given. */
 export const WORKLOADS: readonly Workload[] = [
-  ...[256, 512, 1024].flatMap((size) => products(size, size, size)),
-  ...products(128, 784, 400),
+  ...[256, 512, 1024].flatMap((size) => matmuls(size, size, size)),
+  ...matmuls(128, 784, 400),
   // The second layer of the convolutional VAE.
   ...convolutions(halving([32, 14, 14], 64), 64),
   {
@@ -229,5 +229,5 @@ export const WORKLOADS: readonly Workload[] = [
 
 /** The work for an adapter: a GPU is given sizes, too, over which a CPU would sit for minutes. */
 export function workloadsFor({ software = false }: Pick<Engine, 'software'>): readonly Workload[] {
-  return software ? WORKLOADS : [...[2048, 4096].flatMap((size) => products(size, size, size)), ...WORKLOADS];
+  return software ? WORKLOADS : [...[2048, 4096].flatMap((size) => matmuls(size, size, size)), ...WORKLOADS];
 }

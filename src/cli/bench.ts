@@ -2,13 +2,13 @@
 // took them.
 import type { Browser } from 'puppeteer-core';
 import type { ViteDevServer } from 'vite';
-import { ENGINES, type EngineName, MEMORY, type Order, type Row, select, TELL } from '../bench/results.ts';
+import { type BenchOptions, ENGINES, type EngineName, MEMORY, type Row, select, TELL } from '../bench/results.ts';
 import { GliaError, OptionError } from '../errors.ts';
 import { createCommand, parse, resolvePath } from './arguments.ts';
 import { measureFirstSteps } from './bench/first-step.ts';
 import { benchInNode } from './bench/node.ts';
 import { fetchTensorFlow } from './bench/peers.ts';
-import { Report, type ReportOrder } from './bench/report.ts';
+import { Report, type ReportOptions } from './bench/report.ts';
 import { launchBrowser } from './browser.ts';
 import { DRIVER_HELP } from './dawn/dawn.ts';
 
@@ -23,7 +23,7 @@ const PEERS: Record<string, readonly EngineName[]> = {
 /** Rows that are measured in fresh pages, by the command itself. */
 const FRESH = ['load', MEMORY.id];
 
-interface Arguments extends ReportOrder {
+interface Arguments extends ReportOptions {
   readonly headed: boolean;
   readonly node: boolean;
   readonly driver: string | undefined;
@@ -74,13 +74,13 @@ export async function main(args: string[], { server }: { server: ViteDevServer }
   if (!asked) return 0;
   if (asked.node) return (await benchInNode(asked, asked.driver)) ? 0 : 1;
   const without = asked.engines.includes('tfjs') && !(await fetchTensorFlow());
-  const order = without ? { ...asked, engines: asked.engines.filter((name) => name !== 'tfjs') } : asked;
+  const options = without ? { ...asked, engines: asked.engines.filter((name) => name !== 'tfjs') } : asked;
   isolate(server);
   await server.listen();
-  const browser = await launchBrowser({ headed: order.headed });
+  const browser = await launchBrowser({ headed: options.headed });
   try {
-    const report = new Report(order);
-    await bench(browser, new URL(PAGE, server.resolvedUrls?.local[0]).href, order, report);
+    const report = new Report(options);
+    await bench(browser, new URL(PAGE, server.resolvedUrls?.local[0]).href, options, report);
     report.end();
     return report.wrong ? 1 : 0;
   } finally {
@@ -100,7 +100,7 @@ function isolate(server: ViteDevServer): void {
   });
 }
 
-async function bench(browser: Browser, url: string, order: Order, report: Report): Promise<void> {
+async function bench(browser: Browser, url: string, options: BenchOptions, report: Report): Promise<void> {
   const page = await browser.newPage();
   await page.exposeFunction(TELL, (row: Row | string) =>
     typeof row === 'string' ? report.progress(row) : report.row(row),
@@ -110,9 +110,9 @@ async function bench(browser: Browser, url: string, order: Order, report: Report
     adapter: string;
     ids: string[];
   };
-  const chosen = select([...known.ids, ...FRESH], order.only);
+  const chosen = select([...known.ids, ...FRESH], options.only);
   report.begin({ adapter: known.adapter, browser: await browser.version() });
-  const inPage: Order = { ...order, only: chosen };
+  const inPage: BenchOptions = { ...options, only: chosen };
   const failure = await page.evaluate(
     `import('/${PAGE}main.ts').then((page) => page.run(${JSON.stringify(inPage)})).then(() => undefined, String)`,
   );
@@ -120,7 +120,7 @@ async function bench(browser: Browser, url: string, order: Order, report: Report
   await page.close();
   if (!FRESH.some((id) => chosen.includes(id))) return;
   // WebAssembly takes no part: it has no memory on the GPU.
-  const engines = order.engines.filter((name) => name !== 'jax-wasm');
-  const rows = await measureFirstSteps(browser, engines, order.rounds, (what) => report.progress(what));
+  const engines = options.engines.filter((name) => name !== 'jax-wasm');
+  const rows = await measureFirstSteps(browser, engines, options.rounds, (what) => report.progress(what));
   for (const row of rows) if (chosen.includes(row.id)) report.row(row);
 }

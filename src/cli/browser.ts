@@ -35,8 +35,16 @@ export async function findBrowser(sources: BrowserSources = localSources): Promi
   );
 }
 
+export interface LaunchOptions {
+  readonly headed?: boolean;
+  /** Whether pages draw into canvases by WebGPU: without a GPU, Chrome's GPU process dies of it unless it draws by SwiftShader's Vulkan. */
+  readonly canvases?: boolean;
+}
+
+const hasGpu = () => process.platform !== 'linux' || existsSync('/dev/dri') || existsSync('/dev/nvidia0');
+
 /** Starts a browser with a fresh profile, which close() removes. The caller ends it: signals do not. */
-export async function launchBrowser(options: { headed?: boolean } = {}): Promise<RunningBrowser> {
+export async function launchBrowser(options: LaunchOptions = {}): Promise<RunningBrowser> {
   const executablePath = await findBrowser();
   const { default: puppeteer } = await import('puppeteer-core');
   // Chrome refuses to run its sandbox as root, and CI containers forbid the namespaces that it needs.
@@ -64,6 +72,9 @@ export async function launchBrowser(options: { headed?: boolean } = {}): Promise
       '--disable-component-update',
       '--disable-sync',
       '--no-first-run',
+      ...(options.canvases && !hasGpu()
+        ? ['--use-vulkan=swiftshader', '--enable-features=Vulkan', '--use-angle=vulkan']
+        : []),
     ],
   });
 }

@@ -6,11 +6,12 @@ import { CheckpointError } from '../errors.ts';
 import { decodeTrained } from '../train/checkpoint.ts';
 import { showPath } from './arguments.ts';
 import { type Arguments, parseArguments } from './evaluate/arguments.ts';
+import type * as evaluatePage from './evaluate/page.ts';
 import { type Job, type Outcome, TELL, type Tell } from './evaluate/protocol.ts';
 import { JsonReport, TextReport } from './evaluate/report.ts';
-import { errorOf, inPage } from './page.ts';
+import { callOf, errorOf, inPage } from './page.ts';
 import { findData } from './train/data.ts';
-import { serveFiles } from './train/page.ts';
+import { serveFiles } from './train/serve.ts';
 
 export async function main(args: string[], { server }: { server: ViteDevServer }): Promise<number> {
   const parsed = parseArguments(args);
@@ -28,8 +29,8 @@ export async function main(args: string[], { server }: { server: ViteDevServer }
   });
   try {
     const outcome = await inPage<Outcome>({
-      ...{ server, headed: parsed.headed, path: 'demos/evaluate/headless', during: 'the model was evaluated' },
-      call: `run('${base}')`,
+      ...{ server, headed: parsed.headed, path: 'src/cli/evaluate/page', during: 'the model was evaluated' },
+      call: callOf<typeof evaluatePage>('run', base),
       functions: { [TELL]: tell },
     });
     if (outcome.event === 'error') throw errorOf(outcome);

@@ -8,7 +8,7 @@ export interface PageWork {
   readonly server: ViteDevServer;
   /** Without its ending: PATH.html is opened, and PATH.ts is the module. */
   readonly path: string;
-  /** The call of one of the module's exports. */
+  /** The call of one of the module's exports; see `callOf`. */
   readonly call: string;
   readonly headed: boolean;
   /** What fails if the browser goes: `while …`. */
@@ -16,6 +16,14 @@ export interface PageWork {
   /** What the page may call, by name. */
   readonly functions?: Readonly<Record<string, (...args: never[]) => unknown>>;
   readonly opened?: (page: Page) => void;
+}
+
+/** A call of a function of a page, checked against its module: `callOf<typeof page>('run', base)`. */
+export function callOf<Module extends object, Name extends keyof Module & string = keyof Module & string>(
+  name: Name,
+  ...args: Module[Name] extends (...args: infer Args) => unknown ? Args : never
+): string {
+  return `${name}(${args.map((arg) => JSON.stringify(arg)).join(', ')})`;
 }
 
 /**

@@ -6,7 +6,7 @@ import { type Profile, traceOf } from '../runtime/profile.ts';
 import type { ShaderProfile } from '../runtime/shader_profile.ts';
 import { showPath } from './arguments.ts';
 import { errorOf, inPage } from './page.ts';
-import { type Arguments, MODEL_OPTIONS, type Order, parseArguments } from './profile/arguments.ts';
+import { type Arguments, MODEL_OPTIONS, type ProfileRequest, parseArguments } from './profile/arguments.ts';
 import {
   COLUMNS,
   cellsOf,
@@ -30,12 +30,12 @@ export type Answer<T> =
 export async function main(args: string[], { server }: { server: ViteDevServer }): Promise<number> {
   const parsed = parseArguments(args);
   if (!parsed) return 0;
-  const { order } = parsed;
+  const { request } = parsed;
   const found = await profileInPage(server, parsed);
-  if (order.what === 'model') {
+  if (request.what === 'model') {
     const profile = found as Profile;
     printModel(profile, parsed);
-    write(parsed.json, { options: order.options, ...profile });
+    write(parsed.json, { options: request.options, ...profile });
     write(parsed.trace, traceOf(profile));
   } else {
     printShaders(found as ShaderProfile);
@@ -44,17 +44,17 @@ export async function main(args: string[], { server }: { server: ViteDevServer }
   return 0;
 }
 
-async function profileInPage(server: ViteDevServer, { order, headed }: Arguments): Promise<Profile | ShaderProfile> {
+async function profileInPage(server: ViteDevServer, { request, headed }: Arguments): Promise<Profile | ShaderProfile> {
   const answer = await inPage<Answer<Profile | ShaderProfile>>({
     ...{ server, headed, path: 'src/cli/profile/page', during: 'it measured' },
-    call: `profile(${JSON.stringify(order)})`,
+    call: `profile(${JSON.stringify(request)})`,
   });
   if ('error' in answer) throw errorOf(answer.error);
   return answer.result;
 }
 
-function printModel(profile: Profile, { order, sort }: Arguments): void {
-  const { options } = order as Order & { what: 'model' };
+function printModel(profile: Profile, { request, sort }: Arguments): void {
+  const { options } = request as ProfileRequest & { what: 'model' };
   const sequence = [...profile.dispatches.keys()];
   if (sort) sequence.sort((a, b) => profile.dispatches[b]!.ms - profile.dispatches[a]!.ms);
   const rows = [COLUMNS.map(({ head }) => head), ...sequence.map((i) => cellsOf(profile, i))];

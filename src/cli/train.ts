@@ -10,9 +10,9 @@ import { showPath } from './arguments.ts';
 import { type Arguments, parseArguments, resumeCommand } from './train/arguments.ts';
 import { findData } from './train/data.ts';
 import { findCheckpoint, historyOf, newRun, RunFolder } from './train/folder.ts';
-import { trainInPage } from './train/page.ts';
 import type { StartEvent } from './train/protocol.ts';
 import { JsonReport, TextReport } from './train/report.ts';
+import { trainInPage } from './train/serve.ts';
 
 /** As shells count it: 128 and the number of SIGINT. */
 const INTERRUPTED = 130;

@@ -2,6 +2,7 @@
 import { mat2d, vec2 } from 'gl-matrix';
 import { OptionError } from '../errors.ts';
 import type { Dataset, ImageSet } from './images.ts';
+import { type Look, withLook } from './resize.ts';
 
 /** What to draw. */
 export interface StrokeDigitsOptions {
@@ -13,6 +14,11 @@ export interface StrokeDigitsOptions {
   readonly test?: number;
   /** Height and width, in pixels. */
   readonly size?: number;
+}
+
+/** Digits in the size and the colours wanted. */
+export function builtInDigits({ seed, size, colors }: Look & { readonly seed: number }): Dataset {
+  return withLook(strokeDigits({ seed, ...(size !== undefined && { size }) }), { colors });
 }
 
 /** A point of a skeleton; at a corner the pen turns, elsewhere it swings through. */

@@ -7,7 +7,7 @@
 import { patchesOp } from '../ops/patches.ts';
 import type { Block, Variable } from '../ops/source.ts';
 import { inputOp, variableOp } from '../ops/source.ts';
-import { elementType, flopsOf, resultOp, sameShape, Tensor } from '../ops/tensor.ts';
+import { elementType, flopsOf, resultOp, sameShape, Tensor, type Variant } from '../ops/tensor.ts';
 import { packOp, reshapeOp, stopGradientOp, transposeOp } from '../ops/view.ts';
 import { type Graph, rootsOf, topological } from './graph.ts';
 
@@ -21,6 +21,8 @@ export interface Group {
   readonly reads: ReadonlyMap<Tensor, boolean>;
   /** A pack whose parts are written in place by others: memory without a dispatch. */
   readonly container: boolean;
+  /** How it is computed, of the heavy op's variants: chosen by `chooseVariants`. */
+  readonly variant?: Variant | undefined;
 }
 
 export interface Schedule {

@@ -15,7 +15,6 @@ import {
 import { type Binding, BodyEmitter, KernelText, storedType } from './emit.ts';
 import { type Group, isSource, stored } from './fuse.ts';
 import { type MemoryPlan, type Place, wordsOf } from './memory.ts';
-import { type ChooseVariant, pickVariant } from './variants.ts';
 
 export interface Lowered extends Kernel {
   /** Which of the heavy op's variants; `pointwise` where there is no heavy op. */
@@ -30,9 +29,6 @@ export interface Lowered extends Kernel {
   /** Bytes read and written once each: the least that it must move. */
   readonly bytes: number;
 }
-
-/** Most workgroups along one dimension that every WebGPU device allows. */
-const MAX_GROUPS = 65535;
 
 class Writer implements KernelWriter {
   readonly traits: AdapterTraits;
@@ -127,8 +123,9 @@ class Writer implements KernelWriter {
   }
 
   grid(workgroups: number): [number, number, number] {
-    if (workgroups <= MAX_GROUPS) return [workgroups, 1, 1];
-    const rows = Math.ceil(workgroups / MAX_GROUPS);
+    const most = this.traits.limits.maxComputeWorkgroupsPerDimension;
+    if (workgroups <= most) return [workgroups, 1, 1];
+    const rows = Math.ceil(workgroups / most);
     return [Math.ceil(workgroups / rows), rows, 1];
   }
 }
@@ -182,12 +179,15 @@ function keyOfPlace(place: Place, tensor: Tensor): string {
   return `storage ${variable.place().id}+${variable.offset}+${variable.words}`;
 }
 
-/** Lowers one group, given where everything lies. */
-export function lower(group: Group, { places }: MemoryPlan, traits: AdapterTraits, choose?: ChooseVariant): Lowered {
+/** Lowers one group of a schedule with variants, given where everything lies. */
+export function lower(group: Group, { places }: MemoryPlan, traits: AdapterTraits): Lowered {
   const keyOf = (tensor: Tensor) => keyOfPlace(places.get(tensor)!, tensor);
   const scalars = new Set<string>();
-  const [heavy] = group.heavies;
-  const variant = heavy && pickVariant(heavy, traits, choose);
+  const {
+    heavies: [heavy],
+    variant,
+  } = group;
+  if (heavy && !variant) throw new Error(`no variant was chosen for ${heavy}`);
   const write = () => {
     const text = new KernelText(keyOf, scalars);
     const writer = new Writer(text, group, places, traits);

@@ -208,6 +208,8 @@ export function simplify(graph: Graph): Graph {
   let current = graph;
   for (let round = 0; round < 20; round++) {
     const unique = new Map<string, Tensor>();
+    // Ops may share a name.
+    const opIds = new Map<unknown, number>();
     let changed = false;
     const uses = new Map<Tensor, number>();
     for (const { inputs } of topological(rootsOf(current))) {
@@ -227,7 +229,8 @@ export function simplify(graph: Graph): Graph {
       }
       const ids = result.inputs.map(({ id }) => id);
       if (result.op === elementwise.add || result.op === elementwise.mul) ids.sort((a, b) => a - b);
-      const key = `${result.op.name}|${ids}|${JSON.stringify(result.attrs)}|${result.shape}`;
+      if (!opIds.has(result.op)) opIds.set(result.op, opIds.size);
+      const key = `${opIds.get(result.op)}|${ids}|${JSON.stringify(result.attrs)}|${result.shape}`;
       const twin = unique.get(key);
       if (twin && twin !== result) changed = true;
       else unique.set(key, result);

@@ -1,5 +1,6 @@
-// Which variant computes a heavy op: what the tuner found, or else the first that is possible and sensible.
+// Which variant computes a heavy op: what the tuner found, or else the first that is possible and that its heuristic takes.
 import type { AdapterTraits, Tensor, Variant } from '../ops/tensor.ts';
+import type { Group, Schedule } from './fuse.ts';
 
 /** Names a node's work, whatever graph it stands in: the tuner's key. */
 export function signatureOf({ op, inputs, attrs }: Tensor): string {
@@ -13,12 +14,31 @@ export function possibleVariants(node: Tensor, traits: AdapterTraits): Variant[]
   return all.filter(({ possible }) => possible?.(node, traits) ?? true);
 }
 
-/** Chooses among variants; undefined leaves it to the rule. */
+/** Chooses among variants; undefined leaves it to the heuristics. */
 export type ChooseVariant = (node: Tensor, possible: readonly Variant[]) => Variant | undefined;
 
-export function pickVariant(node: Tensor, traits: AdapterTraits, choose?: ChooseVariant): Variant {
+function chooseVariant(node: Tensor, traits: AdapterTraits, choose?: ChooseVariant): Variant {
   const possible = possibleVariants(node, traits);
   const chosen = choose?.(node, possible) ?? possible.find(({ sensible }) => sensible?.(node, traits) ?? true);
   if (!chosen) throw new Error(`no variant of ${node.op.name} is possible here`);
   return chosen;
+}
+
+/**
+ * The schedule with the variant of every heavy group: chosen here, once, and read here by all that comes later.
+ *
+ * @param affects groups whose variant is chosen, anew if they have one; by default all
+ */
+export function chooseVariants(
+  schedule: Schedule,
+  traits: AdapterTraits,
+  choose?: ChooseVariant,
+  affects: (group: Group) => boolean = () => true,
+): Schedule {
+  const groups = schedule.groups.map((group) => {
+    const [heavy] = group.heavies;
+    if (!heavy || heavy.all.every(({ size }) => size === 0) || !affects(group)) return group;
+    return { ...group, variant: chooseVariant(heavy, traits, choose) };
+  });
+  return { ...schedule, groups };
 }

@@ -3,7 +3,7 @@
 import { OptionError } from '../errors.ts';
 import { zeros } from '../nn/init.ts';
 import type { Sequential } from '../nn/layers.ts';
-import { Parameter } from '../nn/module.ts';
+import { ModuleBuffer, Parameter } from '../nn/module.ts';
 import { bernoulliNll, gaussianKl, gaussianNll } from '../ops/composite.ts';
 import { add, exp, minimum, mul, type Operand, sigmoid, square, sub, toF32 } from '../ops/elementwise.ts';
 import { oneHot } from '../ops/gather.ts';
@@ -72,6 +72,8 @@ export class VAE extends Model {
   readonly warmup: number;
   readonly classes: number;
   readonly particles: number;
+  /** β and its rise a step, on the GPU, so that others are the same program; none where β is 1 from the beginning. */
+  private readonly weight: ModuleBuffer | undefined;
 
   constructor(options: VAEOptions) {
     super();
@@ -88,6 +90,10 @@ export class VAE extends Model {
     this.encoder = encoder;
     this.decoder = decoder;
     if (likelihood === 'gaussian') this.logvar = new Parameter([1], zeros);
+    if (this.beta !== 1 || this.warmup > 0) {
+      const rise = this.warmup > 0 ? 1 / this.warmup : 0;
+      this.weight = new ModuleBuffer([2], () => Float32Array.of(this.beta, rise), { persistent: false });
+    }
   }
 
   /** With the class beside it, where there is one. */
@@ -147,7 +153,7 @@ export class VAE extends Model {
   elbo(
     images: Tensor,
     noise: Tensor,
-    { labels, beta = this.beta }: { labels?: Tensor | undefined; beta?: Operand } = {},
+    { labels, beta = this.klWeight() }: { labels?: Tensor | undefined; beta?: Operand } = {},
   ): ElboTerms {
     const posterior = this.encode(images, labels);
     const raw = this.decodeRaw(this.reparameterize(posterior, noise), labels);
@@ -196,8 +202,13 @@ export class VAE extends Model {
     const batch = images.shape[0]!;
     if (this.particles > 1)
       return this.importanceBound(images, normal([this.particles, batch, this.latent], key), labels);
-    const rising = step && this.warmup > 0;
-    const beta = rising ? mul(minimum(mul(add(toF32(step), 1), 1 / this.warmup), 1), this.beta) : this.beta;
-    return this.elbo(images, normal([batch, this.latent], key), { labels, beta });
+    return this.elbo(images, normal([batch, this.latent], key), { labels, beta: this.klWeight(step) });
+  }
+
+  /** The weight of the KL term, at a step of the training or after its rise. */
+  private klWeight(step?: Tensor): Operand {
+    if (!this.weight) return this.beta;
+    const [beta, rise] = [0, 1].map((i) => reshape(slice(this.weight!.tensor, 0, i, i + 1), []));
+    return step && this.warmup > 0 ? mul(minimum(mul(add(toF32(step), 1), rise!), 1), beta!) : beta!;
   }
 }

@@ -107,7 +107,7 @@ export class VqVae extends Model {
    * begins again where some position of the batch is (Dhariwal et al., Jukebox, 2020); so does the whole table at first.
    */
   private follow(z: Tensor, indices: Tensor): void {
-    const key = nextKey();
+    const key = nextKey('VqVae');
     if (!key) return;
     const positions = indices.size;
     const taken = oneHot(indices, this.codes);

@@ -19,8 +19,12 @@ export class Parameter extends Variable {
 
 /** A variable that belongs to a model without being learned by gradients: a running mean, say. */
 export class ModuleBuffer extends Variable {
-  constructor(shape: Shape, initialise: (shape: Shape) => Float32Array) {
+  /** Whether files of the model hold it; not where it follows from how the model was made. */
+  readonly persistent: boolean;
+
+  constructor(shape: Shape, initialise: (shape: Shape) => Float32Array, { persistent = true } = {}) {
     super('buffer', shape, { init: () => initialise(shape) });
+    this.persistent = persistent;
   }
 }
 

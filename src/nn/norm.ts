@@ -20,8 +20,8 @@ export interface BatchNormOptions {
 }
 
 /**
- * Mean 0 and variance 1 of each channel of images [N, C, H, W] (Ioffe and Szegedy, 2015): over the batch in training (see
- * `inTraining`), by the running statistics otherwise. Weight and bias [C]; buffers running_mean and running_var.
+ * Mean 0 and variance 1 of each channel of images [N, C, H, W] (Ioffe and Szegedy, 2015): over the batch in training, by the
+ * running statistics in evaluation (see `inTraining`). Weight and bias [C]; buffers running_mean and running_var.
  */
 export class BatchNorm2d extends Layer {
   readonly weight: Parameter | undefined;
@@ -49,7 +49,7 @@ export class BatchNorm2d extends Layer {
       throw new ShapeError(`BatchNorm2d(${channels}) got ${show(x.shape)}, and wants [N, ${channels}, H, W]`);
     }
     return affine(
-      isTraining() ? this.byBatch(x) : this.byRunning(x),
+      isTraining('BatchNorm2d') ? this.byBatch(x) : this.byRunning(x),
       perChannel(this.weight?.tensor),
       perChannel(this.bias?.tensor),
     );

@@ -17,7 +17,7 @@ abstract class Pool2d extends Layer {
   readonly kernel: number | Pair;
   readonly options: PoolOptions;
 
-  /** @param options the stride, which is the kernel's size unless told, and padding */
+  /** @param options the stride, the kernel's size by default, and padding */
   constructor(kernel: number | Pair, options: PoolOptions = {}) {
     super();
     this.kernel = kernel;
@@ -68,7 +68,10 @@ export class Embedding extends Module {
   }
 }
 
-/** In training, each number is 0 with probability `p`, and the others grow by 1 / (1 − p) (Srivastava et al., 2014). */
+/**
+ * In training, each number is 0 with probability `p`, and the others grow by 1 / (1 − p) (Srivastava et al., 2014); in
+ * evaluation it does nothing. Trace it within `inTraining`, with a key, or `inEvaluation`.
+ */
 export class Dropout extends Layer {
   private readonly p: number;
 
@@ -78,9 +81,8 @@ export class Dropout extends Layer {
     this.p = p;
   }
 
-  /** Does nothing outside `inTraining` with a key. */
   override forward(x: Tensor): Tensor {
-    const key = nextKey();
+    const key = nextKey('Dropout');
     if (!key || this.p === 0) return x;
     const kept = stopGradient(greater(uniform(x.shape, key), this.p));
     return mul(mul(x, kept), 1 / (1 - this.p));

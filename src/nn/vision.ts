@@ -14,4 +14,4 @@ export {
 export { ModuleBuffer } from './module.ts';
 export { BatchNorm2d, type BatchNormOptions, GroupNorm, LayerNorm } from './norm.ts';
 export { AvgPool2d, Dropout, Embedding, MaxPool2d, Upsample } from './pool.ts';
-export { inTraining } from './training.ts';
+export { inEvaluation, inTraining } from './training.ts';

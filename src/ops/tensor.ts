@@ -1,5 +1,5 @@
 // Tensor, the one immutable node type of the graph, and Op, what an op must say about itself to exist.
-import { ShapeError } from '../errors.ts';
+import { OptionError, ShapeError } from '../errors.ts';
 import type { Affine } from './affine.ts';
 
 /**
@@ -41,12 +41,45 @@ export interface Emitter {
   sum(count: number, term: (k: Affine) => string): string;
 }
 
+/** What a device allows, by WebGPU's names. */
+export interface DeviceLimits {
+  /** Buffers that one kernel binds. */
+  readonly maxStorageBuffersPerShaderStage: number;
+  readonly maxComputeWorkgroupsPerDimension: number;
+  readonly maxComputeInvocationsPerWorkgroup: number;
+  readonly maxComputeWorkgroupSizeX: number;
+  readonly maxComputeWorkgroupSizeY: number;
+  readonly maxComputeWorkgroupSizeZ: number;
+  /** Bytes of workgroup memory. */
+  readonly maxComputeWorkgroupStorageSize: number;
+  /** Bytes of one binding. */
+  readonly maxStorageBufferBindingSize: number;
+  /** Bytes of one buffer. */
+  readonly maxBufferSize: number;
+}
+
+/** What every device allows. */
+export const DEFAULT_LIMITS: DeviceLimits = {
+  maxStorageBuffersPerShaderStage: 8,
+  maxComputeWorkgroupsPerDimension: 65535,
+  maxComputeInvocationsPerWorkgroup: 256,
+  maxComputeWorkgroupSizeX: 256,
+  maxComputeWorkgroupSizeY: 256,
+  maxComputeWorkgroupSizeZ: 64,
+  maxComputeWorkgroupStorageSize: 16384,
+  maxStorageBufferBindingSize: 2 ** 27,
+  maxBufferSize: 2 ** 28,
+};
+
 /** What a kernel may know of the adapter. */
 export interface AdapterTraits {
   /** Runs on the CPU (SwiftShader, lavapipe): no workgroup memory, wide register tiles. */
   readonly software: boolean;
   /** The subgroup size if it is fixed and subgroup operations may be used, else 0. */
   readonly subgroupSize: number;
+  /** It stores f16, and computes with it. */
+  readonly f16: boolean;
+  readonly limits: DeviceLimits;
   /** Further variants by op, tried before its own: those that were asked for as experiments. */
   readonly experimental?: ReadonlyMap<unknown, readonly Variant[]> | undefined;
 }
@@ -235,14 +268,25 @@ export interface Op<A = unknown> {
 let nextId = 0;
 const path: string[] = [];
 
-/** Runs `build` so that the nodes that it makes carry `name` in their module path. */
+/**
+ * Runs `build` so that the nodes that it makes carry `name` in their module path.
+ *
+ * @throws OptionError if `build` is async
+ */
 export function scope<T>(name: string, build: () => T): T {
   path.push(name);
   try {
-    return build();
+    return refusePromise(`scope ${name}`, build());
   } finally {
     path.pop();
   }
+}
+
+/** What is traced after an `await` would be traced outside, or in another trace that runs meanwhile. */
+export function refusePromise<T>(name: string, value: T): T {
+  if (typeof (value as { then?: unknown } | undefined)?.then !== 'function') return value;
+  Promise.resolve(value).catch(() => {});
+  throw new OptionError(`${name} got an async function: await first, and trace without`);
 }
 
 /** The module path that is being traced, such as `vae.decoder.0`. */

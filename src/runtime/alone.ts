@@ -35,7 +35,7 @@ export function alone(op: Op, shapes: readonly { shape: Shape; dtype?: DType }[]
 export async function buildAlone(gpu: Gpu, { result }: Alone, variant: Variant): Promise<Program> {
   const description = { outputs: { y: result } };
   const only: ChooseVariant = (_, possible) => possible.find((one) => one === variant);
-  return build(gpu, description, await plan(gpu, description), only);
+  return build(gpu, description, await plan(gpu, description, only));
 }
 
 /** Whether two results differ by no more than rounding in another order would make them. */

@@ -1,17 +1,11 @@
-// From a graph to a Program: simplify, split, fuse, plan memory, lower, specialise, compile, allocate.
-import { OptionError, UnsupportedError } from '../errors.ts';
+// From a graph to a Program: planned for the device, compiled by its driver, and allocated.
+import { OptionError } from '../errors.ts';
 import { Gpu } from '../gpu/gpu.ts';
-import { specialise } from '../gpu/specialise.ts';
-import { fuse, type Group, type Schedule } from '../graph/fuse.ts';
 import { type Graph, rootsOf, topological, type Update } from '../graph/graph.ts';
-import { lower } from '../graph/lower.ts';
-import { planMemory } from '../graph/memory.ts';
-import { simplify, splitReductions } from '../graph/simplify.ts';
-import { splitProducts } from '../graph/split.ts';
+import { kernelsOf, type Plan, type PlanOptions, planGraph, prepareGraph } from '../graph/plan.ts';
 import type { ChooseVariant } from '../graph/variants.ts';
-import { REDUCTION_WORKGROUP } from '../ops/reduce.ts';
 import { inputOp } from '../ops/source.ts';
-import { type AdapterTraits, show, Tensor } from '../ops/tensor.ts';
+import { type AdapterTraits, Tensor } from '../ops/tensor.ts';
 import type { Dispatch } from './dispatch.ts';
 import { experimentalOf } from './experimental.ts';
 import { Program, type ProgramInput } from './program.ts';
@@ -29,30 +23,15 @@ export interface Work extends ProgramDescription {
   readonly storage?: 'f32' | 'f16';
 }
 
-/** Threads that keep an adapter busy: a reduction with fewer outputs is cut in two. */
-const BUSY_SOFTWARE = 1024;
-const BUSY_GPU = 8192;
-
-/** Buffers one kernel binds at most, however many the device allows: more gain nothing. */
-const MAX_BUFFERS = 16;
-
 export function traitsOf(gpu: Gpu): AdapterTraits {
   const { software, subgroupSize } = gpu.adapter;
-  return { software, subgroupSize: gpu.has('subgroups') ? subgroupSize : 0, experimental: experimentalOf(gpu) };
-}
-
-function check(graph: Graph): void {
-  const seen = new Set<unknown>();
-  for (const { variable, value } of graph.updates) {
-    if (seen.has(variable)) throw new OptionError(`variable ${variable.name} is updated twice in one program`);
-    seen.add(variable);
-    const fits = value.dtype === variable.dtype && String(value.shape) === String(variable.shape);
-    if (!fits) {
-      throw new OptionError(
-        `variable ${variable.name} is ${variable.dtype}${show(variable.shape)}, its update ${value.dtype}${show(value.shape)}`,
-      );
-    }
-  }
+  return {
+    software,
+    subgroupSize: gpu.has('subgroups') ? subgroupSize : 0,
+    f16: gpu.has('shader-f16'),
+    limits: gpu.device.limits,
+    experimental: experimentalOf(gpu),
+  };
 }
 
 function inputsOf(graph: Graph): Map<string, ProgramInput> {
@@ -87,66 +66,52 @@ function checkDescription({ outputs = {}, updates = [] }: Work): void {
   throw new OptionError(`updates of compile is no list${cure}`);
 }
 
-/**
- * The graph as it is compiled: simplified, with long products and reductions cut, and typed as it is stored.
- *
- * @throws OptionError for a description that says nothing, or twice
- */
-export async function prepare(gpu: Gpu, description: Work): Promise<Graph> {
+const graphOf = ({ outputs = {}, updates = [] }: ProgramDescription): Graph => ({ outputs, updates });
+
+/** What `storage` asks for as a pass over the graph, loaded only then. */
+async function transformFor(gpu: Gpu, description: Work): Promise<PlanOptions['transform']> {
   if (!(gpu instanceof Gpu))
     throw new OptionError('compile takes a Gpu first: Gpu.from(device), or await Gpu.request()');
   gpu.check();
   checkDescription(description);
-  const { storage } = description;
+  return storageOn(gpu, description.storage) === 'f16' ? (await import('../graph/half.ts')).storeHalf : undefined;
+}
+
+/**
+ * The graph as it is compiled: simplified, with long matmuls and reductions cut, and typed as it is stored.
+ *
+ * @throws OptionError for a description that says nothing, or twice
+ */
+export async function prepare(gpu: Gpu, description: Work): Promise<Graph> {
+  const transform = await transformFor(gpu, description);
+  return prepareGraph(graphOf(description), traitsOf(gpu), transform);
+}
+
+/** The dispatches that a description takes, with the variants of their kernels. Throws what `prepare` throws. */
+export async function plan(gpu: Gpu, description: Work, choose?: ChooseVariant): Promise<Plan> {
+  const transform = await transformFor(gpu, description);
+  return planGraph(graphOf(description), traitsOf(gpu), { choose, transform });
+}
+
+/** Compiles what `plan` made of a description. */
+export async function build(gpu: Gpu, description: Work, planned: Plan): Promise<Program> {
   const graph = graphOf(description);
-  if (rootsOf(graph).length === 0)
-    throw new OptionError('there is nothing to compute: give compile outputs or updates');
-  check(graph);
-  const { software } = traitsOf(gpu);
-  const busy = software ? BUSY_SOFTWARE : BUSY_GPU;
-  // Cutting leaves reshapes behind.
-  const cut = splitReductions(splitProducts(simplify(graph), busy), busy, software ? 1 : REDUCTION_WORKGROUP);
-  const result = simplify(cut);
-  const half = gpu.has('shader-f16') ? undefined : topological(rootsOf(result)).find(({ dtype }) => dtype === 'f16');
-  if (half) {
-    throw new UnsupportedError(
-      `${half.path ? `${half.path}: ` : ''}${half.op.name} is f16${show(half.shape)}, and this device has no shader-f16: leave it f32`,
+  const pending: Promise<Dispatch>[] = [];
+  // Each kernel is with the driver before the next is written.
+  for (const { lowered, code } of kernelsOf(planned)) {
+    const writable = lowered.bindings.map((binding) => binding.writable);
+    const pipeline = gpu.pipeline(code, writable, lowered.label).catch(async (error) => {
+      const { explained } = await import('./refusal.ts');
+      throw await explained(gpu, lowered, error);
+    });
+    pipeline.catch(() => undefined); // awaited below, after the others were begun
+    pending.push(
+      pipeline.then((pipeline) => ({ kernel: lowered, code, layout: gpu.bindGroupLayout(writable), pipeline })),
     );
   }
-  if (storageOn(gpu, storage) === 'f32') return result;
-  const { storeHalf } = await import('../graph/half.ts');
-  return storeHalf(result);
-}
-
-/** The dispatches that a description takes. */
-export async function plan(gpu: Gpu, description: Work): Promise<Schedule> {
-  const graph = await prepare(gpu, description);
-  return fuse(graph, Math.min(MAX_BUFFERS, gpu.device.limits.maxStorageBuffersPerShaderStage));
-}
-
-const isDispatched = ({ container, outputs }: Group) => !container && outputs[0]!.size > 0;
-
-const graphOf = ({ outputs = {}, updates = [] }: ProgramDescription): Graph => ({ outputs, updates });
-
-/** Compiles what `plan` made of a description, with given variants. */
-export async function build(gpu: Gpu, description: Work, schedule: Schedule, choose?: ChooseVariant): Promise<Program> {
-  const graph = graphOf(description);
-  const memory = planMemory(schedule);
-  const traits = traitsOf(gpu);
-  // Each kernel is with the driver before the next is written.
-  const dispatches = await Promise.all(
-    schedule.groups.filter(isDispatched).map(async (group): Promise<Dispatch> => {
-      const kernel = lower(group, memory, traits, choose);
-      const code = specialise(kernel.source, kernel);
-      const writable = kernel.bindings.map((binding) => binding.writable);
-      const pipeline = await gpu.pipeline(code, writable, kernel.label).catch(async (error) => {
-        const { explained } = await import('./refusal.ts');
-        throw await explained(gpu, kernel, error);
-      });
-      return { kernel, code, layout: gpu.bindGroupLayout(writable), pipeline };
-    }),
-  );
+  const dispatches = await Promise.all(pending);
   const storage = storageOn(gpu, description.storage);
+  const { memory, schedule } = planned;
   const parts = { storage, dispatches, memory, schedule, inputs: inputsOf(graph), names: graph.outputs };
   return gpu.guarded('the program', () => new Program(gpu, parts));
 }

@@ -1,6 +1,7 @@
 // Compiles graphs: picks kernel variants that are known to be right on this driver, and the fastest where they were tuned.
 import { Gpu } from '../gpu/gpu.ts';
-import type { ChooseVariant } from '../graph/variants.ts';
+import type { Group } from '../graph/fuse.ts';
+import { type ChooseVariant, chooseVariants } from '../graph/variants.ts';
 import type { Tensor } from '../ops/tensor.ts';
 import { build, type ProgramDescription, plan, type Work } from './build.ts';
 import { loadExperimental } from './experimental.ts';
@@ -40,19 +41,22 @@ export async function compile(
   const tuner = tuning ? await import('./tune.ts') : undefined;
   const tuned = await tuner?.tune(gpu, description, tuning === true ? {} : tuning || {});
   const choose = chooseVariant ?? tuned?.choose;
-  const schedule = await plan(gpu, description);
+  const planned = await plan(gpu, description, choose);
   // The few kernels of the checks are with the driver before the program's own.
-  const checked = distrusted(gpu, schedule.groups, choose);
+  const checked = distrusted(gpu, planned.schedule.groups);
   checked.catch(() => undefined); // whoever is not waiting for it has a better error
   await Promise.resolve();
-  const program = await build(gpu, description, schedule, choose);
+  const program = await build(gpu, description, planned);
   const wrong = await checked;
   if (wrong.size === 0) return program;
   program.destroy();
-  return build(gpu, description, schedule, (node, possible) => {
+  const isWrong = ({ variant }: Group) => variant !== undefined && wrong.has(variant);
+  const instead: ChooseVariant = (node, possible) => {
     const right = possible.filter((variant) => !wrong.has(variant));
     return choose?.(node, right) ?? right.at(-1);
-  });
+  };
+  const schedule = chooseVariants(planned.schedule, planned.adapter, instead, isWrong);
+  return build(gpu, description, { ...planned, schedule });
 }
 
 /** What a program may be given for an input. */

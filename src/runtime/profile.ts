@@ -18,7 +18,7 @@ interface Profilable {
 }
 
 export interface ProfileOptions {
-  /** Times that each dispatch is measured; the median counts. 11 unless told. */
+  /** Times that each dispatch is measured; the median counts. 11 by default. */
   readonly repeats?: number;
 }
 

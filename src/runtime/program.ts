@@ -4,11 +4,12 @@ import { OptionError } from '../errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import type { Schedule } from '../graph/fuse.ts';
 import type { MemoryPlan, Place } from '../graph/memory.ts';
-import type { Variable } from '../ops/source.ts';
+import { alignedSize, type Block, type Variable } from '../ops/source.ts';
 import { bytesOf, type DType, type Shape, show, sizeOf, type Tensor, wordsFor } from '../ops/tensor.ts';
 import { type Command, type Dispatch, type RunInputs, record } from './dispatch.ts';
 import type { Profile, ProfileOptions } from './profile.ts';
 import { ARRAYS, type BufferRange, copyOut, type HostArray } from './readback.ts';
+import { Uploads } from './uploads.ts';
 import { rangeOf } from './variables.ts';
 
 export interface ProgramInput {
@@ -55,6 +56,18 @@ function boundBytes(tensor: Tensor): number {
   return Math.max(4, wordsFor(tensor.size, tensor.dtype) * 4);
 }
 
+/** Buffers of the app by the place that they stand for: `input x`, `slot 3`. */
+type Bound = Map<string, GPUBuffer>;
+
+/** What a run was given, checked. */
+interface Given {
+  readonly bound: Bound;
+  /** Arrays in whole words, and the input buffers that they go to. */
+  readonly arrays: readonly (readonly [GPUBuffer, Uint8Array])[];
+  /** Buffers of the app that hold a pack, and its slot. */
+  readonly packs: readonly (readonly [GPUBuffer, number])[];
+}
+
 export class Program {
   readonly gpu: Gpu;
   readonly dispatches: readonly Dispatch[];
@@ -67,11 +80,17 @@ export class Program {
   private readonly slots: GPUBuffer[];
   private readonly inputBuffers = new Map<string, GPUBuffer>();
   private readonly groups = new Map<string, GPUBindGroup>();
-  /** Names of the app's buffers that a dispatch touches; most touch none. */
+  /** The places a dispatch touches that the app's buffers may stand for; most touch none. */
   private readonly external: readonly (readonly string[])[];
-  private readonly outputOfSlot = new Map<number, string[]>();
-  /** Outputs that went to buffers of the app in the last run. */
-  private readonly elsewhere = new Set<string>();
+  private readonly outputSlots = new Set<number>();
+  /** Bytes between the parts of a pack that others write in place, by its slot: zeros. */
+  private readonly gaps = new Map<number, readonly (readonly [offset: number, size: number])[]>();
+  /** The memory of variables that bind groups were made for. */
+  private readonly blocks = new Map<Block, GPUBuffer>();
+  /** Where outputs went in the last run: the app's buffers by slot, and the names they were given under. */
+  private given: Bound = new Map();
+  private elsewhere = new Set<string>();
+  private uploads: Uploads | undefined;
   private destroyed = false;
 
   constructor(gpu: Gpu, parts: ProgramParts) {
@@ -85,44 +104,54 @@ export class Program {
     // STORAGE, COPY_SRC and COPY_DST.
     const usage = 0x80 | 0x04 | 0x08;
     this.slots = slots.map((size, i) => gpu.createBuffer({ label: `slot ${i}`, size: size * 4, usage }));
-    for (const [name, tensor] of Object.entries(parts.schedule.outputs)) {
+    for (const tensor of Object.values(parts.schedule.outputs)) {
       const place = places.get(tensor);
-      if (place?.kind === 'slot')
-        this.outputOfSlot.set(place.slot, [...(this.outputOfSlot.get(place.slot) ?? []), name]);
+      if (place?.kind === 'slot') this.outputSlots.add(place.slot);
+    }
+    for (const { container, outputs } of parts.schedule.groups) {
+      const place = places.get(outputs[0]!);
+      if (container && place?.kind === 'slot') this.gaps.set(place.slot, gapsOf(outputs[0]!));
     }
     this.external = parts.dispatches.map(({ kernel }) => {
-      const names = kernel.bindings.flatMap(({ place }) => this.namesOf(place));
-      return [...new Set(names)];
+      const keys = kernel.bindings.map(({ place }) => this.keyOf(place));
+      return [...new Set(keys.filter((key) => key !== undefined))];
     });
-    // Variables come into being now, so that no step creates anything.
-    for (const { kernel } of parts.dispatches) {
-      for (const { place } of kernel.bindings) if (place.kind === 'variable') rangeOf(gpu, place.variable);
+    this.bindAll();
+  }
+
+  /** Makes the bind groups that no buffer of the app is in, and the variables, so that no step creates anything. */
+  private bindAll(): void {
+    this.groups.clear();
+    for (const { kernel } of this.dispatches) {
+      for (const { place } of kernel.bindings) {
+        if (place.kind === 'variable')
+          this.blocks.set(place.variable.place(), rangeOf(this.gpu, place.variable).buffer);
+      }
     }
     this.dispatches.forEach((_, i) => {
-      if (this.external[i]!.length === 0) this.bindGroup(i, {});
+      if (this.external[i]!.length === 0) this.bindGroup(i, new Map());
     });
   }
 
-  private namesOf(place: Place): string[] {
-    if (place.kind === 'input') return [`input ${place.name}`];
-    if (place.kind === 'slot') return (this.outputOfSlot.get(place.slot) ?? []).map((name) => `output ${name}`);
-    return [];
+  /** What a buffer of the app is bound under, where one may be. */
+  private keyOf(place: Place): string | undefined {
+    if (place.kind === 'input') return `input ${place.name}`;
+    return place.kind === 'slot' && this.outputSlots.has(place.slot) ? `slot ${place.slot}` : undefined;
   }
 
-  private bindGroup(index: number, bound: Readonly<Record<string, GPUBuffer>>): GPUBindGroup {
+  private bindGroup(index: number, bound: Bound): GPUBindGroup {
     const names = this.external[index]!;
-    const key = `${index}:${names.map((name) => (bound[name] ? idOf(bound[name]) : '-')).join()}`;
+    const key = `${index}:${names.map((name) => (bound.has(name) ? idOf(bound.get(name)!) : '-')).join()}`;
     let group = this.groups.get(key);
     if (group) return group;
     const { kernel, layout } = this.dispatches[index]!;
     group = this.gpu.device.createBindGroup({
       label: kernel.label,
       layout,
-      entries: kernel.bindings.map(({ place, tensor }, binding) => {
-        const taken = this.namesOf(place).find((name) => bound[name]);
-        const resource = taken ? { buffer: bound[taken]!, size: boundBytes(tensor) } : this.resource(place, tensor);
-        return { binding, resource };
-      }),
+      entries: kernel.bindings.map(({ place, tensor }, binding) => ({
+        binding,
+        resource: this.resource(place, tensor, bound),
+      })),
     });
     if (names.length > 0 && this.groups.size > this.dispatches.length + KEPT_GROUPS) {
       const oldest = [...this.groups.keys()].find((old) => this.external[Number(old.split(':')[0])]!.length > 0);
@@ -132,13 +161,12 @@ export class Program {
     return group;
   }
 
-  private resource(place: Place, tensor: Tensor): BufferRange {
-    if (place.kind === 'variable') {
-      const range = rangeOf(this.gpu, place.variable);
-      return { ...range, size: boundBytes(tensor) };
-    }
-    if (place.kind === 'input') return { buffer: this.inputBuffer(place.name), offset: 0, size: boundBytes(tensor) };
-    return { buffer: this.slots[place.slot]!, offset: place.offset * 4, size: boundBytes(tensor) };
+  private resource(place: Place, tensor: Tensor, bound: Bound): BufferRange {
+    const size = boundBytes(tensor);
+    if (place.kind === 'variable') return { ...rangeOf(this.gpu, place.variable), size };
+    const app = bound.get(this.keyOf(place) ?? '');
+    if (place.kind === 'input') return { buffer: app ?? this.inputBuffer(place.name), offset: 0, size };
+    return { buffer: app ?? this.slots[place.slot]!, offset: place.offset * 4, size };
   }
 
   private inputBuffer(name: string): GPUBuffer {
@@ -156,11 +184,15 @@ export class Program {
     return buffer;
   }
 
-  /** Checks what the caller gave, copies arrays over, and returns the caller's buffers by binding name. */
-  private bind(inputs: RunInputs, outputs: RunOptions['outputs'] = {}): Record<string, GPUBuffer> {
+  /** Checks what the caller gave. */
+  private bind(inputs: RunInputs, outputs: RunOptions['outputs'] = {}): Given {
     if (this.destroyed) throw new OptionError('this program was destroyed');
     this.gpu.check();
-    const bound: Record<string, GPUBuffer> = {};
+    // Variables that were freed come back elsewhere.
+    if ([...this.blocks].some(([block, buffer]) => this.gpu.peek(block) !== buffer)) this.bindAll();
+    const updated = this.updated.map((variable) => variable.place());
+    const bound: Bound = new Map();
+    const arrays: [GPUBuffer, Uint8Array][] = [];
     for (const name of Object.keys(inputs)) {
       if (!this.inputs.has(name)) {
         const known = [...this.inputs.keys()].join(', ') || 'none';
@@ -171,10 +203,10 @@ export class Program {
       const data = inputs[name];
       const wants = `input ${name} is ${dtype}${show(shape)}`;
       if (data === undefined || data === null) throw new OptionError(`${wants}, and was not given`);
-      const bytes = sizeOf(shape) * bytesOf(dtype);
       if (isBuffer(data)) {
-        checkBuffer(data, bytes, wants);
-        bound[`input ${name}`] = data;
+        checkBuffer(data, sizeOf(shape) * bytesOf(dtype), wants);
+        this.checkShared(data, `input ${name}`, updated);
+        bound.set(`input ${name}`, data);
         continue;
       }
       const type = ARRAYS[dtype];
@@ -183,46 +215,66 @@ export class Program {
           `${wants}: it takes a ${type.name} of ${sizeOf(shape)} or a GPUBuffer, got ${describe(data)}`,
         );
       }
-      let whole: Uint8Array = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-      if (whole.length % 4) {
-        whole = new Uint8Array(Math.ceil(bytes / 4) * 4);
-        whole.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
-      }
-      this.gpu.device.queue.writeBuffer(this.inputBuffer(name), 0, whole as Uint8Array<ArrayBuffer>);
+      arrays.push([this.inputBuffer(name), wholeWords(data)]);
     }
-    this.elsewhere.clear();
+    const given: Bound = new Map();
+    const packs: [GPUBuffer, number][] = [];
+    const names = new Map<string, string>();
     for (const [name, buffer] of Object.entries(outputs)) {
-      const tensor = this.output(name);
-      checkBuffer(
-        buffer,
-        tensor.size * bytesOf(tensor.dtype),
-        `output ${name} is ${tensor.dtype}${show(tensor.shape)}`,
-      );
-      if (Object.values(bound).includes(buffer)) {
+      const { named, stored, place } = this.output(name);
+      const { size, dtype } = stored;
+      checkBuffer(buffer, size * bytesOf(dtype), `output ${name} is ${dtype}${show(named.shape)}`);
+      this.checkShared(buffer, `output ${name}`, [...this.blocks.keys()]);
+      if ([...bound.values(), ...given.values()].includes(buffer)) {
         throw new OptionError(`output ${name} cannot go to a buffer that is bound as another input or output`);
       }
-      const place = this.parts.memory.places.get(this.parts.schedule.outputs[name]!);
-      const twin = place && this.namesOf(place).find((other) => bound[other]);
-      if (place?.kind !== 'slot' || twin) {
-        const reason = twin ? `it is the same value as ${twin}` : 'it is the new value of a variable';
+      const key = this.keyOf(place);
+      if (place.kind !== 'slot' || !key || names.has(key)) {
+        const reason = key ? `it is the same value as output ${names.get(key)}` : 'it is the new value of a variable';
         throw new OptionError(`output ${name} cannot go to a buffer of its own, because ${reason}`);
       }
-      bound[`output ${name}`] = buffer;
-      this.elsewhere.add(name);
+      const gaps = this.gaps.get(place.slot) ?? [];
+      if (gaps.length > 0 && !(buffer.usage & 0x08)) {
+        throw new OptionError(
+          `output ${name} is a pack, with zeros between its parts: its buffer wants COPY_DST usage`,
+        );
+      }
+      if (gaps.length > 0) packs.push([buffer, place.slot]);
+      names.set(key, name);
+      given.set(key, buffer);
     }
-    return bound;
+    this.elsewhere = new Set(names.values());
+    this.given = given;
+    return { bound: new Map([...bound, ...given]), arrays, packs };
   }
 
-  private output(name: string): Tensor {
-    const tensor = this.parts.names[name];
-    if (tensor) return tensor;
-    const known = Object.keys(this.parts.names).join(', ') || 'none';
-    throw new OptionError(`the program has no output ${name}; its outputs are: ${known}`);
+  /** @throws OptionError if the caller's buffer is memory that a run writes, or may not write */
+  private checkShared(buffer: GPUBuffer, name: string, blocks: readonly Block[]): void {
+    const cure = 'give it a buffer of its own';
+    if (this.slots.includes(buffer)) throw new OptionError(`${name} cannot be memory of the program's own: ${cure}`);
+    const block = blocks.find((one) => this.blocks.get(one) === buffer);
+    if (block) throw new OptionError(`${name} cannot be the memory of variable ${block.variables[0]!.name}: ${cure}`);
+  }
+
+  /** An output as it was named, and as it lies in memory: there, what was bytes is u32. */
+  private output(name: string): { named: Tensor; stored: Tensor; place: Place } {
+    const named = this.parts.names[name];
+    if (!named) {
+      const known = Object.keys(this.parts.names).join(', ') || 'none';
+      throw new OptionError(`the program has no output ${name}; its outputs are: ${known}`);
+    }
+    const stored = this.parts.schedule.outputs[name]!;
+    return { named, stored, place: this.parts.memory.places.get(stored)! };
   }
 
   /** What a run sets and dispatches, in order. Arrays among the inputs are copied now. */
-  commands(inputs: RunInputs = {}, outputs?: RunOptions['outputs']): Command[] {
-    const bound = this.bind(inputs, outputs);
+  commands(inputs: RunInputs = {}): Command[] {
+    const { bound, arrays } = this.bind(inputs);
+    this.write(arrays);
+    return this.commandsOf(bound);
+  }
+
+  private commandsOf(bound: Bound): Command[] {
     return this.dispatches.map(({ pipeline, kernel: { workgroups } }, i) => ({
       pipeline,
       group: this.bindGroup(i, bound),
@@ -230,17 +282,52 @@ export class Program {
     }));
   }
 
-  /** Records the dispatches, `steps` times, into a pass that is open. Arrays among the inputs are copied before. */
-  encodePass(pass: GPUComputePassEncoder, inputs: RunInputs = {}, { steps = 1, outputs }: RunOptions = {}): void {
+  private write(arrays: Given['arrays']): void {
+    const { queue } = this.gpu.device;
+    for (const [buffer, words] of arrays) queue.writeBuffer(buffer, 0, words as Uint8Array<ArrayBuffer>);
+  }
+
+  /**
+   * Records the dispatches, `steps` times, into a pass that is open. Inputs are GPUBuffers here: nothing can be copied in
+   * the middle of a pass.
+   */
+  encodePass(pass: GPUComputePassEncoder, inputs: RunInputs = {}, options: RunOptions = {}): void {
+    const { bound, arrays, packs } = this.bind(inputs, options.outputs);
+    if (arrays.length > 0) throw new OptionError('encodePass takes GPUBuffers; encode takes arrays as well');
+    if (packs.length > 0) throw new OptionError('encodePass gives no pack to a buffer; encode does');
+    this.recordPass(pass, bound, options);
+  }
+
+  private recordPass(pass: GPUComputePassEncoder, bound: Bound, { steps = 1 }: RunOptions): void {
     if (!Number.isInteger(steps) || steps < 1) throw new OptionError(`steps must be a positive integer, got ${steps}`);
-    const commands = this.commands(inputs, outputs);
+    const commands = this.commandsOf(bound);
     for (let step = 0; step < steps; step++) for (const command of commands) record(pass, command);
   }
 
-  /** Records one compute pass into the app's own encoder; the app submits it. */
+  /**
+   * Records one compute pass into the app's own encoder; the app submits it, when it likes. Arrays are copied now, for this
+   * recording alone; to record often, give GPUBuffers, which are used where they are.
+   */
   encode(encoder: GPUCommandEncoder, inputs: RunInputs = {}, options: RunOptions = {}): void {
+    this.encodeWith(encoder, inputs, options, (arrays) => {
+      if (arrays.length > 0) this.uploads ??= new Uploads(this.gpu);
+      this.uploads?.record(encoder, arrays);
+    });
+  }
+
+  private encodeWith(
+    encoder: GPUCommandEncoder,
+    inputs: RunInputs,
+    options: RunOptions,
+    upload: (arrays: Given['arrays']) => void,
+  ): void {
+    const { bound, arrays, packs } = this.bind(inputs, options.outputs);
+    upload(arrays);
+    for (const [buffer, slot] of packs) {
+      for (const [offset, size] of this.gaps.get(slot)!) encoder.clearBuffer(buffer, offset, size);
+    }
     const pass = encoder.beginComputePass();
-    this.encodePass(pass, inputs, options);
+    this.recordPass(pass, bound, options);
     pass.end();
   }
 
@@ -252,7 +339,7 @@ export class Program {
   run(inputs: RunInputs = {}, options: RunOptions = {}, then?: (encoder: GPUCommandEncoder) => void): void {
     const { device } = this.gpu;
     const encoder = device.createCommandEncoder();
-    this.encode(encoder, inputs, options);
+    this.encodeWith(encoder, inputs, options, (arrays) => this.write(arrays));
     then?.(encoder);
     device.queue.submit([encoder.finish()]);
   }
@@ -270,18 +357,23 @@ export class Program {
 
   /** Where an output lies after a run: to copy from, or to bind in the app's own kernels. */
   outputRange(name: string): BufferRange {
-    const { size, dtype } = this.output(name);
+    const { stored, place } = this.output(name);
     if (this.elsewhere.has(name))
       throw new OptionError(`output ${name} went to the buffer that was given: read it there`);
-    const tensor = this.parts.schedule.outputs[name]!;
-    const range = this.resource(this.parts.memory.places.get(tensor)!, tensor);
-    return { ...range, size: boundBytes({ size, dtype } as Tensor) };
+    // An output of the same value may have gone to a buffer of the app.
+    return this.resource(place, stored, this.given);
   }
 
-  /** The value of an output after the last run. */
+  /** The value of an output after the last run; bytes and what is computed of them are u32. */
   async read(name: string): Promise<HostArray> {
-    const { size, dtype } = this.output(name);
-    const values = await copyOut(this.gpu, this.outputRange(name), dtype === 'u8' ? 'u32' : dtype);
+    const range = this.outputRange(name);
+    if (!(range.buffer.usage & 0x04)) {
+      throw new OptionError(
+        `output ${name} is in a buffer of the app without COPY_SRC usage: it equals another output`,
+      );
+    }
+    const { size, dtype } = this.output(name).stored;
+    const values = await copyOut(this.gpu, range, dtype);
     return values.subarray(0, size);
   }
 
@@ -289,6 +381,7 @@ export class Program {
   destroy(): void {
     this.destroyed = true;
     for (const buffer of [...this.slots, ...this.inputBuffers.values()]) buffer.destroy();
+    this.uploads?.destroy();
     this.inputBuffers.clear();
     this.groups.clear();
   }
@@ -301,6 +394,25 @@ export class Program {
 function checkBuffer(buffer: GPUBuffer, bytes: number, wants: string): void {
   if (buffer.size < bytes) throw new OptionError(`${wants}, ${bytes} bytes; the buffer given has ${buffer.size}`);
   if (!(buffer.usage & 0x80)) throw new OptionError(`${wants}; the buffer given was created without STORAGE usage`);
+}
+
+/** The bytes of an array, in whole words: what a copy on the GPU must cover. */
+function wholeWords({ buffer, byteOffset, byteLength }: HostArray): Uint8Array {
+  const bytes = new Uint8Array(buffer, byteOffset, byteLength);
+  if (byteLength % 4 === 0) return bytes;
+  const whole = new Uint8Array(Math.ceil(byteLength / 4) * 4);
+  whole.set(bytes);
+  return whole;
+}
+
+/** Where a pack has no part: ranges in bytes. */
+function gapsOf(pack: Tensor): [offset: number, size: number][] {
+  let end = 0;
+  return pack.inputs.flatMap(({ size }): [number, number][] => {
+    const from = end + size;
+    end += alignedSize(size);
+    return from < end ? [[from * 4, (end - from) * 4]] : [];
+  });
 }
 
 function describe(data: unknown): string {

@@ -9,7 +9,7 @@ import { type BindingDescription, bytesOf, compare, type Difference, valuesOf, v
 import { countsFor, hasTimestamps, median, repeated, timePasses } from './timer.ts';
 
 export interface ShaderProfileOptions {
-  /** Rounds of measuring, in each of which every shader has its turn; the median counts. 15 unless told. */
+  /** Rounds of measuring, in each of which every shader has its turn; the median counts. 15 by default. */
   readonly repeats?: number;
   /** Operations of one run, if the caller knows them. */
   readonly flops?: number;

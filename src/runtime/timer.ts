@@ -15,11 +15,11 @@ export interface Timed {
 /** Timestamps that one query set holds. */
 const MAX_QUERIES = 4096;
 
-/** A pass lasts at least so many ticks of the clock that times it, */
+/** Work is repeated within a pass until the pass lasts at least this many ticks of the clock, so that rounding is below 5 %. */
 const TICKS = 20;
-/** a tick counting from this on: milliseconds. Below, one dispatch is timed as it is. */
+/** The shortest tick, in milliseconds, that counts as coarse; where the clock is finer, work is timed once, as it is. */
 const COARSE_MS = 1e-3;
-/** No browser rounds to more. */
+/** The longest tick that a browser rounds timestamps to, in milliseconds. */
 const COARSEST_MS = 0.2;
 /** Submitting a pass by itself and waiting for it takes about this long: the tick of devices without timestamps. */
 const SUBMIT_MS = 0.5;

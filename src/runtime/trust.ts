@@ -1,7 +1,7 @@
 // Checks variants that drivers may get wrong against the plain one, once a device, before their results count.
 import type { Gpu } from '../gpu/gpu.ts';
 import type { Group } from '../graph/fuse.ts';
-import { type ChooseVariant, pickVariant, possibleVariants } from '../graph/variants.ts';
+import { possibleVariants } from '../graph/variants.ts';
 import type { Op, Tensor, Variant } from '../ops/tensor.ts';
 import { type Alone, agree, alone, buildAlone } from './alone.ts';
 import { traitsOf } from './build.ts';
@@ -9,15 +9,13 @@ import { traitsOf } from './build.ts';
 const verdicts = new WeakMap<Gpu, Map<Variant, Promise<boolean>>>();
 
 /** The doubtful variants among those that a program's groups take whose results are wrong on this device. */
-export async function distrusted(gpu: Gpu, groups: readonly Group[], choose?: ChooseVariant): Promise<Set<Variant>> {
+export async function distrusted(gpu: Gpu, groups: readonly Group[]): Promise<Set<Variant>> {
   const known = verdicts.get(gpu) ?? new Map<Variant, Promise<boolean>>();
   verdicts.set(gpu, known);
   const users = new Map<Variant, Group[]>();
   for (const group of groups) {
-    const [node] = group.heavies;
-    if (!node || node.size === 0) continue;
-    const variant = pickVariant(node, traitsOf(gpu), choose);
-    if (variant.doubtful) users.set(variant, [...(users.get(variant) ?? []), group]);
+    const { variant } = group;
+    if (variant?.doubtful) users.set(variant, [...(users.get(variant) ?? []), group]);
   }
   for (const [variant, takers] of users) if (!known.has(variant)) known.set(variant, isRight(gpu, variant, takers));
   const verdictOf = async (variant: Variant) => [variant, await known.get(variant)] as const;

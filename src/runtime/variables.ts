@@ -1,7 +1,7 @@
 // Where variables live on a device: one buffer a block, made with the first values on first use.
 import { OptionError } from '../errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
-import { ALIGNMENT, alignedSize, type Block, type Variable } from '../ops/source.ts';
+import { alignedSize, type Block, type Variable } from '../ops/source.ts';
 import { show } from '../ops/tensor.ts';
 import { ARRAYS, type BufferRange, copyOut, type HostArray } from './readback.ts';
 
@@ -11,7 +11,8 @@ function create(gpu: Gpu, block: Block): GPUBuffer {
       .map(({ name }) => name)
       .join(', ')
       .slice(0, 80),
-    size: Math.max(alignedSize(block.size), ALIGNMENT) * 4,
+    // Even an empty variable at the end has a word to bind.
+    size: alignedSize(Math.max(block.size, ...block.variables.map(({ offset }) => offset + 1))) * 4,
     // STORAGE, COPY_SRC and COPY_DST: the numbers are WebGPU's own, and in Node nobody declares the names.
     usage: 0x80 | 0x04 | 0x08,
     mappedAtCreation: true,

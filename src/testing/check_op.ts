@@ -209,7 +209,9 @@ export async function checkOp<A>(
   }
   const chooseVariant: ChooseVariant = (_, among) => among.find((one) => one === variant);
   // A rule may leave a cotangent out.
-  const read = new Set(topological(Object.values(outputs)).flatMap((node) => (node.op === inputOp ? [nameOf(node)] : [])));
+  const read = new Set(
+    topological(Object.values(outputs)).flatMap((node) => (node.op === inputOp ? [nameOf(node)] : [])),
+  );
   const used = Object.fromEntries(Object.entries(given).filter(([name]) => read.has(name)));
   const values = await evaluate(gpu, outputs, used, { chooseVariant });
   for (const [index, of] of cases.entries()) {

@@ -37,9 +37,11 @@ export interface Trained extends Saved {
 
 type Buffers = ReadonlyMap<string, ModuleBuffer>;
 
+const persistent = (buffers: Buffers) => [...buffers].filter(([, buffer]) => buffer.persistent);
+
 function readBuffers(gpu: Gpu, buffers: Buffers) {
   return Promise.all(
-    [...buffers].map(async ([name, buffer]) => {
+    persistent(buffers).map(async ([name, buffer]) => {
       const data = (await readVariable(gpu, buffer)) as Float32Array;
       return [name, { dtype: 'F32', shape: buffer.shape, data }] as const;
     }),
@@ -166,7 +168,7 @@ function joined(parameters: Parameters, { name: source, tensors }: Saved, prefix
 }
 
 function restoredBuffers({ name: source, tensors }: Saved, buffers: Buffers) {
-  return [...buffers].map(([name, variable]) => {
+  return persistent(buffers).map(([name, variable]) => {
     const tensor = tensors.get(name);
     if (tensor?.dtype !== 'F32' || String(tensor.shape) !== String(variable.shape)) {
       throw new CheckpointError(`${source} has no tensor ${name} of this model's shape`);

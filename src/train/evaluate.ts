@@ -4,6 +4,7 @@ import { checkImageSet, type ImageSet } from '../data/images.ts';
 import { NotFiniteError, OptionError } from '../errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import type { VAE } from '../models/vae.ts';
+import { inEvaluation } from '../nn/training.ts';
 import { gaussianKl } from '../ops/composite.ts';
 import { add, equal, modulo, neg, where } from '../ops/elementwise.ts';
 import { normal } from '../ops/random.ts';
@@ -181,7 +182,7 @@ class Sampler {
   }
 
   private encoding(vae: VAE) {
-    const { mean, logvar } = vae.encode(this.images.tensor, this.labels?.tensor);
+    const { mean, logvar } = inEvaluation(() => vae.encode(this.images.tensor, this.labels?.tensor));
     return {
       outputs: { kl: sum(gaussianKl(mean, logvar), { axis: 1 }) },
       updates: [
@@ -196,7 +197,7 @@ class Sampler {
     const counter = this.drawn.tensor;
     const noise = normal([1, batch, vae.latent], { key: this.key.tensor, counter, stream: STREAM });
     const posterior = { mean: this.mean.tensor, logvar: this.logvar.tensor };
-    const terms = vae.importance(this.images.tensor, posterior, noise, this.labels?.tensor);
+    const terms = inEvaluation(() => vae.importance(this.images.tensor, posterior, noise, this.labels?.tensor));
     const row = concat([terms.reconstruction, neg(add(terms.reconstruction, terms.divergence))], 1);
     const isCurrent = equal(iota([MAX_SAMPLES, 1], 0, 'u32'), modulo(counter, constant(MAX_SAMPLES, 'u32')));
     return {

@@ -8,7 +8,7 @@ import type { Model } from '../models/model.ts';
 import { type ModuleBuffer, Parameters } from '../nn/module.ts';
 import { Adam, type Step } from '../nn/optimizers.ts';
 import { inverseTimeSchedule } from '../nn/schedules.ts';
-import { inTraining } from '../nn/training.ts';
+import { inEvaluation, inTraining } from '../nn/training.ts';
 import { add, equal, modulo, mul, where } from '../ops/elementwise.ts';
 import type { RandomKey } from '../ops/random.ts';
 import { mean, sum } from '../ops/reduce.ts';
@@ -154,13 +154,7 @@ export class Trainer {
     const { value: perImage, updates } = inTraining(key, () => this.model.terms(batch, key, counter));
     const terms = Object.fromEntries(Object.entries(perImage).map(([name, values]) => [name, mean(values)]));
     const loss = terms.loss!;
-    const step = this.optimizer.minimize(loss);
-    // Like the weights, running statistics stay as they are when a step is not made.
-    const guarded = updates.map(({ variable, value }) => ({
-      variable,
-      value: where(step.finite, value, variable.tensor),
-    }));
-    return { loss, terms, step: { ...step, updates: [...step.updates, ...guarded] } };
+    return { loss, terms, step: this.optimizer.minimize(loss, updates) };
   }
 
   private historyAfter(terms: readonly Tensor[], { finite }: Step): Tensor {
@@ -314,7 +308,7 @@ export class Trainer {
   private compileTest(): Promise<Program> {
     const index = this.testIndex.tensor;
     const { mask, ...batch } = this.data.testBatch(index);
-    const terms = this.model.terms(batch, this.randomKey(index, 'test'));
+    const terms = inEvaluation(() => this.model.terms(batch, this.randomKey(index, 'test')));
     const sums = concat(Object.values(terms).map((values) => reshape(sum(mul(values, mask)), [1])));
     const updates = [
       { variable: this.testSums, value: add(this.testSums.tensor, sums) },
@@ -329,7 +323,8 @@ export class Trainer {
     if (!build) return [];
     const { height, width, channels, count } = this.dataset.test;
     const examples = this.data.examples(exampleCount(count));
-    const pictures = build(this.model, examples, this.randomKey(constant(0, 'u32'), 'samples'));
+    const key = this.randomKey(constant(0, 'u32'), 'samples');
+    const pictures = inEvaluation(() => build(this.model, examples, key));
     const outputs = Object.fromEntries(Object.entries(pictures).map(([name, { images }]) => [name, images]));
     this.pictureProgram ??= this.compile({ outputs });
     const program = await this.pictureProgram;
@@ -375,8 +370,7 @@ export class Trainer {
     for (const program of this.programs) program.destroy();
     this.readback.destroy();
     const { flat } = this.parameters;
-    const { step, state } = this.optimizer;
-    const own = [flat, step, ...Object.values(state), this.key, this.history, this.testIndex, this.testSums];
+    const own = [flat, ...this.optimizer.variables, this.key, this.history, this.testIndex, this.testSums];
     freeVariables(this.gpu, [...own, ...this.buffers.values(), ...this.data.variables]);
   }
 

@@ -1,17 +1,17 @@
 // What the bench found, for people as it comes, and for programs at the end.
 import { writeFileSync } from 'node:fs';
 import {
+  type BenchOptions,
   ENGINES,
   type EngineName,
   gflopsOf,
-  type Order,
   type Row,
   ratioToGlia,
   show,
   summarize,
 } from '../../bench/results.ts';
 
-export interface ReportOrder extends Order {
+export interface ReportOptions extends BenchOptions {
   /** File for all samples. */
   readonly json: string | undefined;
 }
@@ -19,23 +19,23 @@ export interface ReportOrder extends Order {
 /** Prints the rows as they come, and writes the file at the end. */
 export class Report {
   wrong = false;
-  private readonly order: ReportOrder;
+  private readonly options: ReportOptions;
   private readonly rows: Row[] = [];
   private about: Readonly<Record<string, string>> = {};
 
-  constructor(order: ReportOrder) {
-    this.order = order;
+  constructor(options: ReportOptions) {
+    this.options = options;
   }
 
   /** @param about where it is measured, for people and for the file */
   begin(about: Readonly<Record<string, string>>): void {
     this.about = about;
     console.log(Object.values(about).join(', '));
-    const { rounds } = this.order;
+    const { rounds } = this.options;
     console.log(
       `median (least–most) of ${rounds} rounds, of what is slow fewer; × as much as Glia in the same round\n`,
     );
-    const engines = this.order.engines.map((name) => ENGINES[name]);
+    const engines = this.options.engines.map((name) => ENGINES[name]);
     this.line('', '', engines, 'GFLOP/s');
   }
 
@@ -55,7 +55,7 @@ export class Report {
     this.progress('');
     this.rows.push(row);
     const notes: string[] = [];
-    const cells = this.order.engines.map((engine) => {
+    const cells = this.options.engines.map((engine) => {
       const { median, range, ratio, error } = show(row, engine);
       if (error) notes.push(`${ENGINES[engine]}: ${error}`);
       return error ? '–' : [median, range && `(${range})`, ratio].filter(Boolean).join(' ');
@@ -72,10 +72,13 @@ export class Report {
 
   end(): void {
     this.progress('');
-    const { json, rounds } = this.order;
+    const { json, rounds } = this.options;
     if (!json) return;
     const date = new Date().toISOString();
-    const rows = this.rows.map((row) => ({ ...row, cells: this.order.engines.map((engine) => describe(row, engine)) }));
+    const rows = this.rows.map((row) => ({
+      ...row,
+      cells: this.options.engines.map((engine) => describe(row, engine)),
+    }));
     writeFileSync(json, `${JSON.stringify({ date, ...this.about, rounds, rows }, null, 1)}\n`);
   }
 }

@@ -1,4 +1,4 @@
-// What the command `evaluate` and its page (demos/evaluate/headless.ts) tell each other.
+// What the command `evaluate` and its page (page.ts) tell each other.
 import type { Estimate } from '../../train/estimates.ts';
 import type { EvaluateOptions, Progress } from '../../train/evaluate.ts';
 

@@ -15,7 +15,7 @@ import { completeOptions, flagOf, OPTIONS, parseOption, type TrainOptions } from
 import { createCommand, parse, refuseEmpty, resolvePath } from '../arguments.ts';
 
 /** What the page has to do. */
-export type Order =
+export type ProfileRequest =
   | { readonly what: 'model'; readonly options: TrainOptions; readonly repeats: number | undefined }
   | {
       readonly what: 'shaders';
@@ -26,7 +26,7 @@ export type Order =
     };
 
 export interface Arguments {
-  readonly order: Order;
+  readonly request: ProfileRequest;
   readonly json: string | undefined;
   readonly trace: string | undefined;
   readonly sort: boolean;
@@ -94,7 +94,7 @@ export function parseArguments(args: readonly string[]): Arguments | undefined {
   const { json, trace, sort = false, headed = false } = command.opts();
   refuseEmpty({ json, trace });
   return {
-    order: command.opts().wgsl ? shaderOrder(command) : modelOrder(command),
+    request: command.opts().wgsl ? shaderRequest(command) : modelRequest(command),
     json: json && resolvePath(json),
     trace: trace && resolvePath(trace),
     sort,
@@ -107,14 +107,14 @@ function refuse(command: Command, names: readonly string[], why: string): void {
   if (given) throw new OptionError(`--${given} ${why}`);
 }
 
-function modelOrder(command: Command): Order {
+function modelRequest(command: Command): ProfileRequest {
   refuse(command, ['buffers', 'workgroups', 'constants', 'flops'], 'is for shaders: give one with --wgsl');
   const given = command.opts();
   const options = completeOptions(Object.fromEntries(MODEL_OPTIONS.map((name) => [name, given[name]])));
   return { what: 'model', options, repeats: given.repeats };
 }
 
-function shaderOrder(command: Command): Order {
+function shaderRequest(command: Command): ProfileRequest {
   refuse(command, [...MODEL_OPTIONS, 'sort', 'trace'], 'is for the step of a model, not for --wgsl');
   const { wgsl, buffers, workgroups, constants = [], repeats, flops } = command.opts();
   if (wgsl.length > 2) throw new OptionError('--wgsl can be given twice; more than two shaders are not compared');

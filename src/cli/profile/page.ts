@@ -5,26 +5,26 @@ import { Gpu } from '../../gpu/gpu.ts';
 import type { Profile } from '../../runtime/profile.ts';
 import { profileShaders, type ShaderProfile } from '../../runtime/shader_profile.ts';
 import type { Answer } from '../profile.ts';
-import type { Order } from './arguments.ts';
+import type { ProfileRequest } from './arguments.ts';
 import { profileStep } from './step.ts';
 
-export async function profile(order: Order): Promise<Answer<Profile | ShaderProfile>> {
+export async function profile(request: ProfileRequest): Promise<Answer<Profile | ShaderProfile>> {
   try {
     const gpu = await Gpu.request();
     const lost = gpu.lost.then((error) => {
       throw error;
     });
-    return { result: await Promise.race([work(gpu, order), lost]) };
+    return { result: await Promise.race([work(gpu, request), lost]) };
   } catch (error) {
     const { name, message } = error instanceof Error ? error : new Error(String(error));
     return { error: { name: error instanceof ShaderError ? 'ShaderError' : name, message } };
   }
 }
 
-function work(gpu: Gpu, order: Order): Promise<Profile | ShaderProfile> {
-  const { repeats } = order;
-  if (order.what === 'model') return profileStep(gpu, order.options, repeats);
-  const { sources, bindings, flops } = order;
+function work(gpu: Gpu, request: ProfileRequest): Promise<Profile | ShaderProfile> {
+  const { repeats } = request;
+  if (request.what === 'model') return profileStep(gpu, request.options, repeats);
+  const { sources, bindings, flops } = request;
   return profileShaders(gpu, sources, bindings, {
     ...(repeats !== undefined && { repeats }),
     ...(flops !== undefined && { flops }),

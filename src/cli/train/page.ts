@@ -1,98 +1,161 @@
-// The page that trains: serves it what it needs, takes what it makes, and watches over its browser.
-import { randomBytes } from 'node:crypto';
-import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { ViteDevServer } from 'vite';
-import type { Files } from '../../data/files.ts';
-import { errorOf, inPage } from '../page.ts';
-import { DATA, type DataList, type Job, type Outcome, STOP, TELL, type Tell } from './protocol.ts';
+// The page behind `npm run train`: runs the trainer, and sends what it tells and makes to the command.
 
-export interface PageRun {
-  readonly server: ViteDevServer;
-  readonly job: Job;
-  /** What --data means; the built-in digits without. */
-  readonly data: Files | undefined;
-  readonly checkpoint: Uint8Array | undefined;
-  readonly headed: boolean;
-  readonly tell: (...args: Parameters<Tell>) => void;
-  readonly save: (name: string, bytes: Uint8Array) => void;
-  /** Asks the page to stop, with a checkpoint. */
-  readonly stop: AbortSignal;
-}
+import { NotFiniteError } from '../../errors.ts';
+import { Gpu } from '../../gpu/gpu.ts';
+import { type Checkpoint, decodeCheckpoint } from '../../train/checkpoint.ts';
+import type { Means, StepEvent, TrainEvent } from '../../train/events.ts';
+import { Trainer } from '../../train/trainer.ts';
+import { drawPicture, toPng } from '../../view/pictures.ts';
+import { LossCurve, plotPicture } from '../../view/plot.ts';
+import { get, loadData } from './fetch.ts';
+import { type Job, type Outcome, STOP, type StartEvent, TELL, type Tell } from './protocol.ts';
 
-/** @throws the page's errors, as what they were; DeviceLostError if the tab or the browser is gone */
-export async function trainInPage(run: PageRun): Promise<Exclude<Outcome, { event: 'error' }>> {
-  const { server, headed, tell, stop, job, data, checkpoint, save } = run;
-  const files = { 'job.json': JSON.stringify(job), checkpoint };
-  const base = serveFiles(server, { files, data, save });
-  const result = await inPage<Outcome>({
-    ...{ server, headed, path: 'demos/train/headless', call: `run('${base}')`, during: 'the model was training' },
-    functions: { [TELL]: tell },
-    opened: (page) => {
-      const ask = () => page.evaluate(`dispatchEvent(new Event('${STOP}'))`).catch(() => {});
-      stop.addEventListener('abort', ask);
-    },
-  });
-  if (result.event === 'error') throw errorOf(result);
-  return result;
-}
+/** A checkpoint at least so often: milliseconds. */
+const CHECKPOINT_INTERVAL = 60_000;
+/** Between epochs that are shorter than this, nothing is saved: milliseconds. */
+const SAVE_INTERVAL = 1000;
+/** Events travel together, so that the training does not wait for them: milliseconds. */
+const TELL_INTERVAL = 200;
 
-type Content = string | Uint8Array | undefined;
-
-export interface Served {
-  /** By name. */
-  readonly files: Readonly<Record<string, Content>>;
-  /** What --data means; the built-in digits without. */
-  readonly data: Files | undefined;
-  /** Takes what the page posts. */
-  readonly save: PageRun['save'];
-}
-
-/** Lets the page fetch files and data, and post what it makes. @returns the path that they are under */
-export function serveFiles(server: ViteDevServer, served: Served): string {
-  // Whoever else is on this machine does not know the path.
-  const base = `/${randomBytes(16).toString('hex')}`;
-  const find = finder(served);
-  // Behind Vite's own handlers comes only its 404.
-  server.middlewares.stack.unshift({
-    route: base,
-    handle: (request: IncomingMessage, response: ServerResponse) => respond(request, response, find, served.save),
-  });
-  return base;
-}
-
-/** What the page may ask for, by its path. */
-function finder({ files, data }: Served): (path: string) => Content | Promise<Content> {
-  const list: DataList | undefined = data && { name: data.name, paths: data.paths };
-  const paths = new Set(data?.paths);
-  const known = new Map(Object.entries({ ...files, [`${DATA}.json`]: JSON.stringify(list ?? null) }));
-  return async (path) => {
-    const inner = path.slice(DATA.length + 1);
-    if (!path.startsWith(`${DATA}/`) || !paths.has(inner)) return known.get(path);
-    return new Uint8Array(await (await data!.read(inner)).arrayBuffer());
-  };
-}
-
-/** GET gives a file of the job, POST takes one that the page has made. */
-async function respond(
-  request: IncomingMessage,
-  response: ServerResponse,
-  find: ReturnType<typeof finder>,
-  save: PageRun['save'],
-): Promise<void> {
-  const name = decodeURIComponent((request.url ?? '').replace(/^\//, ''));
-  const answer = (status: number, content?: string | Uint8Array) => response.writeHead(status).end(content);
+/** @param base where the command has the job's files, and takes those that are made */
+export async function run(base: string): Promise<Outcome> {
+  const stop = new AbortController();
+  addEventListener(STOP, () => stop.abort());
   try {
-    if (request.method === 'POST') {
-      const parts: Uint8Array[] = [];
-      for await (const part of request) parts.push(part);
-      save(name, Buffer.concat(parts));
-      answer(204);
-    } else {
-      const content = await find(name);
-      if (content === undefined) answer(404);
-      else answer(200, content);
-    }
+    return await train(base, stop.signal);
   } catch (error) {
-    answer(500, (error as Error).message);
+    const { name, message } = error instanceof Error ? error : new Error(String(error));
+    return { event: 'error', name, message };
+  }
+}
+
+async function train(base: string, stop: AbortSignal): Promise<Outcome> {
+  const job = JSON.parse(await (await get(base, 'job.json')).text()) as Job;
+  const checkpoint = job.checkpoint
+    ? decodeCheckpoint(new Uint8Array(await (await get(base, 'checkpoint')).arrayBuffer()), job.checkpoint)
+    : undefined;
+  let told = performance.now();
+  const dataset = await loadData(base, job.options, (done, total) => {
+    if (performance.now() - told < TELL_INTERVAL) return;
+    told = performance.now();
+    void tell([{ event: 'reading', done, total }]);
+  });
+  const gpu = await Gpu.request();
+  const lost = gpu.lost.then((error) => {
+    throw error;
+  });
+  const trainer = await Promise.race([Trainer.create(gpu, dataset, job.options, checkpoint), lost]);
+  const session = new Session(base, trainer, job.history, checkpoint);
+  return Promise.race([session.train(stop), lost]);
+}
+
+const tell: Tell = (...args) => (globalThis as unknown as Record<typeof TELL, Tell>)[TELL](...args);
+
+class Session {
+  private readonly base: string;
+  private readonly trainer: Trainer;
+  private readonly curve: LossCurve;
+  /** A step event is kept for metrics.jsonl every so many steps. */
+  private readonly every: number;
+  private kept: (StartEvent | TrainEvent)[] = [];
+  private latest: StepEvent | undefined;
+  private told = 0;
+  private hasCheckpoint: boolean;
+  /** The step after which everything was saved last. */
+  private saved: number | undefined;
+  private savedAt = 0;
+  private test: Means | undefined;
+
+  constructor(base: string, trainer: Trainer, history: readonly TrainEvent[], checkpoint: Checkpoint | undefined) {
+    this.base = base;
+    this.trainer = trainer;
+    this.hasCheckpoint = checkpoint !== undefined;
+    this.curve = new LossCurve((epoch) => trainer.stepsUntil(epoch));
+    for (const event of history) this.curve.add(event);
+    const perEpoch = trainer.stepsUntil(1);
+    this.every = Math.max(Math.min(10, Math.ceil(perEpoch / 100)), Math.ceil(perEpoch / 5000));
+  }
+
+  async train(stop: AbortSignal): Promise<Outcome> {
+    const { trainer } = this;
+    const { gpu, parameters, terms, step, totalSteps, dataset, streamedThrough } = trainer;
+    const { software } = gpu.adapter;
+    const { height, width, channels } = dataset.train;
+    const counts = { train: dataset.train.count, test: dataset.test.count };
+    const data = { name: dataset.name, ...counts, height, width, channels, streamedThrough };
+    const run = { adapter: gpu.name, software, weights: parameters.count, terms, data, step, totalSteps };
+    this.kept.push({ event: 'start', ...run });
+    await this.flush();
+    try {
+      for (;;) {
+        const pause = AbortSignal.any([stop, AbortSignal.timeout(CHECKPOINT_INTERVAL)]);
+        for await (const event of trainer.train(pause)) await this.take(event);
+        if (stop.aborted || !pause.aborted) break;
+        await this.saveCheckpoint();
+      }
+      // Stopped after the last step: what is left is the test of the last epoch.
+      if (trainer.step === totalSteps) for await (const event of trainer.train()) await this.take(event);
+    } catch (error) {
+      if (error instanceof NotFiniteError && !this.hasCheckpoint) await this.saveCheckpoint();
+      throw error;
+    } finally {
+      await this.flush();
+    }
+    if (this.saved !== trainer.step) await this.saveAll();
+    if (stop.aborted && trainer.step < totalSteps) return { event: 'stopped', step: trainer.step };
+    return { event: 'done', step: trainer.step, test: this.test ?? (await trainer.evaluate()) };
+  }
+
+  private async take(event: TrainEvent): Promise<void> {
+    const { totalSteps } = this.trainer;
+    if (event.event === 'epoch') {
+      this.keep(event);
+      this.test = event.test;
+      await this.flush();
+      if (performance.now() - this.savedAt > SAVE_INTERVAL) await this.saveAll();
+      return;
+    }
+    this.latest = event;
+    this.test = undefined;
+    const { step } = event;
+    if (step === 1 || step === totalSteps || step % this.every === 0) this.keep(event);
+    // Nobody waits: a failure to tell ends the page anyway.
+    if (performance.now() - this.told > TELL_INTERVAL) void this.flush();
+  }
+
+  private keep(event: TrainEvent): void {
+    this.kept.push(event);
+    this.curve.add(event);
+  }
+
+  private flush(): Promise<void> {
+    const { kept, latest } = this;
+    this.kept = [];
+    this.latest = undefined;
+    this.told = performance.now();
+    return tell(kept, latest);
+  }
+
+  private async saveCheckpoint(): Promise<void> {
+    await this.post('checkpoint.safetensors', await this.trainer.checkpoint());
+    this.hasCheckpoint = true;
+  }
+
+  private async saveAll(): Promise<void> {
+    this.saved = this.trainer.step;
+    await this.saveCheckpoint();
+    await this.post('model.safetensors', await this.trainer.weights());
+    await this.post('loss.png', await toPng(await plotPicture(this.curve)));
+    for (const picture of await this.trainer.pictures()) {
+      const canvas = document.createElement('canvas');
+      drawPicture(canvas, picture);
+      await this.post(`${picture.name}.png`, await toPng(canvas));
+    }
+    this.savedAt = performance.now();
+  }
+
+  private async post(name: string, content: Uint8Array | Blob): Promise<void> {
+    const response = await fetch(`${this.base}/${name}`, { method: 'POST', body: content as BodyInit });
+    if (!response.ok) throw new Error(`${name} could not be written: ${await response.text()}`);
   }
 }

@@ -1,4 +1,4 @@
-// What the command and its page (demos/train/headless.ts) tell each other.
+// What the command and its page (page.ts) tell each other.
 import type { Means, StepEvent, TrainEvent } from '../../train/events.ts';
 import type { TrainOptions } from '../../train/options.ts';
 

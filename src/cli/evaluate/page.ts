@@ -1,13 +1,14 @@
 // The page behind `npm run evaluate`: estimates, and tells the command how far it is.
-import { type Job, type Outcome, type Result, type Summary, TELL, type Tell } from '../../src/cli/evaluate/protocol.ts';
-import type { Dataset, ImageSet } from '../../src/data/images.ts';
-import { OptionError } from '../../src/errors.ts';
-import { Gpu } from '../../src/gpu/gpu.ts';
-import { decodeTrained, type Trained } from '../../src/train/checkpoint.ts';
-import type { Estimate } from '../../src/train/estimates.ts';
-import { evaluate, type Progress } from '../../src/train/evaluate.ts';
-import { restoreVae, trainedVae } from '../../src/train/trained.ts';
-import { get, loadData } from '../train/data.ts';
+
+import type { Dataset, ImageSet } from '../../data/images.ts';
+import { OptionError } from '../../errors.ts';
+import { Gpu } from '../../gpu/gpu.ts';
+import { decodeTrained, type Trained } from '../../train/checkpoint.ts';
+import type { Estimate } from '../../train/estimates.ts';
+import { evaluate, type Progress } from '../../train/evaluate.ts';
+import { restoreVae, trainedVae } from '../../train/trained.ts';
+import { get, loadData } from '../train/fetch.ts';
+import { type Job, type Outcome, type Result, type Summary, TELL, type Tell } from './protocol.ts';
 
 /** The command need not know of every step: milliseconds. */
 const TELL_INTERVAL = 200;

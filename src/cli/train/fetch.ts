@@ -1,11 +1,12 @@
 // The data set that a command names with --data, read in its page: files come from the command, decoders are the browser's.
-import { DATA, type DataList } from '../../src/cli/train/protocol.ts';
-import { strokeDigits } from '../../src/data/digits.ts';
-import type { ReadProgress } from '../../src/data/files.ts';
-import { readDataset } from '../../src/data/formats.ts';
-import type { Dataset } from '../../src/data/images.ts';
-import { type Look, withLook } from '../../src/data/resize.ts';
-import { DataError } from '../../src/errors.ts';
+
+import { builtInDigits } from '../../data/digits.ts';
+import type { ReadProgress } from '../../data/files.ts';
+import { readDataset } from '../../data/formats.ts';
+import type { Dataset } from '../../data/images.ts';
+import type { Look } from '../../data/resize.ts';
+import { DataError } from '../../errors.ts';
+import { DATA, type DataList } from './protocol.ts';
 
 /** @param base where the command has its files */
 export async function get(base: string, path: string): Promise<Blob> {
@@ -14,11 +15,6 @@ export async function get(base: string, path: string): Promise<Blob> {
   if (response.status === 500) throw new DataError(await response.text());
   if (!response.ok) throw new Error(`${path} is not there (${response.status})`);
   return response.blob();
-}
-
-/** Digits drawn in the size wanted. */
-export function builtInDigits({ seed, size, colors }: Look & { readonly seed: number }): Dataset {
-  return withLook(strokeDigits({ seed, ...(size !== undefined && { size }) }), { colors });
 }
 
 /**

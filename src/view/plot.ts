@@ -1,6 +1,6 @@
 // The loss over the steps: kept small however long the run is, and drawn by uPlot on the page and into loss.png.
 import uPlot from 'uplot';
-import type { TrainEvent } from '../../src/train/events.ts';
+import type { TrainEvent } from '../train/events.ts';
 
 /** Points kept; more are merged two by two. */
 const POINTS = 1000;

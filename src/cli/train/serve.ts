@@ -1,0 +1,105 @@
+// The page that trains: serves it what it needs, takes what it makes, and watches over its browser.
+import { randomBytes } from 'node:crypto';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { ViteDevServer } from 'vite';
+import type { Files } from '../../data/files.ts';
+import { callOf, errorOf, inPage } from '../page.ts';
+import type * as trainPage from './page.ts';
+import { DATA, type DataList, type Job, type Outcome, STOP, TELL, type Tell } from './protocol.ts';
+
+export interface PageRun {
+  readonly server: ViteDevServer;
+  readonly job: Job;
+  /** What --data means; the built-in digits without. */
+  readonly data: Files | undefined;
+  readonly checkpoint: Uint8Array | undefined;
+  readonly headed: boolean;
+  readonly tell: (...args: Parameters<Tell>) => void;
+  readonly save: (name: string, bytes: Uint8Array) => void;
+  /** Asks the page to stop, with a checkpoint. */
+  readonly stop: AbortSignal;
+}
+
+/** @throws the page's errors, as what they were; DeviceLostError if the tab or the browser is gone */
+export async function trainInPage(run: PageRun): Promise<Exclude<Outcome, { event: 'error' }>> {
+  const { server, headed, tell, stop, job, data, checkpoint, save } = run;
+  const files = { 'job.json': JSON.stringify(job), checkpoint };
+  const base = serveFiles(server, { files, data, save });
+  const result = await inPage<Outcome>({
+    ...{
+      server,
+      headed,
+      path: 'src/cli/train/page',
+      call: callOf<typeof trainPage>('run', base),
+      during: 'the model was training',
+    },
+    functions: { [TELL]: tell },
+    opened: (page) => {
+      const ask = () => page.evaluate(`dispatchEvent(new Event('${STOP}'))`).catch(() => {});
+      stop.addEventListener('abort', ask);
+    },
+  });
+  if (result.event === 'error') throw errorOf(result);
+  return result;
+}
+
+type Content = string | Uint8Array | undefined;
+
+export interface Served {
+  /** By name. */
+  readonly files: Readonly<Record<string, Content>>;
+  /** What --data means; the built-in digits without. */
+  readonly data: Files | undefined;
+  /** Takes what the page posts. */
+  readonly save: PageRun['save'];
+}
+
+/** Lets the page fetch files and data, and post what it makes. @returns the path that they are under */
+export function serveFiles(server: ViteDevServer, served: Served): string {
+  // Whoever else is on this machine does not know the path.
+  const base = `/${randomBytes(16).toString('hex')}`;
+  const find = finder(served);
+  // Behind Vite's own handlers comes only its 404.
+  server.middlewares.stack.unshift({
+    route: base,
+    handle: (request: IncomingMessage, response: ServerResponse) => respond(request, response, find, served.save),
+  });
+  return base;
+}
+
+/** What the page may ask for, by its path. */
+function finder({ files, data }: Served): (path: string) => Content | Promise<Content> {
+  const list: DataList | undefined = data && { name: data.name, paths: data.paths };
+  const paths = new Set(data?.paths);
+  const known = new Map(Object.entries({ ...files, [`${DATA}.json`]: JSON.stringify(list ?? null) }));
+  return async (path) => {
+    const inner = path.slice(DATA.length + 1);
+    if (!path.startsWith(`${DATA}/`) || !paths.has(inner)) return known.get(path);
+    return new Uint8Array(await (await data!.read(inner)).arrayBuffer());
+  };
+}
+
+/** GET gives a file of the job, POST takes one that the page has made. */
+async function respond(
+  request: IncomingMessage,
+  response: ServerResponse,
+  find: ReturnType<typeof finder>,
+  save: PageRun['save'],
+): Promise<void> {
+  const name = decodeURIComponent((request.url ?? '').replace(/^\//, ''));
+  const answer = (status: number, content?: string | Uint8Array) => response.writeHead(status).end(content);
+  try {
+    if (request.method === 'POST') {
+      const parts: Uint8Array[] = [];
+      for await (const part of request) parts.push(part);
+      save(name, Buffer.concat(parts));
+      answer(204);
+    } else {
+      const content = await find(name);
+      if (content === undefined) answer(404);
+      else answer(200, content);
+    }
+  } catch (error) {
+    answer(500, (error as Error).message);
+  }
+}

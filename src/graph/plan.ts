@@ -1,0 +1,112 @@
+// From a traced graph to specialised WGSL, without a device: simplify, split, fuse, choose variants, plan memory, lower.
+import { OptionError, UnsupportedError } from '../errors.ts';
+import { specialise } from '../gpu/specialise.ts';
+import { REDUCTION_WORKGROUP } from '../ops/reduce.ts';
+import { type AdapterTraits, show } from '../ops/tensor.ts';
+import { fuse, type Group, type Schedule } from './fuse.ts';
+import { type Graph, rootsOf, topological } from './graph.ts';
+import { type Lowered, lower } from './lower.ts';
+import { type MemoryPlan, planMemory } from './memory.ts';
+import { simplify, splitReductions } from './simplify.ts';
+import { splitProducts } from './split.ts';
+import { type ChooseVariant, chooseVariants } from './variants.ts';
+
+export interface PlanOptions {
+  /** Overrules the heuristics' choice of kernel variants. */
+  readonly choose?: ChooseVariant | undefined;
+  /** A last pass over the simplified graph: `storeHalf`, for mixed precision. */
+  readonly transform?: ((graph: Graph) => Graph) | undefined;
+}
+
+/** What a graph becomes on an adapter, up to the text of its kernels. */
+export interface Plan {
+  readonly adapter: AdapterTraits;
+  /** Simplified, with long matmuls and reductions cut, and typed as it is stored. */
+  readonly graph: Graph;
+  /** The dispatches, each with the variant of its kernel. */
+  readonly schedule: Schedule;
+  readonly memory: MemoryPlan;
+}
+
+export interface PlannedKernel {
+  readonly group: Group;
+  readonly lowered: Lowered;
+  /** WGSL, as a driver gets it. */
+  readonly code: string;
+}
+
+/** Threads that keep an adapter busy: a reduction with fewer outputs is cut in two. */
+const BUSY_SOFTWARE = 1024;
+const BUSY_GPU = 8192;
+
+/** Buffers one kernel binds at most, however many the device allows: more gain nothing. */
+const MAX_BUFFERS = 16;
+
+/**
+ * The graph as it is compiled.
+ *
+ * @throws OptionError for a graph that computes nothing, or updates a variable twice or by what does not fit it
+ * @throws UnsupportedError for f16 where the adapter has none
+ */
+export function prepareGraph(
+  graph: Graph,
+  { software, f16 }: AdapterTraits,
+  transform?: PlanOptions['transform'],
+): Graph {
+  check(graph);
+  const busy = software ? BUSY_SOFTWARE : BUSY_GPU;
+  // Cutting leaves reshapes behind.
+  const cut = splitReductions(splitProducts(simplify(graph), busy), busy, software ? 1 : REDUCTION_WORKGROUP);
+  const result = simplify(cut);
+  const half = f16 ? undefined : topological(rootsOf(result)).find(({ dtype }) => dtype === 'f16');
+  if (half) {
+    throw new UnsupportedError(
+      `${half.path ? `${half.path}: ` : ''}${half.op.name} is f16${show(half.shape)}, and this device has no shader-f16: leave it f32`,
+    );
+  }
+  return transform?.(result) ?? result;
+}
+
+/** Plans a graph for an adapter. Throws what `prepareGraph` throws. */
+export function planGraph(graph: Graph, adapter: AdapterTraits, { choose, transform }: PlanOptions = {}): Plan {
+  const prepared = prepareGraph(graph, adapter, transform);
+  const fused = fuse(prepared, Math.min(MAX_BUFFERS, adapter.limits.maxStorageBuffersPerShaderStage));
+  const schedule = chooseVariants(fused, adapter, choose);
+  return { adapter, graph: prepared, schedule, memory: planMemory(schedule) };
+}
+
+/** The kernels in the order in which they run; each is written when it is asked for. */
+export function* kernelsOf({ schedule, memory, adapter }: Plan): Generator<PlannedKernel, void> {
+  for (const group of schedule.groups) {
+    if (!isDispatched(group)) continue;
+    const lowered = lower(group, memory, adapter);
+    yield { group, lowered, code: specialise(lowered.source, lowered) };
+  }
+}
+
+function isDispatched({ container, outputs }: Group): boolean {
+  return !container && outputs.some(({ size }) => size > 0);
+}
+
+function check(graph: Graph): void {
+  if (rootsOf(graph).length === 0)
+    throw new OptionError('there is nothing to compute: give compile outputs or updates');
+  const seen = new Set<unknown>();
+  for (const { variable, value } of graph.updates) {
+    if (seen.has(variable)) throw new OptionError(`variable ${variable.name} is updated twice in one program`);
+    seen.add(variable);
+    const fits = value.dtype === variable.dtype && String(value.shape) === String(variable.shape);
+    if (!fits) {
+      throw new OptionError(
+        `variable ${variable.name} is ${variable.dtype}${show(variable.shape)}, its update ${value.dtype}${show(value.shape)}`,
+      );
+    }
+  }
+  const changed = graph.updates.map(({ variable }) => variable).filter(({ words }) => words > 0);
+  changed.sort((a, b) => a.place().id - b.place().id || a.offset - b.offset);
+  changed.forEach((b, i) => {
+    const a = changed[i - 1];
+    if (a?.place() !== b.place() || a.offset + a.words <= b.offset) return;
+    throw new OptionError(`updates of ${a.name} and ${b.name} overlap in memory: update the whole, or its parts`);
+  });
+}

@@ -1,0 +1,62 @@
+// From traced graph to WGSL without a device: how many dispatches the models' steps take on described adapters.
+import { describe, expect, test } from 'vitest';
+import type { Dataset } from '../src/data/images.ts';
+import type { Graph } from '../src/graph/graph.ts';
+import { kernelsOf, planGraph } from '../src/graph/plan.ts';
+import { Parameters } from '../src/nn/module.ts';
+import { Adam } from '../src/nn/optimizers.ts';
+import { inTraining } from '../src/nn/training.ts';
+import { mean } from '../src/ops/reduce.ts';
+import { input, Variable } from '../src/ops/source.ts';
+import { type AdapterTraits, DEFAULT_LIMITS } from '../src/ops/tensor.ts';
+import { MODELS } from '../src/train/models.ts';
+import { completeOptions, type ModelName } from '../src/train/options.ts';
+
+const limits = { ...DEFAULT_LIMITS, maxStorageBuffersPerShaderStage: 10 };
+const CPU: AdapterTraits = { software: true, subgroupSize: 4, f16: false, limits };
+const GPU: AdapterTraits = { software: false, subgroupSize: 32, f16: true, limits };
+
+/** Dispatches of a step with a batch that is given, on the CPU and on a GPU: not to grow. */
+const DISPATCHES: Readonly<Record<ModelName, readonly [number, number]>> = {
+  vae: [26, 27],
+  'conv-vae': [71, 72],
+  'beta-vae': [28, 29],
+  iwae: [38, 39],
+  cvae: [29, 29],
+  'vq-vae': [76, 76],
+  classifier: [17, 18],
+  'conv-classifier': [43, 45],
+};
+
+function stepOf(name: ModelName): Graph {
+  const side = { count: 60000, width: 28, height: 28, channels: 1, classes: 10 };
+  const model = MODELS[name].create(
+    { name, train: side, test: side } as unknown as Dataset,
+    completeOptions({ model: name }),
+  );
+  const adam = new Adam(new Parameters(model), { lr: 1e-3 });
+  const counter = adam.step.tensor;
+  const key = { key: new Variable('key', [2], { dtype: 'u32' }).tensor, counter, stream: 1 };
+  const batch = { images: input('images', [128, 784]), labels: input('labels', [128], 'u32') };
+  const { value: terms, updates } = inTraining(key, () => model.terms(batch, key, counter));
+  const step = adam.minimize(mean(terms.loss));
+  const outputs = Object.fromEntries(Object.entries(terms).map(([term, values]) => [term, mean(values)]));
+  return { outputs, updates: [...step.updates, ...updates] };
+}
+
+describe('the step of each model', () => {
+  test.each(Object.keys(DISPATCHES) as ModelName[])('%s takes no more dispatches, each within the limits', (name) => {
+    const [cpu, gpu] = DISPATCHES[name];
+    for (const [adapter, most] of [
+      [CPU, cpu],
+      [GPU, gpu],
+    ] as const) {
+      const kernels = [...kernelsOf(planGraph(stepOf(name), adapter))];
+      expect(kernels.length).toBeLessThanOrEqual(most);
+      for (const { lowered, code } of kernels) {
+        expect(lowered.bindings.length).toBeLessThanOrEqual(limits.maxStorageBuffersPerShaderStage);
+        expect(code).toContain('@compute');
+      }
+    }
+  });
+});
