@@ -12,9 +12,9 @@ fn softplus(x: f32) -> f32 {
   return max(x, 0.0) + log(1.0 + exp(-abs(x)));
 }
 
-/// tanh, clamped: some drivers compute it from exp(2x), which overflows.
+/// tanh, clamped: some drivers compute it from exp(2x), which overflows. NaN stays.
 fn tanh_safe(x: f32) -> f32 {
-  return tanh(clamp(x, -15.0, 15.0));
+  return tanh(nan_unless(!is_nan(x), clamp(x, -15.0, 15.0)));
 }
 
 /// exp(x) - 1, exact near 0 (Taylor to the 7th power below 1/2).
@@ -34,6 +34,26 @@ fn erf(x: f32) -> f32 {
 /// 1 where x is neither infinite nor NaN, else 0. WGSL may assume that there is no NaN, so bits are compared.
 fn is_finite(x: f32) -> f32 {
   return select(0.0, 1.0, (bitcast<u32>(x) & 0x7f800000u) != 0x7f800000u);
+}
+
+/// Whether x is NaN, by its bits.
+fn is_nan(x: f32) -> bool {
+  return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
+}
+
+/// x if it is valid, else NaN, for which WGSL has no literal.
+fn nan_unless(valid: bool, x: f32) -> f32 {
+  return bitcast<f32>(select(0x7fc00000u, bitcast<u32>(x), valid));
+}
+
+/// The greater; NaN if one of them is, which WGSL's max may drop.
+fn maximum(a: f32, b: f32) -> f32 {
+  return nan_unless(!(is_nan(a) || is_nan(b)), max(a, b));
+}
+
+/// The less; NaN if one of them is, which WGSL's min may drop.
+fn minimum(a: f32, b: f32) -> f32 {
+  return nan_unless(!(is_nan(a) || is_nan(b)), min(a, b));
 }
 
 /// The high and the low word of a 64-bit product.
@@ -73,7 +93,8 @@ fn uniform_from_bits(bits: vec4u) -> vec4f {
 /// Four standard normal numbers (Box and Muller, 1958).
 fn normal_from_bits(bits: vec4u) -> vec4f {
   let u = vec4f((bits >> vec4u(8u)) + vec4u(1u)) * 5.9604645e-8;
-  let r = sqrt(-2.0 * log(u.xz));
+  // WGSL's log may be a little above 0 near 1.
+  let r = sqrt(max(vec2f(), -2.0 * log(u.xz)));
   let angle = 6.2831853 * u.yw;
   return vec4f(r.x * cos(angle.x), r.x * sin(angle.x), r.y * cos(angle.y), r.y * sin(angle.y));
 }

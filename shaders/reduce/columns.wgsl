@@ -24,6 +24,8 @@ fn store(o: u32, values: array<vec4f, COUNT>) {
   y[o] = values[0];
 }
 
+// For logsumexp `total` is Σ exp(value - greatest); for max, the greatest magnitude, whose bits tell whether there was a
+// NaN, which WGSL's max may drop.
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32) {
   let o = (group.y * groups.x + group.x) * 64u + local;
@@ -42,6 +44,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
           top[c] += value;
         } else if (KIND == 1u) {
           top[c] = max(top[c], value);
+          total[c] = bitcast<vec4f>(max(bitcast<vec4u>(total[c]), bitcast<vec4u>(value) & vec4u(0x7fffffffu)));
         } else {
           let difference = value - top[c];
           let e = exp(-abs(difference));
@@ -49,6 +52,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
           top[c] = max(top[c], value);
         }
       }
+    }
+  }
+  if (KIND == 1u) {
+    for (var c = 0u; c < COUNT; c++) { // unroll
+      top[c] = select(top[c], total[c], bitcast<vec4u>(total[c]) > vec4u(0x7f800000u));
     }
   }
   if (KIND == 2u) {

@@ -24,7 +24,8 @@ fn store(o: u32, values: array<f32, COUNT>) {
   y[o] = values[0];
 }
 
-// For logsumexp the state is the greatest value so far and Σ exp(value - greatest), four lanes at a time.
+// For logsumexp the state is the greatest value so far and Σ exp(value - greatest), four lanes at a time; for max, the
+// greatest value and the greatest magnitude, whose bits tell whether there was a NaN, which WGSL's max may drop.
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32) {
   let o = (group.y * groups.x + group.x) * 64u + local;
@@ -43,6 +44,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
           top[c] += value;
         } else if (KIND == 1u) {
           top[c] = max(top[c], value);
+          total[c] = bitcast<vec4f>(max(bitcast<vec4u>(total[c]), bitcast<vec4u>(value) & vec4u(0x7fffffffu)));
         } else {
           let difference = value - top[c];
           let e = exp(-abs(difference));
@@ -60,6 +62,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       if (LANES == 4u) { result = (last.x + last.y) + (last.z + last.w); }
     } else {
       if (LANES == 4u) { result = max(max(last.x, last.y), max(last.z, last.w)); }
+      if (KIND == 1u) {
+        let magnitudes = bitcast<vec4u>(total[c]);
+        var magnitude = magnitudes.x;
+        if (LANES == 4u) { magnitude = max(max(magnitudes.x, magnitudes.y), max(magnitudes.z, magnitudes.w)); }
+        result = select(result, bitcast<f32>(magnitude), magnitude > 0x7f800000u);
+      }
       if (KIND == 2u) {
         let scaled = total[c] * exp(last - result);
         result += log(select(scaled.x, (scaled.x + scaled.y) + (scaled.z + scaled.w), LANES == 4u));

@@ -17,7 +17,8 @@ const LOWEST: f32 = -3.4028234e38;
 @group(0) @binding(0) var<storage, read> x: array<vec4f>;
 @group(0) @binding(1) var<storage, read_write> y: array<f32>;
 
-// A state is the sum or the greatest value, and, for logsumexp, Σ exp(value - greatest).
+// A state is the sum or the greatest value, and, for logsumexp, Σ exp(value - greatest); for max, the greatest magnitude,
+// whose bits tell whether there was a NaN, which WGSL's max may drop.
 var<workgroup> states: array<array<vec2f, COUNT>, THREADS>;
 
 fn load(o: u32, r: u32) -> array<vec4f, COUNT> {
@@ -32,7 +33,8 @@ fn fold(a: vec2f, b: vec2f) -> vec2f {
   if (KIND == 0u) {
     return a + b;
   } else if (KIND == 1u) {
-    return vec2f(max(a.x, b.x), 0.0);
+    let magnitude = max(bitcast<u32>(a.y) & 0x7fffffffu, bitcast<u32>(b.y) & 0x7fffffffu);
+    return vec2f(max(a.x, b.x), bitcast<f32>(magnitude));
   } else {
     let top = max(a.x, b.x);
     return vec2f(top, a.y * exp(a.x - top) + b.y * exp(b.x - top));
@@ -41,7 +43,8 @@ fn fold(a: vec2f, b: vec2f) -> vec2f {
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32) {
-  let o = min(group.y * groups.x + group.x, OUTPUTS - 1u); // groups to spare do the last one again
+  let o = group.y * groups.x + group.x;
+  if (o >= OUTPUTS) { return; } // the same for the whole workgroup, so that no barrier waits
   var state: array<vec2f, COUNT>;
   for (var c = 0u; c < COUNT; c++) { // unroll
     state[c] = vec2f(select(LOWEST, 0.0, KIND == 0u), 0.0);
@@ -50,7 +53,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     let values = load(o, r);
     for (var c = 0u; c < COUNT; c++) { // unroll
       for (var lane = 0u; lane < LANES; lane++) { // unroll
-        state[c] = fold(state[c], vec2f(values[c][lane], 1.0));
+        state[c] = fold(state[c], vec2f(values[c][lane], select(1.0, values[c][lane], KIND == 1u)));
       }
     }
   }
@@ -67,7 +70,13 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     var results: array<f32, COUNT>;
     for (var c = 0u; c < COUNT; c++) { // unroll
       let last = states[0][c];
-      results[c] = select(last.x, last.x + log(last.y), KIND == 2u);
+      if (KIND == 2u) {
+        results[c] = last.x + log(last.y);
+      } else if (KIND == 1u) {
+        results[c] = select(last.x, last.y, bitcast<u32>(last.y) > 0x7f800000u);
+      } else {
+        results[c] = last.x;
+      }
     }
     store(o, results);
   }

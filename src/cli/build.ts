@@ -50,7 +50,7 @@ function emitTypes(entries: string[], folder: string): void {
     { noEmit: false, declaration: true, emitDeclarationOnly: true, outDir: folder, rootDir: 'src' },
     { ...ts.sys, onUnRecoverableConfigFileDiagnostic: (diagnostic) => report([diagnostic]) },
   );
-  const program = ts.createProgram(entries, config?.options ?? {});
+  const program = ts.createProgram([...entries, 'src/globals.d.ts'], config?.options ?? {});
   // Users' resolvers look for './tensor.js' beside its declarations; the names as the sources write them end in '.ts'.
   const { diagnostics } = program.emit(undefined, (path, text) => {
     ts.sys.writeFile(path, text.replace(/((?:from|import)\s*\(?\s*['"]\.{1,2}\/[^'"]+)\.ts(?=['"])/g, '$1.js'));

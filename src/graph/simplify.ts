@@ -1,8 +1,20 @@
 // Rewrites a graph to one that computes the same with less: each rule is a line with its reason.
+import { ShapeError } from '../errors.ts';
 import { elementwise, mul } from '../ops/elementwise.ts';
 import { logsumexpOp, maxOp, type ReduceAttrs, sumOp } from '../ops/reduce.ts';
 import { constant, constantOp } from '../ops/source.ts';
-import { apply, type DType, decomposed, type Shape, sameShape, scope, sizeOf, type Tensor } from '../ops/tensor.ts';
+import {
+  apply,
+  type DType,
+  decomposed,
+  elementType,
+  type Shape,
+  sameShape,
+  scope,
+  sizeOf,
+  type Tensor,
+  where,
+} from '../ops/tensor.ts';
 import {
   broadcastTo,
   broadcastToOp,
@@ -15,6 +27,7 @@ import {
   transpose,
   transposeOp,
 } from '../ops/view.ts';
+import { keyOf } from './equal.ts';
 import { type Graph, printGraph, rewrite, rootsOf, topological } from './graph.ts';
 import {
   elementwiseOfTransposes,
@@ -26,7 +39,10 @@ import {
 
 /** The number that every element of a tensor is, if that is known. */
 function constantValue(node: Tensor): number | undefined {
-  if (node.op === constantOp) return (node.attrs as { value: number }).value;
+  if (node.op === constantOp) {
+    const { value } = node.attrs as { value: number };
+    return elementType(node.dtype) === 'u32' ? value >>> 0 : value;
+  }
   const view = node.op === broadcastToOp || node.op === reshapeOp || node.op === stopGradientOp;
   return view ? constantValue(node.inputs[0]!) : undefined;
 }
@@ -60,17 +76,23 @@ function unbroadcast(operand: Tensor, others: readonly Tensor[], shape: Shape): 
   return operand;
 }
 
+const DIVISIONS = new Set<unknown>([elementwise.div, elementwise.divideFloor, elementwise.modulo]);
+
 const rules: readonly Rule[] = [
   // Composite ops are their parts.
   (node) => (node.results ? undefined : decomposed(node)),
+  // WGSL has no division of u32 by a constant that is 0.
+  (node) => {
+    if (!DIVISIONS.has(node.op) || node.dtype !== 'u32' || constantValue(node.inputs[1]!) !== 0) return undefined;
+    throw new ShapeError(`${where(node.path)}${node.op.name}: u32 divided by the constant 0`);
+  },
   // What is known now need not be computed later.
   (node) => {
     if (!isElementwise(node)) return undefined;
     const values = node.inputs.map(constantValue);
     if (!values.every((value) => value !== undefined)) return undefined;
     const value = node.op.fold!(values, node.inputs.at(-1)!.dtype);
-    const representable = Number.isFinite(Math.fround(value!)) && (node.dtype === 'f32' || value! >= 0);
-    return representable ? filled(value!, node.dtype, node.shape) : undefined;
+    return Number.isFinite(Math.fround(value)) ? filled(value, node.dtype, node.shape) : undefined;
   },
   // Elementwise ops broadcast by themselves.
   (node) => {
@@ -147,6 +169,8 @@ const rules: readonly Rule[] = [
     const { axes } = node.attrs as ReduceAttrs;
     return axes.every((axis) => x!.shape[axis] === 1) ? reshape(x!, node.shape) : undefined;
   },
+  // A sum of nothing is 0.
+  (node) => (node.op === sumOp && node.inputs[0]!.size === 0 ? filled(0, 'f32', node.shape) : undefined),
   // A sum of equal numbers is a product.
   (node) => {
     if (node.op !== sumOp) return undefined;
@@ -208,8 +232,6 @@ export function simplify(graph: Graph): Graph {
   let current = graph;
   for (let round = 0; round < 20; round++) {
     const unique = new Map<string, Tensor>();
-    // Ops may share a name.
-    const opIds = new Map<unknown, number>();
     let changed = false;
     const uses = new Map<Tensor, number>();
     for (const { inputs } of topological(rootsOf(current))) {
@@ -227,10 +249,7 @@ export function simplify(graph: Graph): Graph {
           result = better;
         }
       }
-      const ids = result.inputs.map(({ id }) => id);
-      if (result.op === elementwise.add || result.op === elementwise.mul) ids.sort((a, b) => a - b);
-      if (!opIds.has(result.op)) opIds.set(result.op, opIds.size);
-      const key = `${opIds.get(result.op)}|${ids}|${JSON.stringify(result.attrs)}|${result.shape}`;
+      const key = keyOf(result);
       const twin = unique.get(key);
       if (twin && twin !== result) changed = true;
       else unique.set(key, result);

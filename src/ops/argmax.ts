@@ -38,7 +38,8 @@ export const argmaxOp: Op<object> = {
       const length = x!.shape.at(-1)!;
       return Float64Array.from({ length: sizeOf(shape) }, (_item, row) => {
         const values = x!.data.subarray(row * length, (row + 1) * length);
-        return values.indexOf(Math.max(...values));
+        const nan = values.findIndex(Number.isNaN);
+        return nan >= 0 ? nan : values.indexOf(values.reduce((a, b) => Math.max(a, b)));
       });
     },
     samples: [
@@ -51,7 +52,7 @@ export const argmaxOp: Op<object> = {
   },
 };
 
-/** The position of the greatest element along an axis, the last unless told; of equal ones, the first. u32. */
+/** The position of the greatest element along an axis, the last unless told; of equal ones, the first; a NaN counts as greatest. u32. */
 export function argmax(x: Tensor, axis = -1): Tensor {
   const along = axisOf(axis, x.shape.length);
   const axes = x.shape.map((_, i) => i);

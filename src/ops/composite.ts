@@ -105,8 +105,9 @@ export const gaussianKlOp = define<object>('gaussianKl', {
 
 export const softmaxOp: Op<{ axis: number; log: boolean }> = {
   name: 'softmax',
-  infer([x]) {
+  infer([x], { axis }) {
     if (elementType(x!.dtype) !== 'f32') throw new ShapeError(`wants f32, got ${x!.dtype}`);
+    if (x!.shape[axis] === 0) throw new ShapeError(`axis ${axis} of ${show(x!.shape)} has no elements`);
     return { shape: x!.shape, dtype: 'f32' };
   },
   decompose([x], attrs) {

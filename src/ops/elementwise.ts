@@ -22,6 +22,9 @@ function roundToF16(x: number): number {
   return Math.abs(rounded) > 65504 ? Math.sign(x) * Infinity : rounded;
 }
 
+/** As WGSL divides u32 at run time: by 0, it gives the dividend. */
+const quotient = (a: number, b: number) => (b === 0 ? a : Math.floor(a / b));
+
 /** A step function: no slope, wherever it has one. */
 const flat: PointwiseGrad = (_, inputs) => inputs.map(() => undefined);
 
@@ -33,21 +36,27 @@ export const elementwise = {
   add: define('add', {
     wgsl: (a, b) => `${a} + ${b}`,
     reference: (a, b) => a + b,
+    u32: (a, b) => (a + b) >>> 0,
+    commutative: true,
     grad: (g) => [g, g],
   }),
   sub: define('sub', {
     wgsl: (a, b) => `${a} - ${b}`,
     reference: (a, b) => a - b,
+    u32: (a, b) => (a - b) >>> 0,
     grad: (g) => [g, neg(g)],
   }),
   mul: define('mul', {
     wgsl: (a, b) => `${a} * ${b}`,
     reference: (a, b) => a * b,
+    u32: (a, b) => Math.imul(a, b) >>> 0,
+    commutative: true,
     grad: (g, [a, b]) => [mul(g, b!), mul(g, a!)],
   }),
   div: define('div', {
     wgsl: (a, b) => `${a} / ${b}`,
     reference: (a, b) => a / b,
+    u32: quotient,
     grad: (g, [, b], y) => [div(g, b!), neg(div(mul(g, y), b!))],
     range: [
       [-2, 2],
@@ -56,11 +65,17 @@ export const elementwise = {
     flops: 2,
   }),
   neg: define('neg', { wgsl: (a) => `-${a}`, reference: (a) => -a, grad: (g) => [neg(g)] }),
-  abs: define('abs', { wgsl: (a) => `abs(${a})`, reference: Math.abs, grad: (g, [a]) => [mul(g, sign(a!))] }),
+  abs: define('abs', {
+    wgsl: (a) => `abs(${a})`,
+    reference: Math.abs,
+    u32: (a) => a,
+    grad: (g, [a]) => [mul(g, sign(a!))],
+  }),
   sign: define('sign', { wgsl: (a) => `sign(${a})`, reference: Math.sign, grad: flat }),
   square: define('square', {
     wgsl: (a) => `${a} * ${a}`,
     reference: (a) => a * a,
+    u32: (a) => Math.imul(a, a) >>> 0,
     grad: (g, [a]) => [mul(g, mul(a!, 2))],
   }),
   sqrt: define('sqrt', {
@@ -128,7 +143,8 @@ export const elementwise = {
     flops: 20,
   }),
   relu: define('relu', {
-    wgsl: (a) => `max(${a}, 0.0)`,
+    // Not max, which may drop a NaN: below 0 are the bits from those of −0 to those of −∞.
+    wgsl: (a) => `select(${a}, 0.0, (bitcast<u32>(${a}) ^ 0x80000000u) <= 0x7f800000u)`,
     reference: (a) => Math.max(a, 0),
     // From the result, not the input, so that the input need not be kept.
     grad: (g, _, y) => [where(greater(y, 0), g, 0)],
@@ -141,36 +157,46 @@ export const elementwise = {
     flops: 20,
   }),
   maximum: define('maximum', {
-    wgsl: (a, b) => `max(${a}, ${b})`,
+    wgsl: (a, b) => `maximum(${a}, ${b})`,
+    wgslU32: (a, b) => `max(${a}, ${b})`,
+    functions,
     reference: Math.max,
+    u32: Math.max,
     grad: (g, [a, b]) => [where(greater(b!, a!), 0, g), where(greater(b!, a!), g, 0)],
   }),
   minimum: define('minimum', {
-    wgsl: (a, b) => `min(${a}, ${b})`,
+    wgsl: (a, b) => `minimum(${a}, ${b})`,
+    wgslU32: (a, b) => `min(${a}, ${b})`,
+    functions,
     reference: Math.min,
+    u32: Math.min,
     grad: (g, [a, b]) => [where(less(b!, a!), 0, g), where(less(b!, a!), g, 0)],
   }),
   greater: define('greater', {
     wgsl: (a, b) => `select(0.0, 1.0, ${a} > ${b})`,
     reference: (a, b) => (a > b ? 1 : 0),
+    u32: (a, b) => (a > b ? 1 : 0),
     grad: flat,
     result: 'f32',
   }),
   less: define('less', {
     wgsl: (a, b) => `select(0.0, 1.0, ${a} < ${b})`,
     reference: (a, b) => (a < b ? 1 : 0),
+    u32: (a, b) => (a < b ? 1 : 0),
     grad: flat,
     result: 'f32',
   }),
   equal: define('equal', {
     wgsl: (a, b) => `select(0.0, 1.0, ${a} == ${b})`,
     reference: (a, b) => (a === b ? 1 : 0),
+    u32: (a, b) => (a === b ? 1 : 0),
     grad: flat,
     result: 'f32',
   }),
   where: define('where', {
     wgsl: (condition, a, b) => `select(${b}, ${a}, ${condition} != 0.0)`,
     reference: (condition, a, b) => (condition !== 0 ? a : b),
+    u32: (condition, a, b) => (condition !== 0 ? a : b),
     dtypes: ['f32', undefined, undefined],
     grad: (g, [condition]) => [undefined, where(condition!, g, 0), where(condition!, 0, g)],
   }),
@@ -205,6 +231,7 @@ export const elementwise = {
   modulo: define('modulo', {
     wgsl: (a, b) => `${a} % ${b}`,
     reference: (a, b) => a % b,
+    u32: (a, b) => (b === 0 ? 0 : a % b),
     dtypes: ['u32', 'u32'],
     range: [
       [0, 1000],
@@ -215,6 +242,7 @@ export const elementwise = {
   divideFloor: define('divideFloor', {
     wgsl: (a, b) => `${a} / ${b}`,
     reference: (a, b) => Math.floor(a / b),
+    u32: quotient,
     dtypes: ['u32', 'u32'],
     range: [
       [0, 1000],

@@ -4,7 +4,7 @@ import rowsShader from '../../shaders/reduce/rows.wgsl?raw';
 import rowsWorkgroupShader from '../../shaders/reduce/rows_workgroup.wgsl?raw';
 import { ShapeError } from '../errors.ts';
 import { Affine } from './affine.ts';
-import { div, equal, exp, mul, sub } from './elementwise.ts';
+import { div, equal, exp, maximum, mul, sub } from './elementwise.ts';
 import {
   apply,
   axisOf,
@@ -224,7 +224,8 @@ export const maxOp = define(
   // Equal maxima share the cotangent, as in PyTorch's amax.
   (node, spread, g) => {
     const ties = equal(node.inputs[0]!, spread(node));
-    return mul(ties, spread(div(g, sumOver(ties, node.attrs.axes))));
+    // Another kernel may have rounded the maximum in another way, so that none is equal: then none is counted as one.
+    return mul(ties, spread(div(g, maximum(sumOver(ties, node.attrs.axes), 1))));
   },
 );
 

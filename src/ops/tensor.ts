@@ -168,10 +168,10 @@ export type RandomInt = (min: number, max: number) => number;
 export interface OpTraits {
   /** About how many operations an element costs, 1 by default: what computing it twice is weighed against storing it by. */
   readonly flops?: number;
-  /** Its two inputs may change places. */
-  readonly commutative?: boolean;
   /** It only says where an element is found: free wherever it is read. */
   readonly view?: boolean;
+  /** Its two inputs may change places. */
+  readonly commutative?: boolean;
   /** An input of as many elements as the result is read at the result's own flat index, and no other. */
   readonly aligned?: boolean;
   /** It reads each element of its inputs many times, so these are materialised, unless they are views of what is. */
