@@ -23,7 +23,7 @@ async function check(op: Op, samples: readonly Sample[], options?: CheckOptions)
 test('every op that a file of src/ops/ exports is in the registry', () => {
   const modules = import.meta.glob<Record<string, unknown>>('../src/ops/*.ts', { eager: true });
   const exported = Object.values(modules).flatMap((module) =>
-    Object.entries(module).filter(([name]) => /Op$/.test(name)),
+    Object.entries(module).filter(([name, op]) => /Op$/.test(name) && typeof op === 'object'),
   );
   expect(exported.length).toBeGreaterThan(20);
   for (const [name, op] of exported) expect(ops, `${name} belongs into src/ops/registry.ts`).toContain(op);
