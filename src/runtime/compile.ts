@@ -1,6 +1,6 @@
 // Compiles graphs: picks kernel variants that are known to be right on this driver, and the fastest where they were tuned.
 import { Gpu } from '../gpu/gpu.ts';
-import type { Group } from '../graph/fuse.ts';
+import type { Group } from '../graph/schedule.ts';
 import { type ChooseVariant, chooseVariants } from '../graph/variants.ts';
 import type { Tensor } from '../ops/tensor.ts';
 import { build, type ProgramDescription, plan, type Work } from './build.ts';

@@ -2,8 +2,8 @@
 // A Program: a flat list of dispatches with their buffers, encoded into one compute pass as often as it is run.
 import { OptionError } from '../errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
-import type { Schedule } from '../graph/fuse.ts';
 import type { MemoryPlan, Place } from '../graph/memory.ts';
+import type { Schedule } from '../graph/schedule.ts';
 import { alignedSize, type Block, type Variable } from '../ops/source.ts';
 import { bytesOf, type DType, type Shape, show, sizeOf, type Tensor, wordsFor } from '../ops/tensor.ts';
 import { type Command, type Dispatch, type RunInputs, record } from './dispatch.ts';
