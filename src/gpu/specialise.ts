@@ -1,6 +1,7 @@
 // Makes one shader out of a .wgsl file: replaces constants and hook bodies by name, unrolls marked loops, and adds the
 // buffer declarations and library functions that the hooks use. Nothing else in the file changes.
 import { ShaderError } from '../errors.ts';
+import { closing } from './library.ts';
 
 export interface Specialisation {
   readonly constants?: Readonly<Record<string, number | boolean>>;
@@ -9,49 +10,8 @@ export interface Specialisation {
   /** Types by the names of their `alias` declarations. */
   readonly aliases?: Readonly<Record<string, string>>;
   readonly declarations?: string;
-  /** Names of functions to take from the library, with those that they call. */
+  /** Texts of functions that hooks call. */
   readonly functions?: readonly string[];
-}
-
-/** The index just past the brace that closes the one at `open`. */
-function closing(source: string, open: number): number {
-  let depth = 0;
-  for (let i = open; i < source.length; i++) {
-    if (source[i] === '/' && source[i + 1] === '/') {
-      i = source.indexOf('\n', i);
-      if (i < 0) break;
-    } else if (source[i] === '{') depth++;
-    else if (source[i] === '}' && --depth === 0) return i + 1;
-  }
-  throw new ShaderError(`unbalanced braces after «${source.slice(open, open + 40)}»`);
-}
-
-/** The functions of a WGSL library, by name, with the comments in front of them left out. */
-function functionsOf(library: string): Map<string, string> {
-  const result = new Map<string, string>();
-  for (const match of library.matchAll(/^fn (\w+)\(/gm)) {
-    const open = library.indexOf('{', match.index);
-    result.set(match[1]!, library.slice(match.index, closing(library, open)));
-  }
-  return result;
-}
-
-/** The wanted functions and those that they call, in the library's order. */
-function collect(names: readonly string[], library: string): string {
-  const all = functionsOf(library);
-  const wanted = new Set<string>();
-  const visit = (name: string) => {
-    const text = all.get(name);
-    if (!text) throw new ShaderError(`the shader library has no function ${name}`);
-    if (wanted.has(name)) return;
-    wanted.add(name);
-    for (const [callee] of all) if (callee !== name && text.includes(`${callee}(`)) visit(callee);
-  };
-  names.forEach(visit);
-  return [...all]
-    .filter(([name]) => wanted.has(name))
-    .map(([, text]) => text)
-    .join('\n\n');
 }
 
 type Constants = Readonly<Record<string, number | boolean>>;
@@ -150,6 +110,7 @@ const ELSE = /^ else (?:if \([^{]*\) )?\{/;
  * never run need not be unrolled, sent to the driver, and read there.
  */
 function choose(source: string, constants: ReadonlyMap<string, number>): string {
+  if (constants.size === 0) return source;
   const pattern = new RegExp(`\\bif \\((${[...constants.keys()].join('|')})(?: == (\\d+)u?)?\\) `);
   let text = source;
   for (let match = pattern.exec(text); match; match = pattern.exec(text)) {
@@ -199,6 +160,11 @@ function broadcasts(source: string): string {
 
 const DIRECTIVE = /^(enable|requires|diagnostic)\b[^;]*;$/gm;
 
+/** Text with its choices between constants made, and its marked loops written out. */
+function writtenOut(text: string, constants: ReadonlyMap<string, number>): string {
+  return broadcasts(unroll(choose(text, constants), constants));
+}
+
 /** Results that are asked for again and again, of any number of arguments that make a key; the latest hundreds are kept. */
 function remember<T>(make: () => T, key: string, known: Map<string, T>): T {
   let result = known.get(key);
@@ -223,7 +189,7 @@ function templateOf(source: string, { constants = {}, hooks = {}, aliases = {} }
   const pieces = cutHooks(text.replace(DIRECTIVE, ''), Object.keys(hooks));
   return {
     directives,
-    pieces: pieces.map((piece, i) => (i % 2 ? piece : broadcasts(unroll(choose(piece, values), values)))),
+    pieces: pieces.map((piece, i) => (i % 2 ? piece : writtenOut(piece, values))),
   };
 }
 
@@ -231,20 +197,19 @@ function templateOf(source: string, { constants = {}, hooks = {}, aliases = {} }
  * The WGSL of a kernel.
  *
  * @param source a complete shader
- * @param library the shader whose functions hooks may call
- * @throws ShaderError if the source lacks a constant, hook or function that is named
+ * @throws ShaderError if the source lacks a constant or hook that is named
  */
-export function specialise(source: string, library: string, what: Specialisation): string {
+export function specialise(source: string, what: Specialisation): string {
   const { constants, hooks = {}, aliases, declarations, functions = [] } = what;
   const key = [source, JSON.stringify([constants, aliases, Object.keys(hooks)])].join('\n');
   const { directives, pieces } = remember(() => templateOf(source, what), key, templates);
-  const called = functions.length
-    ? remember(
-        () => broadcasts(unroll(collect(functions, library), new Map())),
-        [library, ...functions].join('\n'),
-        libraries,
-      )
-    : '';
+  const brought = functions.join('\n\n');
+  const called = brought && remember(() => writtenOut(brought, constantsOf(brought)), brought, libraries);
+  for (const [, name] of brought.matchAll(/^(?:fn|struct|const|alias)\s+(\w+)/gm)) {
+    const declares = new RegExp(`^(fn|struct|const|alias) ${name}\\b`, 'm');
+    if (!pieces.some((piece, i) => i % 2 === 0 && declares.test(piece))) continue;
+    throw new ShaderError(`the kernel declares ${name} itself: a function that an op brings along needs another name`);
+  }
   const body = pieces.map((piece, i) => (i % 2 ? `${hooks[piece]}\n` : piece)).join('');
   return [directives, declarations, called, body].filter(Boolean).join('\n\n');
 }
