@@ -26,7 +26,7 @@ export class UnsupportedError extends GliaError {}
 /** WGSL that the driver refused, with its messages. */
 export class ShaderError extends GliaError {}
 
-/** The device ran out of memory. */
+/** The device ran out of memory, or allows no tensor of that size. */
 export class OutOfMemoryError extends GliaError {}
 
 /** The device reported a validation or internal error: a bug in Glia, or in the app that shares the device. */

@@ -5,6 +5,7 @@ export { Gpu, type GpuOptions } from './gpu/gpu.ts';
 // Graphs and their transforms.
 export { grad, gradients, valueAndGrad } from './graph/autodiff.ts';
 export { type Graph, printGraph, type Update } from './graph/graph.ts';
+export type { MemoryNeed } from './graph/sizes.ts';
 // Modules and optimizers.
 export { Generator } from './nn/generator.ts';
 export * as init from './nn/init.ts';
@@ -89,7 +90,14 @@ export { type DType, type Shape, scope, Tensor } from './ops/tensor.ts';
 export { broadcastTo, concat, pack, padTo, reshape, slice, stopGradient, transpose } from './ops/view.ts';
 export type { Ceilings } from './runtime/ceilings.ts';
 // Programs.
-export { type CompileOptions, compile, evaluate, type InputData, type ProgramDescription } from './runtime/compile.ts';
+export {
+  type CompileOptions,
+  compile,
+  evaluate,
+  type InputData,
+  memoryOf,
+  type ProgramDescription,
+} from './runtime/compile.ts';
 export type { Dispatch, RunInputs } from './runtime/dispatch.ts';
 export type { DispatchProfile, Profile, ProfileOptions } from './runtime/profile.ts';
 export type { Program, ProgramInput, RunOptions } from './runtime/program.ts';

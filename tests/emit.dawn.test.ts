@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { startDawn } from '../src/cli/dawn/dawn.ts';
 import { Gpu } from '../src/gpu/gpu.ts';
 import { grad } from '../src/graph/autodiff.ts';
-import { add, mul, sub } from '../src/ops/elementwise.ts';
+import { add, mul, sub, toF32 } from '../src/ops/elementwise.ts';
 import { input, Variable } from '../src/ops/source.ts';
 import type { Tensor } from '../src/ops/tensor.ts';
 import { padTo, reshape, slice } from '../src/ops/view.ts';
@@ -35,5 +35,32 @@ describe.skipIf(missing)('fused kernels', () => {
     program.run({ rates: Float32Array.of(1, 18, 3, 4), weight: Float32Array.of(1) });
     expect([...(await readVariable(gpu, v))]).toEqual([0, 0, 0, -1, 0, 0, 0, 0]);
     program.destroy();
+  });
+
+  test('bytes go from variable to variable, and stay where a variable is its own update', async () => {
+    for (const size of [4, 7]) {
+      const bytes = () => Uint8Array.from({ length: size }, (_, i) => 9 - i);
+      const u = new Variable('u', [size], { dtype: 'u8', init: bytes });
+      const w = new Variable('w', [size], { dtype: 'u8' });
+      const [a, b] = ['a', 'b'].map((name, i) => {
+        return new Variable(name, [size], { dtype: 'u8', init: () => bytes().fill(i + 1) });
+      }) as [Variable, Variable];
+      const program = await compile(gpu, {
+        outputs: { twice: mul(toF32(u.tensor), 2), whole: u.tensor },
+        updates: [
+          { variable: u, value: u.tensor },
+          { variable: w, value: u.tensor },
+          { variable: a, value: b.tensor },
+          { variable: b, value: a.tensor },
+        ],
+      });
+      program.run();
+      for (const variable of [u, w]) expect(await readVariable(gpu, variable)).toEqual(bytes());
+      expect(await readVariable(gpu, a)).toEqual(bytes().fill(2));
+      expect(await readVariable(gpu, b)).toEqual(bytes().fill(1));
+      expect([...(await program.read('twice'))]).toEqual([...bytes()].map((byte) => 2 * byte));
+      expect([...(await program.read('whole'))]).toEqual([...bytes()]);
+      program.destroy();
+    }
   });
 });

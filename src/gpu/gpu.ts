@@ -6,9 +6,9 @@ import {
   type GliaError,
   OptionError,
   OutOfMemoryError,
-  ShaderError,
   UnsupportedError,
 } from '../errors.ts';
+import { Pipelines } from './pipelines.ts';
 
 export interface GpuOptions {
   /** Where to ask: `navigator.gpu` by default; in Node, what a WebGPU implementation gives. */
@@ -81,12 +81,16 @@ export class Gpu {
   /** Resolves when the device is gone, with the reason. */
   readonly lost: Promise<DeviceLostError>;
   private readonly owned = new Set<Destroyable>();
-  private readonly pipelines = new Map<string, Promise<GPUComputePipeline>>();
-  private readonly layouts = new Map<string, GPUBindGroupLayout>();
+  private readonly pipelines: Pipelines;
   private readonly cache = new Map<object, Destroyable>();
   private readonly ownsDevice: boolean;
   private bytes = 0;
+  /** For good: the device is lost. */
   private gone: GliaError | undefined;
+  /** What went wrong since the last call, and is told once. */
+  private failure: GliaError | undefined;
+  /** Allocations whose outcome is not known yet. */
+  private readonly pending = new Set<Promise<void>>();
 
   /** Kept because Dawn for Node frees the device with the object that it came from. */
   protected readonly implementation: GPU | undefined;
@@ -95,6 +99,7 @@ export class Gpu {
     this.device = device;
     this.adapter = adapter;
     this.implementation = implementation;
+    this.pipelines = new Pipelines(device, () => this.check());
     const ownsDevice = implementation !== undefined;
     this.ownsDevice = ownsDevice;
     this.lost = device.lost.then(({ reason, message }) => {
@@ -112,7 +117,7 @@ export class Gpu {
     if (ownsDevice) {
       device.addEventListener('uncapturederror', ({ error }) => {
         const outOfMemory = 'GPUOutOfMemoryError' in globalThis && error instanceof GPUOutOfMemoryError;
-        this.gone ??= outOfMemory
+        this.failure ??= outOfMemory
           ? new OutOfMemoryError('the GPU ran out of memory: use a smaller batch or model')
           : new DeviceError(error.message);
       });
@@ -189,20 +194,52 @@ export class Gpu {
     return this.owned.size;
   }
 
-  /** @throws DeviceLostError once the device is gone, or what else befell it since the last call. */
-  check(): void {
-    if (this.gone) throw this.gone;
+  /** Shaders that are compiled, those that no program uses at the moment among them. */
+  get compiledShaders(): number {
+    return this.pipelines.size;
   }
 
+  /**
+   * @throws DeviceLostError once the device is gone
+   * @throws OutOfMemoryError or DeviceError for what else befell it since the last call: once, since it may be over
+   */
+  check(): void {
+    if (this.gone) throw this.gone;
+    const { failure } = this;
+    this.failure = undefined;
+    if (failure) throw failure;
+  }
+
+  /**
+   * A buffer that counts as Glia's. If there is no memory for it, that is told at the next call, and the buffer is
+   * destroyed: whoever keeps it makes it anew when it is no longer `alive`.
+   *
+   * @throws OutOfMemoryError if the device allows no buffer of this size
+   */
   createBuffer(descriptor: GPUBufferDescriptor): GPUBuffer {
     this.check();
+    const { label = 'a buffer', size } = descriptor;
     const { maxBufferSize } = this.device.limits;
-    if (descriptor.size > maxBufferSize) {
-      throw new OutOfMemoryError(
-        `${descriptor.label ?? 'a buffer'} needs ${descriptor.size} bytes; this device allows ${maxBufferSize} in one buffer`,
-      );
+    if (size > maxBufferSize) {
+      throw new OutOfMemoryError(`${label}: ${size} bytes; this device allows ${maxBufferSize} in one buffer`);
     }
-    const buffer = this.device.createBuffer(descriptor);
+    const failed = () =>
+      new OutOfMemoryError(
+        `the GPU has no memory for ${label}, ${size} bytes: free some, or use a smaller batch or model`,
+      );
+    this.device.pushErrorScope('out-of-memory');
+    let buffer: GPUBuffer;
+    let scope: Promise<GPUError | null>;
+    try {
+      buffer = this.device.createBuffer(descriptor);
+    } catch (error) {
+      // One that is mapped at once is refused at once.
+      if (error instanceof RangeError) throw failed();
+      throw error;
+    } finally {
+      scope = this.device.popErrorScope();
+      scope.catch(() => undefined);
+    }
     const destroy = buffer.destroy.bind(buffer);
     this.owned.add(buffer);
     this.bytes += buffer.size;
@@ -210,7 +247,22 @@ export class Gpu {
       if (this.owned.delete(buffer)) this.bytes -= buffer.size;
       destroy();
     };
+    const outcome = scope.then(
+      (error) => {
+        if (!error) return;
+        buffer.destroy();
+        this.failure ??= failed();
+      },
+      () => undefined, // the device is lost, which is told elsewhere
+    );
+    this.pending.add(outcome);
+    outcome.then(() => this.pending.delete(outcome));
     return buffer;
+  }
+
+  /** Whether something made here was neither destroyed nor failed. */
+  isAlive(thing: Destroyable): boolean {
+    return this.owned.has(thing);
   }
 
   createQuerySet(descriptor: GPUQuerySetDescriptor): GPUQuerySet {
@@ -227,19 +279,7 @@ export class Gpu {
 
   /** The layout of group 0 with these bindings, in order: true for one that is written. */
   bindGroupLayout(writable: readonly boolean[]): GPUBindGroupLayout {
-    const key = writable.map(Number).join('');
-    let layout = this.layouts.get(key);
-    if (!layout) {
-      layout = this.device.createBindGroupLayout({
-        entries: writable.map((write, binding) => ({
-          binding,
-          visibility: 4,
-          buffer: { type: write ? 'storage' : 'read-only-storage' },
-        })),
-      });
-      this.layouts.set(key, layout);
-    }
-    return layout;
+    return this.pipelines.layout(writable);
   }
 
   /**
@@ -248,39 +288,21 @@ export class Gpu {
    * @throws ShaderError with the driver's messages
    */
   pipeline(code: string, writable: readonly boolean[], label: string): Promise<GPUComputePipeline> {
-    const key = `${writable.map(Number).join('')}\n${code}`;
-    let pipeline = this.pipelines.get(key);
-    if (!pipeline) {
-      pipeline = this.compile(code, writable, label);
-      this.pipelines.set(key, pipeline);
-      pipeline.catch(() => this.pipelines.delete(key));
-    }
-    return pipeline;
+    return this.pipelines.get(code, writable, label);
   }
 
-  private async compile(code: string, writable: readonly boolean[], label: string): Promise<GPUComputePipeline> {
-    this.check();
-    this.device.pushErrorScope('validation');
-    const module = this.device.createShaderModule({ code, label });
-    const layout = this.device.createPipelineLayout({ bindGroupLayouts: [this.bindGroupLayout(writable)] });
-    const pending = this.device.createComputePipelineAsync({ label, layout, compute: { module, entryPoint: 'main' } });
-    const scope = this.device.popErrorScope();
-    try {
-      const pipeline = await pending;
-      await scope;
-      return pipeline;
-    } catch (error) {
-      this.check();
-      const { messages } = await module.getCompilationInfo();
-      const lines = code.split('\n');
-      const details = messages
-        .filter(({ type }) => type === 'error')
-        .map(({ lineNum, message }) => `line ${lineNum}: ${message} in «${lines[lineNum - 1]?.trim()}»`);
-      await scope;
-      throw new ShaderError(`the driver refuses shader ${label}: ${details.join('; ') || messageOf(error)}`, {
-        cause: error,
-      });
-    }
+  /** Counts pipelines as used, until they are released as often. */
+  hold(pipelines: Iterable<GPUComputePipeline>): void {
+    this.pipelines.hold(pipelines);
+  }
+
+  release(pipelines: Iterable<GPUComputePipeline>): void {
+    this.pipelines.release(pipelines);
+  }
+
+  /** Lets go of compiled shaders that no live program uses. (Some are kept otherwise, so as not to compile them again.) */
+  trim(): void {
+    this.pipelines.trim();
   }
 
   /**
@@ -305,15 +327,16 @@ export class Gpu {
       throw error;
     }
     const [validation, memory] = await scopes;
+    await Promise.all(this.pending);
     this.check();
     if (memory) throw new OutOfMemoryError(`${what} does not fit into the GPU's memory: use a smaller batch or model`);
     if (validation) throw new DeviceError(`${what}: ${validation.message}`);
     return result;
   }
 
-  /** One thing for a key, made on first use and destroyed with this Gpu. */
+  /** One thing for a key, made on first use, destroyed with this Gpu, and made anew if there was no memory for it. */
   cached<T extends Destroyable>(key: object, create: () => T): T {
-    let value = this.cache.get(key) as T | undefined;
+    let value = this.peek<T>(key);
     if (!value) {
       value = create();
       this.cache.set(key, value);
@@ -322,7 +345,8 @@ export class Gpu {
   }
 
   peek<T extends Destroyable>(key: object): T | undefined {
-    return this.cache.get(key) as T | undefined;
+    const value = this.cache.get(key) as T | undefined;
+    return value && this.owned.has(value) ? value : undefined;
   }
 
   /** Destroys the thing for a key, if there is one. */
@@ -338,7 +362,6 @@ export class Gpu {
     this.cache.clear();
     for (const thing of [...this.owned]) thing.destroy();
     this.pipelines.clear();
-    this.layouts.clear();
     if (this.ownsDevice) this.device.destroy();
   }
 

@@ -17,14 +17,14 @@ export function rootsOf(graph: Graph): Tensor[] {
   return [...Object.values(graph.outputs), ...graph.updates.map(({ value }) => value)];
 }
 
-/** All nodes below the roots, inputs before users, each once. */
-export function topological(roots: Iterable<Tensor>): Tensor[] {
+/** All nodes below the roots, inputs before users, each once; neither those that `stop` names nor what is below them. */
+export function topological(roots: Iterable<Tensor>, stop: (node: Tensor) => boolean = () => false): Tensor[] {
   const order: Tensor[] = [];
   const seen = new Set<Tensor>();
   // An explicit stack: models may be deeper than the JavaScript stack.
   const stack: { node: Tensor; next: number }[] = [];
   for (const root of roots) {
-    if (seen.has(root)) continue;
+    if (seen.has(root) || stop(root)) continue;
     seen.add(root);
     stack.push({ node: root, next: 0 });
     while (stack.length) {
@@ -33,7 +33,7 @@ export function topological(roots: Iterable<Tensor>): Tensor[] {
       if (!child) {
         order.push(top.node);
         stack.pop();
-      } else if (!seen.has(child)) {
+      } else if (!seen.has(child) && !stop(child)) {
         seen.add(child);
         stack.push({ node: child, next: 0 });
       }

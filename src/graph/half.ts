@@ -3,8 +3,8 @@
 import { matmulOp } from '../ops/matmul.ts';
 import type { Tensor } from '../ops/tensor.ts';
 import { packOp } from '../ops/view.ts';
-import { isSource, stored } from './fuse.ts';
 import { type Graph, rewrite, rootsOf, topological } from './graph.ts';
+import { isSource, stored } from './schedule.ts';
 
 /** An operand, what it is a view of, and so on down to what is computed. */
 function chainOf(operand: Tensor): Tensor[] {

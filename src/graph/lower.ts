@@ -10,10 +10,12 @@ import {
   type KernelWriter,
   type Tensor,
   type Variant,
+  wordsFor,
 } from '../ops/tensor.ts';
 import { type Binding, BodyEmitter, KernelText, storedType } from './emit.ts';
-import { type Group, isSource } from './fuse.ts';
+import { topological } from './graph.ts';
 import { type MemoryPlan, type Place, wordsOf } from './memory.ts';
+import { type Group, isSource } from './schedule.ts';
 
 export interface Lowered extends Kernel {
   /** Which of the heavy op's variants; `pointwise` where there is no heavy op. */
@@ -121,6 +123,13 @@ class Writer implements KernelWriter {
     return body.body;
   }
 
+  /** Bytes are written in words, and so only as they lie elsewhere. */
+  copyWords(): string {
+    const [from] = this.group.reads.keys();
+    const source = this.text.binding(from!, false).name;
+    return `\n  ${this.text.binding(this.group.outputs[0]!, false, true).name}[i] = ${source}[i];`;
+  }
+
   grid(workgroups: number): [number, number, number] {
     const most = this.traits.limits.maxComputeWorkgroupsPerDimension;
     if (workgroups <= most) return [workgroups, 1, 1];
@@ -130,15 +139,16 @@ class Writer implements KernelWriter {
 }
 
 function pointwise(group: Group, writer: Writer): Kernel {
-  const { size } = group.outputs[0]!;
+  const { size, dtype } = group.outputs[0]!;
   const long = [...computedBy(group)].some(({ op }) => op.traits?.long);
-  const lanes = size % 4 === 0 && !long ? 4 : 1;
-  const threads = size / lanes;
+  const bytes = dtype === 'u8';
+  const lanes = size % 4 === 0 && !long && !bytes ? 4 : 1;
+  const threads = bytes ? wordsFor(size, dtype) : size / lanes;
   const at = (lane: number) => Affine.variable('i', threads).times(lanes).plus(lane);
   return {
     source: pointwiseShader,
     constants: { THREADS: threads },
-    hooks: { body: writer.store(at, [new Array<string>(lanes).fill('')]) },
+    hooks: { body: bytes ? writer.copyWords() : writer.store(at, [new Array<string>(lanes).fill('')]) },
     workgroups: writer.grid(Math.ceil(threads / 64)),
     flops: 0,
   };
@@ -146,16 +156,7 @@ function pointwise(group: Group, writer: Writer): Kernel {
 
 /** The nodes that a group computes, in an order in which they may run. */
 function computedBy(group: Group): Set<Tensor> {
-  const seen = new Set<Tensor>();
-  const result = new Set<Tensor>();
-  const visit = (node: Tensor) => {
-    if (seen.has(node) || group.reads.has(node) || isSource(node)) return;
-    seen.add(node);
-    node.inputs.forEach(visit);
-    result.add(node);
-  };
-  for (const output of group.outputs) visit(output);
-  return result;
+  return new Set(topological(group.outputs, (node) => group.reads.has(node) || isSource(node)));
 }
 
 /** Its ops in the order in which they run, without those that only move indices. */

@@ -2,7 +2,7 @@
 import type { Variable } from '../ops/source.ts';
 import { alignedSize, inputOp, variableOp } from '../ops/source.ts';
 import { type Tensor, wordsFor } from '../ops/tensor.ts';
-import { type Group, type Schedule, stored } from './fuse.ts';
+import { type Group, type Schedule, stored } from './schedule.ts';
 
 /** Where a stored tensor lies. Offsets and sizes are in elements of four bytes. */
 export type Place =

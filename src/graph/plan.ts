@@ -4,11 +4,13 @@ import { OptionError, UnsupportedError } from '../errors.ts';
 import { specialise } from '../gpu/specialise.ts';
 import { REDUCTION_WORKGROUP } from '../ops/reduce.ts';
 import { type AdapterTraits, show } from '../ops/tensor.ts';
-import { fuse, type Group, type Schedule } from './fuse.ts';
+import { fuse } from './fuse.ts';
 import { type Graph, rootsOf, topological } from './graph.ts';
 import { type Lowered, lower } from './lower.ts';
 import { type MemoryPlan, planMemory } from './memory.ts';
+import type { Group, Schedule } from './schedule.ts';
 import { simplify, splitReductions } from './simplify.ts';
+import { checkSizes, checkSources } from './sizes.ts';
 import { splitProducts } from './split.ts';
 import { type ChooseVariant, chooseVariants } from './variants.ts';
 
@@ -68,12 +70,19 @@ export function prepareGraph(
   return transform?.(result) ?? result;
 }
 
-/** Plans a graph for an adapter. Throws what `prepareGraph` throws. */
+/**
+ * Plans a graph for an adapter. Throws what `prepareGraph` throws.
+ *
+ * @throws OutOfMemoryError if a tensor is larger than the device allows
+ */
 export function planGraph(graph: Graph, adapter: AdapterTraits, { choose, transform }: PlanOptions = {}): Plan {
+  checkSources(graph, adapter.limits);
   const prepared = prepareGraph(graph, adapter, transform);
   const fused = fuse(prepared, Math.min(MAX_BUFFERS, adapter.limits.maxStorageBuffersPerShaderStage));
   const schedule = chooseVariants(fused, adapter, choose);
-  return { adapter, graph: prepared, schedule, memory: planMemory(schedule) };
+  const memory = planMemory(schedule);
+  checkSizes(memory, adapter.limits);
+  return { adapter, graph: prepared, schedule, memory };
 }
 
 /** The kernels in the order in which they run; each is written when it is asked for. */

@@ -264,7 +264,8 @@ export function simplify(graph: Graph): Graph {
 /** The divisor of `value` nearest to `target`. */
 function nearestDivisor(value: number, target: number): number {
   let best = 1;
-  for (let divisor = 1; divisor <= value; divisor++) {
+  // Beyond twice the target, 1 is nearer.
+  for (let divisor = 1; divisor <= Math.min(value, 2 * target); divisor++) {
     if (value % divisor === 0 && Math.abs(divisor - target) < Math.abs(best - target)) best = divisor;
   }
   return best;

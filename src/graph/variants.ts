@@ -1,6 +1,6 @@
 // Which variant computes a heavy op: what the tuner found, or else the first that is possible and that its heuristic takes.
 import type { AdapterTraits, Tensor, Variant } from '../ops/tensor.ts';
-import type { Group, Schedule } from './fuse.ts';
+import type { Group, Schedule } from './schedule.ts';
 
 /** Names a node's work, whatever graph it stands in: the tuner's key. */
 export function signatureOf({ op, inputs, attrs }: Tensor): string {

@@ -110,5 +110,14 @@ export async function build(gpu: Gpu, description: Work, planned: Plan): Promise
   const storage = storageOn(gpu, description.storage);
   const { memory, schedule } = planned;
   const parts = { storage, dispatches, memory, schedule, inputs: inputsOf(graph), names: graph.outputs };
-  return gpu.guarded('the program', () => new Program(gpu, parts));
+  let program: Program | undefined;
+  try {
+    return await gpu.guarded('the program', () => {
+      program = new Program(gpu, parts);
+      return program;
+    });
+  } catch (error) {
+    program?.destroy();
+    throw error;
+  }
 }

@@ -1,6 +1,7 @@
 // Compiles graphs: picks kernel variants that are known to be right on this driver, and the fastest where they were tuned.
 import { Gpu } from '../gpu/gpu.ts';
-import type { Group } from '../graph/fuse.ts';
+import type { Group } from '../graph/schedule.ts';
+import { type MemoryNeed, memoryNeed } from '../graph/sizes.ts';
 import { type ChooseVariant, chooseVariants } from '../graph/variants.ts';
 import type { Tensor } from '../ops/tensor.ts';
 import { build, type ProgramDescription, plan, type Work } from './build.ts';
@@ -18,7 +19,7 @@ export interface CompileOptions {
   /** Measures the kernel variants for the graph's own shapes first, and remembers which is the fastest. */
   readonly tune?: boolean | TuneOptions;
   /**
-   * How what products read of each other's results is stored: f32 unless told. With `f16` memory and traffic halve, and
+   * How what products read of each other's results is stored: f32 by default. With `f16` memory and traffic halve, and
    * products still add up in f32; parameters, gradients, optimizer state and outputs stay f32. Where the device has no
    * `shader-f16`, it is f32 all the same: `program.storage` says which. Gradients too small for f16 want a `lossScale`.
    */
@@ -47,7 +48,10 @@ export async function compile(
   checked.catch(() => undefined); // whoever is not waiting for it has a better error
   await Promise.resolve();
   const program = await build(gpu, description, planned);
-  const wrong = await checked;
+  const wrong = await checked.catch((error) => {
+    program.destroy();
+    throw error;
+  });
   if (wrong.size === 0) return program;
   program.destroy();
   const isWrong = ({ variant }: Group) => variant !== undefined && wrong.has(variant);
@@ -57,6 +61,19 @@ export async function compile(
   };
   const schedule = chooseVariants(planned.schedule, planned.adapter, instead, isWrong);
   return build(gpu, description, { ...planned, schedule });
+}
+
+/**
+ * What a program would take in memory: planned, with nothing made on the device.
+ *
+ * @throws OutOfMemoryError if a tensor is larger than the device allows
+ */
+export async function memoryOf(
+  gpu: Gpu,
+  graph: ProgramDescription,
+  { chooseVariant, storage = 'f32' }: CompileOptions = {},
+): Promise<MemoryNeed> {
+  return memoryNeed((await plan(gpu, { ...graph, storage }, chooseVariant)).memory);
 }
 
 /** What a program may be given for an input. */

@@ -2,8 +2,9 @@
 // A Program: a flat list of dispatches with their buffers, encoded into one compute pass as often as it is run.
 import { OptionError } from '../errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
-import type { Schedule } from '../graph/fuse.ts';
 import type { MemoryPlan, Place } from '../graph/memory.ts';
+import type { Schedule } from '../graph/schedule.ts';
+import { type MemoryNeed, memoryNeed } from '../graph/sizes.ts';
 import { alignedSize, type Block, type Variable } from '../ops/source.ts';
 import { bytesOf, type DType, type Shape, show, sizeOf, type Tensor, wordsFor } from '../ops/tensor.ts';
 import { type Command, type Dispatch, type RunInputs, record } from './dispatch.ts';
@@ -74,10 +75,10 @@ export class Program {
   readonly inputs: ReadonlyMap<string, ProgramInput>;
   /** How operands of products are stored: f32 where the device has no f16, whatever was asked for. */
   readonly storage: 'f32' | 'f16';
-  /** Planned bytes of intermediate results, and the least that any plan needs. Variables and inputs not included. */
-  readonly memory: { readonly peakBytes: number; readonly lowerBoundBytes: number };
+  /** Planned bytes; `memoryOf` tells them before anything is compiled. */
+  readonly memory: MemoryNeed;
   private readonly parts: ProgramParts;
-  private readonly slots: GPUBuffer[];
+  private readonly slots: GPUBuffer[] = [];
   private readonly inputBuffers = new Map<string, GPUBuffer>();
   private readonly groups = new Map<string, GPUBindGroup>();
   /** The places a dispatch touches that the app's buffers may stand for; most touch none. */
@@ -99,11 +100,8 @@ export class Program {
     this.dispatches = parts.dispatches;
     this.inputs = parts.inputs;
     this.storage = parts.storage;
-    const { slots, peak, lowerBound, places } = parts.memory;
-    this.memory = { peakBytes: peak * 4, lowerBoundBytes: lowerBound * 4 };
-    // STORAGE, COPY_SRC and COPY_DST.
-    const usage = 0x80 | 0x04 | 0x08;
-    this.slots = slots.map((size, i) => gpu.createBuffer({ label: `slot ${i}`, size: size * 4, usage }));
+    const { slots, places } = parts.memory;
+    this.memory = memoryNeed(parts.memory);
     for (const tensor of Object.values(parts.schedule.outputs)) {
       const place = places.get(tensor);
       if (place?.kind === 'slot') this.outputSlots.add(place.slot);
@@ -116,7 +114,22 @@ export class Program {
       const keys = kernel.bindings.map(({ place }) => this.keyOf(place));
       return [...new Set(keys.filter((key) => key !== undefined))];
     });
-    this.bindAll();
+    gpu.hold(this.pipelines());
+    try {
+      // STORAGE, COPY_SRC and COPY_DST.
+      const usage = 0x80 | 0x04 | 0x08;
+      for (const [i, size] of slots.entries()) {
+        this.slots.push(gpu.createBuffer({ label: `slot ${i}`, size: size * 4, usage }));
+      }
+      this.bindAll();
+    } catch (error) {
+      this.destroy();
+      throw error;
+    }
+  }
+
+  private pipelines(): GPUComputePipeline[] {
+    return this.dispatches.map(({ pipeline }) => pipeline);
   }
 
   /** Makes the bind groups that no buffer of the app is in, and the variables, so that no step creates anything. */
@@ -171,11 +184,13 @@ export class Program {
 
   private inputBuffer(name: string): GPUBuffer {
     let buffer = this.inputBuffers.get(name);
-    if (!buffer) {
+    if (!buffer || !this.gpu.isAlive(buffer)) {
+      // A bind group may hold one that there was no memory for.
+      if (buffer) this.groups.clear();
       const { shape, dtype } = this.inputs.get(name)!;
       // STORAGE and COPY_DST.
       buffer = this.gpu.createBuffer({
-        label: name,
+        label: `input ${name}`,
         size: Math.max(16, wordsFor(sizeOf(shape), dtype) * 4),
         usage: 0x80 | 0x08,
       });
@@ -379,7 +394,9 @@ export class Program {
 
   /** Frees the intermediate results. Variables stay: they belong to the model. */
   destroy(): void {
+    if (this.destroyed) return;
     this.destroyed = true;
+    this.gpu.release(this.pipelines());
     for (const buffer of [...this.slots, ...this.inputBuffers.values()]) buffer.destroy();
     this.uploads?.destroy();
     this.inputBuffers.clear();

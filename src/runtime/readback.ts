@@ -61,8 +61,11 @@ export class Readback {
     try {
       await staging.mapAsync(1);
     } catch (error) {
-      // Mapping fails when the device goes; its own promise tells why, if it is that.
+      staging.destroy();
+      this.made--;
+      // Mapping fails when the device goes, or there was no memory; both are told better elsewhere.
       const lost = await Promise.race([this.gpu.lost, Promise.resolve(undefined)]);
+      this.gpu.check();
       throw (
         lost ?? new DeviceLostError(`reading back from the GPU failed: ${(error as Error).message}`, { cause: error })
       );

@@ -1,6 +1,6 @@
 // Checks variants that drivers may get wrong against the plain one, once a device, before their results count.
 import type { Gpu } from '../gpu/gpu.ts';
-import type { Group } from '../graph/fuse.ts';
+import type { Group } from '../graph/schedule.ts';
 import { possibleVariants } from '../graph/variants.ts';
 import type { Op, Tensor, Variant } from '../ops/tensor.ts';
 import { type Alone, agree, alone, buildAlone } from './alone.ts';

@@ -1,18 +1,19 @@
 // Where variables live on a device: one buffer a block, made with the first values on first use.
 import { OptionError } from '../errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
-import { alignedSize, type Block, type Variable } from '../ops/source.ts';
+import { blockBytes, checkBlock } from '../graph/sizes.ts';
+import type { Block, Variable } from '../ops/source.ts';
 import { show } from '../ops/tensor.ts';
 import { ARRAYS, type BufferRange, copyOut, type HostArray } from './readback.ts';
 
 function create(gpu: Gpu, block: Block): GPUBuffer {
+  checkBlock(block, gpu.device.limits);
   const buffer = gpu.createBuffer({
     label: block.variables
       .map(({ name }) => name)
       .join(', ')
       .slice(0, 80),
-    // Even an empty variable at the end has a word to bind.
-    size: alignedSize(Math.max(block.size, ...block.variables.map(({ offset }) => offset + 1))) * 4,
+    size: blockBytes(block),
     // STORAGE, COPY_SRC and COPY_DST: the numbers are WebGPU's own, and in Node nobody declares the names.
     usage: 0x80 | 0x04 | 0x08,
     mappedAtCreation: true,
@@ -66,7 +67,10 @@ export function writeVariable(gpu: Gpu, variable: Variable, data: HostArray): vo
   gpu.device.queue.writeBuffer(buffer, offset, (padded ?? data) as Uint8Array<ArrayBuffer>);
 }
 
-/** Frees the memory of variables; the next use makes them anew, with their first values. */
+/**
+ * Frees the memory of variables, and of those that were packed with them (all parameters of a model are); the next use
+ * makes them anew, with their first values.
+ */
 export function freeVariables(gpu: Gpu, variables: Iterable<Variable>): void {
   for (const variable of variables) gpu.forget(variable.place());
 }

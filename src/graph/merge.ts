@@ -1,0 +1,192 @@
+// Merging: neighbouring groups become one dispatch where that is legal, and where it saves reading or writing a tensor.
+//
+// A worklist holds the groups that may have become able to merge; a pair that was refused once stays refused, since no
+// merge elsewhere takes an obstacle away.
+import { sameShape, type Tensor } from '../ops/tensor.ts';
+import { type Draft, draft, type Memory, type Refusal } from './legality.ts';
+import type { Materialised } from './materialise.ts';
+import { dependencies, Heap, rankBy, sorted, TopologicalOrder } from './order.ts';
+import { type Group, isIsolated, type Schedule } from './schedule.ts';
+
+/** Whether one kernel can compute both heavy ops. */
+function joinable(a: Tensor, b: Tensor): boolean {
+  return (
+    a.op.traits?.joins === true &&
+    a.op === b.op &&
+    a.inputs.every((input, i) => sameShape(input.shape, b.inputs[i]!.shape)) &&
+    JSON.stringify(a.attrs) === JSON.stringify(b.attrs)
+  );
+}
+
+/** Groups that may still be merged, who stores what, and who reads it. */
+export class Merging {
+  readonly makers = new Map<Tensor, Draft>();
+  readonly readers = new Map<Tensor, Set<Draft>>();
+  readonly groups: Set<Draft>;
+  private readonly memory: Memory;
+  /** What outlives the run: outputs, and new values of variables. */
+  private readonly kept: ReadonlySet<Tensor>;
+  private readonly order: TopologicalOrder<Draft>;
+  private readonly rank: (group: Group) => number;
+
+  constructor({ drafts, memory, order, outputs, targets }: Omit<Materialised, 'nodes' | 'packs' | 'why'>) {
+    const edges = dependencies(drafts, targets);
+    this.rank = rankBy(order);
+    this.order = new TopologicalOrder(sorted(drafts, edges, this.rank), edges);
+    this.memory = memory;
+    this.kept = new Set([...Object.values(outputs), ...targets.keys()]);
+    this.groups = new Set();
+    for (const group of drafts) this.add(group);
+  }
+
+  private add(group: Draft): void {
+    this.groups.add(group);
+    for (const node of [...group.outputs, ...group.heavies]) this.makers.set(node, group);
+    for (const node of group.reads.keys()) {
+      const readers = this.readers.get(node);
+      if (readers) readers.add(group);
+      else this.readers.set(node, new Set([group]));
+    }
+  }
+
+  private remove(group: Draft): void {
+    this.groups.delete(group);
+    for (const node of [...group.outputs, ...group.heavies]) this.makers.delete(node);
+    for (const node of group.reads.keys()) this.readers.get(node)!.delete(group);
+  }
+
+  /** Merges for as long as there is a pair that gains by it. */
+  run(): void {
+    const work = new Heap<Draft>();
+    const waiting = new Set<Draft>();
+    const add = (group: Draft) => {
+      if (waiting.has(group)) return;
+      waiting.add(group);
+      work.push(group, this.rank(group));
+    };
+    const refused = new Map<Draft, Set<Draft>>();
+    for (const group of this.groups) add(group);
+    for (let second = work.pop(); second; second = work.pop()) {
+      waiting.delete(second);
+      if (!this.groups.has(second)) continue;
+      const tried = refused.get(second) ?? new Set();
+      refused.set(second, tried);
+      for (const first of this.partners(second)) {
+        if (tried.has(first) || !this.gains(first, second)) continue;
+        const merged = this.merge(first, second);
+        if ('kind' in merged) {
+          tried.add(first);
+          continue;
+        }
+        refused.delete(first);
+        refused.delete(second);
+        for (const group of this.touched(merged)) add(group);
+        break;
+      }
+    }
+  }
+
+  /** What may be merged with a group, the latest that runs before it first: that has the most of what the group needs. */
+  private partners(second: Draft): Draft[] {
+    if (second.container || isIsolated(second.outputs[0]!)) return [];
+    const found = new Set<Draft>();
+    for (const node of second.reads.keys()) {
+      const maker = this.makers.get(node);
+      if (maker) found.add(maker);
+      for (const reader of this.readers.get(node)!) found.add(reader);
+    }
+    if (second.heavies.length > 0) for (const sibling of this.madeBeside(second)) found.add(sibling);
+    found.delete(second);
+    const place = this.order.placeOf(second);
+    const distance = (group: Draft) => {
+      const at = this.order.placeOf(group);
+      return at < place ? place - at : this.groups.size + at;
+    };
+    return [...found].sort((a, b) => distance(a) - distance(b));
+  }
+
+  /** Who makes what is read together with a group's results. */
+  private madeBeside(group: Draft): Set<Draft> {
+    const found = new Set<Draft>();
+    for (const node of group.outputs) {
+      for (const reader of this.readers.get(node) ?? []) {
+        for (const other of reader.reads.keys()) {
+          const maker = this.makers.get(other);
+          if (maker) found.add(maker);
+        }
+      }
+    }
+    return found;
+  }
+
+  /** Groups that a new one may have made able to merge. */
+  private touched(merged: Draft): Set<Draft> {
+    const found = new Set([merged]);
+    for (const node of merged.outputs) for (const reader of this.readers.get(node) ?? []) found.add(reader);
+    for (const node of merged.reads.keys()) {
+      for (const reader of this.readers.get(node)!) found.add(reader);
+      // Reductions that now have a reader in common.
+      const maker = this.makers.get(node);
+      if (maker && maker.heavies.length > 0) found.add(maker);
+    }
+    if (merged.heavies.length > 0) for (const sibling of this.madeBeside(merged)) found.add(sibling);
+    return found;
+  }
+
+  /** The heuristic: whether merging saves a tensor's way through memory. A first group comes in front of a second, or beside it. */
+  gains(first: Draft, second: Draft): boolean {
+    if (first.container || second.container) return false;
+    const [a] = first.outputs as [Tensor];
+    const [b] = second.outputs as [Tensor];
+    if (a.size !== b.size || isIsolated(a) || isIsolated(b)) return false;
+    if (second.heavies.length > 0) return this.siblings(first, second);
+    const feeds = first.outputs.some((node) => second.reads.has(node));
+    if (feeds || first.heavies.length > 0) return feeds;
+    return [...first.reads].some(([node, aligned]) => aligned && second.reads.has(node));
+  }
+
+  /** Whether two groups' reductions may share a kernel, and gain by it: a tensor read once for both, or one reader less. */
+  private siblings(first: Draft, second: Draft): boolean {
+    if (first.heavies.length === 0 || !joinable(first.heavies[0]!, second.heavies[0]!)) return false;
+    if ([...first.reads.keys()].some((node) => second.reads.has(node))) return true;
+    const readersOf = ({ outputs }: Draft) => outputs.flatMap((node) => [...(this.readers.get(node) ?? [])]);
+    const readers = new Set(readersOf(first));
+    return readersOf(second).some((reader) => readers.has(reader));
+  }
+
+  /** One group of two, or the reason why they cannot be one. */
+  attempt(first: Draft, second: Draft): Draft | Refusal {
+    const both = [...first.outputs, ...second.outputs];
+    // What only the group itself reads need not be materialised.
+    const isRead = (node: Tensor) =>
+      [...(this.readers.get(node) ?? [])].some((reader) => reader !== first && reader !== second);
+    const outputs = both.filter((node) => this.kept.has(node) || isRead(node));
+    if (outputs.length === 0) return { kind: 'unread', tensor: both[0]! };
+    const heavies = [...first.heavies, ...second.heavies];
+    const own = new Set(both);
+    const isStored = (node: Tensor) => this.makers.has(node) && !own.has(node);
+    const merged = draft(this.memory, heavies, outputs, false, isStored);
+    if (merged.refusal) return merged.refusal;
+    const obstacle = this.order.obstacle(first, second);
+    return obstacle ? { kind: 'cycle', tensor: obstacle.outputs[0]! } : merged;
+  }
+
+  private merge(first: Draft, second: Draft): Draft | Refusal {
+    const merged = this.attempt(first, second);
+    if ('kind' in merged) return merged;
+    this.order.merge(first, second, merged);
+    this.remove(first);
+    this.remove(second);
+    this.add(merged);
+    return merged;
+  }
+}
+
+export function merge(materialised: Materialised): Schedule {
+  const { outputs, targets, why, memory, order } = materialised;
+  const merging = new Merging(materialised);
+  merging.run();
+  const drafts = [...merging.groups];
+  const groups = sorted(drafts, dependencies(drafts, targets), rankBy(order));
+  return { groups, targets, outputs, why, maxBuffers: memory.maxBuffers };
+}

@@ -1,0 +1,47 @@
+// The text of a Schedule, for people and for tests: a line for each dispatch, and what it reads, computes and stores.
+import { type Tensor, typeOf } from '../ops/tensor.ts';
+import { topological } from './graph.ts';
+import { type Group, isSource, type Schedule } from './schedule.ts';
+
+/** Names of all nodes below some roots: `%3`, or what a source is called. */
+export function namesOf(roots: readonly Tensor[]): Map<Tensor, string> {
+  const nodes = topological(roots);
+  let next = 0;
+  const nameOf = (node: Tensor) => {
+    if (!isSource(node)) return `%${next++}`;
+    const { name, variable } = node.attrs as { name?: string; variable?: { name: string } };
+    return name ?? variable!.name;
+  };
+  return new Map(nodes.map((node) => [node, nameOf(node)]));
+}
+
+export function schedulesRoots({ groups }: Schedule): Tensor[] {
+  return groups.flatMap(({ outputs }) => outputs);
+}
+
+/** What a group computes, in an order in which it may: `matmul+add+relu`. */
+export function titleOf({ heavies, outputs, reads, container }: Group): string {
+  if (container) return 'pack, in place';
+  const nodes = topological(outputs, (node) => reads.has(node) || isSource(node));
+  const names = nodes.filter((node) => heavies.includes(node) || !node.op.traits?.view).map(({ op }) => op.name);
+  return names.filter((name) => name !== 'result').join('+') || 'copy';
+}
+
+/**
+ * A dispatch a line: what it computes, and by which variant; then what it reads (= where each thread reads only elements
+ * that it may overwrite), and what it stores, with the reason why that is materialised.
+ */
+export function printSchedule(schedule: Schedule): string {
+  const { groups, targets, why } = schedule;
+  const names = namesOf(schedulesRoots(schedule));
+  const lines = groups.map((group, i) => {
+    const reads = [...group.reads].map(([node, aligned]) => `${aligned ? '=' : ''}${names.get(node)}`);
+    const stores = group.outputs.map((node) => {
+      const place = targets.get(node);
+      return `  ${names.get(node)} ${typeOf(node)}${place ? ` → ${place.name}` : ''}: ${why.get(node)}`;
+    });
+    const variant = group.variant ? ` by ${group.variant.name}` : '';
+    return [`${i} ${titleOf(group)}${variant} (${reads.join(', ')})`, ...stores].join('\n');
+  });
+  return lines.join('\n');
+}

@@ -1,0 +1,149 @@
+// The passes of fusion, on graphs small enough to read: what is materialised and why, what is merged, in what order.
+import { describe, expect, test } from 'vitest';
+import { fuse } from '../src/graph/fuse.ts';
+import type { Graph, Update } from '../src/graph/graph.ts';
+import { materialise } from '../src/graph/materialise.ts';
+import { kernelsOf, planGraph } from '../src/graph/plan.ts';
+import { printSchedule } from '../src/graph/print_schedule.ts';
+import { simplify } from '../src/graph/simplify.ts';
+import { Linear, ReLU, Sequential } from '../src/nn/layers.ts';
+import { Parameters } from '../src/nn/module.ts';
+import { Adam } from '../src/nn/optimizers.ts';
+import { softmax } from '../src/ops/composite.ts';
+import { add, exp, mul, relu, sub, tanh } from '../src/ops/elementwise.ts';
+import { matmul } from '../src/ops/matmul.ts';
+import { mean, sum } from '../src/ops/reduce.ts';
+import { input, Variable } from '../src/ops/source.ts';
+import { type AdapterTraits, DEFAULT_LIMITS, type Tensor } from '../src/ops/tensor.ts';
+import { pack, transpose } from '../src/ops/view.ts';
+
+const dump = (outputs: Record<string, Tensor>, updates: Update[] = []) =>
+  printSchedule(fuse(simplify({ outputs, updates }))).split('\n');
+
+function adapterOf(buffers: number): AdapterTraits {
+  const limits = { ...DEFAULT_LIMITS, maxStorageBuffersPerShaderStage: buffers };
+  return { software: true, subgroupSize: 4, f16: false, limits };
+}
+
+/** The most that a kernel of a graph binds. */
+function mostBindings(graph: Graph, buffers: number): number {
+  return Math.max(
+    ...[...kernelsOf(planGraph(graph, adapterOf(buffers)))].map(({ lowered }) => lowered.bindings.length),
+  );
+}
+
+describe('what is materialised', () => {
+  const why = (outputs: Record<string, Tensor>) =>
+    [...materialise(simplify({ outputs, updates: [] }), 8).why].map(([node, reason]) => `${node.op.name}: ${reason}`);
+
+  test('results of kernels, operands of a matmul, and what costs more to compute twice than to store', () => {
+    const x = input('x', [64, 64]);
+    const y = matmul(exp(x), input('w', [64, 64]));
+    expect(why({ y })).toEqual(['matmul: an output', 'exp: read many times by matmul']);
+    const wide = exp(exp(input('v', [1, 64])));
+    expect(why({ y: add(x, wide) })).toEqual(['add: an output', 'exp: a larger tensor repeats it']);
+    expect(why({ y: softmax(x) })).toEqual(['exp: an output', 'logsumexp: the result of a kernel']);
+  });
+});
+
+describe('what is merged', () => {
+  test('a layer is one dispatch: bias and activation follow the matmul', () => {
+    const y = relu(add(matmul(input('x', [8, 16]), input('w', [16, 4])), input('b', [4])));
+    expect(dump({ y })).toEqual(['0 matmul+add+relu (b, x, w)', '  %2 f32[8, 4]: an output']);
+  });
+
+  test('who reads a reduction spread over its rows comes after it', () => {
+    const x = input('x', [8, 16]);
+    expect(dump({ y: sub(x, mean(x, { axis: 1, keepDims: true })) })).toEqual([
+      '0 sum (x)',
+      '  %0 f32[8]: the result of a kernel',
+      '1 mul+sub (=x, %0)',
+      '  %4 f32[8, 16]: an output',
+    ]);
+  });
+
+  test('two reductions of one tensor share a dispatch', () => {
+    const x = input('x', [8, 16]);
+    expect(dump({ a: sum(x, { axis: 1 }), b: sum(mul(x, x), { axis: 1 }) })).toEqual([
+      '0 mul+sum+sum (x)',
+      '  %1 f32[8]: an output',
+      '  %2 f32[8]: an output',
+    ]);
+  });
+
+  test('what would wait for itself stays apart', () => {
+    const x = input('x', [8, 8]);
+    const y = exp(x);
+    const z = matmul(y, y);
+    expect(dump({ z: add(mul(y, 2), z) })).toEqual([
+      '0 exp (=x)',
+      '  %0 f32[8, 8]: read many times by matmul',
+      '1 mul+matmul+add (%0)',
+      '  %4 f32[8, 8]: an output',
+    ]);
+  });
+});
+
+describe('updates', () => {
+  test('in place where every thread reads what it overwrites, beside and copied where it does not', () => {
+    const v = new Variable('v', [4, 4]);
+    expect(dump({}, [{ variable: v, value: add(v.tensor, 1) }])).toEqual([
+      '0 add (=v)',
+      '  %1 f32[4, 4] → v: the new value of v',
+    ]);
+    expect(dump({}, [{ variable: v, value: add(transpose(v.tensor), 1) }])).toEqual([
+      '0 add (v)',
+      '  %2 f32[4, 4]: the new value of v, whose old value is still read',
+      '1 copy (=%2)',
+      '  %3 f32[4, 4] → v: the new value of v',
+    ]);
+  });
+
+  test('a swap keeps one old value aside', () => {
+    const [a, b] = [new Variable('a', [4]), new Variable('b', [4])];
+    const lines = dump({}, [
+      { variable: a, value: b.tensor },
+      { variable: b, value: a.tensor },
+    ]);
+    expect(lines.filter((line) => !line.startsWith(' '))).toHaveLength(3);
+  });
+});
+
+describe('limits', () => {
+  test.each([8, 10, 16])('Adam on layers of equal width binds no more than %i buffers', (buffers) => {
+    const layers = Array.from({ length: 18 }, () => [new Linear(8, 8), new ReLU()]).flat();
+    const adam = new Adam(new Parameters(new Sequential(...layers)));
+    const y = new Sequential(...layers).forward(input('x', [4, 8]));
+    const { updates } = adam.minimize(mean(mul(y, y)));
+    expect(mostBindings({ outputs: {}, updates }, buffers)).toBeLessThanOrEqual(buffers);
+  });
+
+  test.each([8, 16])('a pack of %i parts and more that lie elsewhere is written by copies in place', (buffers) => {
+    for (const count of [buffers - 1, buffers, 2 * buffers + 1]) {
+      const inputs = Array.from({ length: count }, (_, i) => input(`x${i}`, [5 + i]));
+      expect(mostBindings({ outputs: { y: pack(inputs) }, updates: [] }, buffers)).toBeLessThanOrEqual(buffers);
+      // Parts that read other parts, parts twice, and parts that are outputs, too.
+      const [first] = inputs as [Tensor];
+      const parts = [...inputs.map(exp), exp(exp(first)), exp(first)];
+      const graph = { outputs: { y: pack(parts), e: parts[1]! }, updates: [] };
+      expect(mostBindings(graph, buffers)).toBeLessThanOrEqual(buffers);
+    }
+  });
+
+  test('a chain of 50,000 unary ops becomes kernels of a bounded length', { timeout: 60_000 }, () => {
+    let y: Tensor = input('x', [64]);
+    for (let i = 0; i < 50_000; i++) y = tanh(y);
+    const kernels = [...kernelsOf(planGraph({ outputs: { y }, updates: [] }, adapterOf(8)))];
+    expect(kernels.length).toBeGreaterThan(50);
+    expect(kernels.length).toBeLessThan(500);
+    for (const { code } of kernels) expect(code.length).toBeLessThan(100_000);
+  });
+
+  test('a wide tree of ops, too', () => {
+    const x = input('x', [64]);
+    let level = Array.from({ length: 4096 }, (_, i) => mul(x, i + 0.5));
+    while (level.length > 1) level = level.flatMap((a, i) => (i % 2 ? [add(level[i - 1]!, tanh(a))] : []));
+    const kernels = [...kernelsOf(planGraph({ outputs: { y: level[0]! }, updates: [] }, adapterOf(8)))];
+    for (const { code } of kernels) expect(code.length).toBeLessThan(200_000);
+  });
+});
