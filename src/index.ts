@@ -85,8 +85,8 @@ export { gather, oneHot, scatterAdd } from './ops/gather.ts';
 export { matmul } from './ops/matmul.ts';
 export { bernoulli, normal, permutation, type RandomKey, randomKey, uniform } from './ops/random.ts';
 export { logsumexp, max, mean, type ReduceOptions, sum } from './ops/reduce.ts';
-export { constant, input, iota, Variable } from './ops/source.ts';
-export { type DType, type Shape, scope, Tensor } from './ops/tensor.ts';
+export { constant, type Input, input, iota, Variable } from './ops/source.ts';
+export { type DType, type Shape, scope, Tensor, type TensorOf } from './ops/tensor.ts';
 export { broadcastTo, concat, pack, padTo, reshape, slice, stopGradient, transpose } from './ops/view.ts';
 export type { Ceilings } from './runtime/ceilings.ts';
 // Programs.
@@ -98,10 +98,10 @@ export {
   memoryOf,
   type ProgramDescription,
 } from './runtime/compile.ts';
-export type { Dispatch, RunInputs } from './runtime/dispatch.ts';
+export type { Dispatch, InputsOf, OutputArray, Outputs, RunInputs } from './runtime/dispatch.ts';
 export type { DispatchProfile, Profile, ProfileOptions } from './runtime/profile.ts';
 export type { Program, ProgramInput, RunOptions } from './runtime/program.ts';
-export { type BufferRange, type HostArray, Readback } from './runtime/readback.ts';
+export { type ArrayOf, type BufferRange, type HostArray, Readback } from './runtime/readback.ts';
 export type { TuneCandidate, TuneOptions, TuneResult } from './runtime/tune.ts';
 export type { TuneStore } from './runtime/tune_store.ts';
 export { freeVariables, readVariable, writeVariable } from './runtime/variables.ts';

@@ -7,6 +7,7 @@ import { constant } from './source.ts';
 import {
   apply,
   broadcastShapes,
+  type Computed,
   type DType,
   type Emitter,
   elementType,
@@ -17,10 +18,11 @@ import {
   sizeOf,
   stridesOf,
   type Tensor,
+  type TensorOf,
 } from './tensor.ts';
 
 /** A tensor, or a number that stands for a constant of the other operand's type. */
-export type Operand = Tensor | number;
+export type Operand<D extends DType = DType> = TensorOf<D> | number;
 
 type Rule = (cotangent: Tensor, inputs: readonly Tensor[], result: Tensor) => readonly (Tensor | undefined)[];
 
@@ -380,7 +382,7 @@ export const elementwise = {
 } satisfies Record<string, Op<object>>;
 
 function unary(op: Op<object>) {
-  return (a: Tensor): Tensor => apply(op, [a], {});
+  return <D extends DType>(a: TensorOf<D>) => apply(op, [a], {}) as TensorOf<Computed<D>>;
 }
 
 function operands(a: Operand, b: Operand): [Tensor, Tensor] {
@@ -389,7 +391,8 @@ function operands(a: Operand, b: Operand): [Tensor, Tensor] {
 }
 
 function binary(op: Op<object>) {
-  return (a: Operand, b: Operand): Tensor => apply(op, operands(a, b), {});
+  return <D extends DType = 'f32'>(a: Operand<D>, b: Operand<D>) =>
+    apply(op, operands(a, b), {}) as TensorOf<Computed<D>>;
 }
 
 export const add = binary(elementwise.add);
@@ -430,15 +433,15 @@ export const erf = unary(elementwise.erf);
 export const isFinite = unary(elementwise.isFinite);
 
 /** `a` where the condition is not 0, else `b`. */
-export function where(condition: Tensor, a: Operand, b: Operand): Tensor {
-  return apply(elementwise.where, [condition, ...operands(a, b)], {});
+export function where<D extends DType = 'f32'>(condition: Tensor, a: Operand<D>, b: Operand<D>): TensorOf<Computed<D>> {
+  return apply(elementwise.where, [condition, ...operands(a, b)], {}) as TensorOf<Computed<D>>;
 }
 
 /** An f32 tensor rounded to f16, and stored so: in half the memory. Whatever reads it gets f32. */
-export const toF16 = unary(elementwise.toF16);
+export const toF16 = (a: Tensor): TensorOf<'f16'> => apply(elementwise.toF16, [a], {}) as TensorOf<'f16'>;
 
 /** A tensor of another type as f32. */
-export function toF32(a: Tensor): Tensor {
-  if (a.dtype === 'f16') return mul(a, 1);
-  return a.dtype === 'f32' ? a : apply(a.dtype === 'u8' ? elementwise.byteToF32 : elementwise.toF32, [a], {});
+export function toF32(a: Tensor): TensorOf<'f32'> {
+  const direct = a.dtype === 'f32' ? a : a.dtype === 'f16' ? mul(a, 1) : undefined;
+  return (direct ?? apply(a.dtype === 'u8' ? elementwise.byteToF32 : elementwise.toF32, [a], {})) as TensorOf<'f32'>;
 }
