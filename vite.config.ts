@@ -21,50 +21,9 @@ const bareShaders: Plugin = {
   },
 };
 
-/**
- * What only tests read need not be downloaded: references, random samples, and samples of ops without kernels of their
- * own, blanked out so that lines stay in place. (Products are tried on their samples; constants are folded by references
- * of elementwise ops.)
- */
-const bareOps: Plugin = {
-  name: 'bare ops',
-  apply: 'build',
-  enforce: 'post',
-  transform(code, id) {
-    const file = /\/src\/ops\/(\w+)\.ts$/.exec(id)?.[1];
-    if (!file) return undefined;
-    let text = code;
-    const visit = (node: object) => {
-      const members = 'properties' in node ? (node.properties as Member[]) : [];
-      const has = (name: string) => members.some(({ key }) => key?.name === name);
-      if (has('emit') || has('decompose') || has('variants')) {
-        const unread = [
-          'random',
-          ...(file === 'matmul' ? [] : ['samples']),
-          ...(file === 'elementwise' ? [] : ['reference']),
-        ];
-        for (const { start, end } of members.filter(({ key }) => unread.includes(key?.name ?? ''))) {
-          // With the comma behind it.
-          const stop = end + (/^\s*,/.exec(code.slice(end))?.[0].length ?? 0);
-          text = text.slice(0, start) + code.slice(start, stop).replace(/[^\n]/g, ' ') + text.slice(stop);
-        }
-      }
-      for (const child of Object.values(node)) if (child && typeof child === 'object') visit(child);
-    };
-    visit(this.parse(code));
-    return { code: text, map: null };
-  },
-};
-
-interface Member {
-  readonly key?: { readonly name?: string };
-  readonly start: number;
-  readonly end: number;
-}
-
 /** Modules that the core imports at once; what it loads when asked is named by no group. */
 const CORE =
-  /\/(src\/(errors|gpu\/|graph\/(?!half)|ops\/(affine|argmax|composite|cross_entropy|elementwise|erf|gather|matmul|patches|philox|random|reduce|source|tensor|view)|runtime\/(build|compile|dispatch|experimental|program|readback|uploads|variables)\.)|shaders\/(?!ceilings|matmul\/subgroup_matrix))/;
+  /\/(src\/(errors|gpu\/|graph\/(?!half)|ops\/(affine|argmax|composite|cross_entropy|define|elementwise|erf|gather|matmul|patches|philox|random|reduce|source|tensor|view)|runtime\/(build|compile|dispatch|experimental|program|readback|uploads|variables)\.)|shaders\/(?!ceilings|matmul\/subgroup_matrix))/;
 
 /** The modules of the published package, by what is imported: `glia`, `glia/models`, … */
 const entries = {
@@ -73,6 +32,7 @@ const entries = {
   vision: 'src/nn/vision.ts',
   train: 'src/train/index.ts',
   profiler: 'src/runtime/index.ts',
+  testing: 'src/testing/index.ts',
 };
 
 /** `import … from 'glia'` in examples is this checkout: one line a published module. */
@@ -81,8 +41,10 @@ const alias = Object.entries(entries).map(([name, file]) => ({
   replacement: fileURLToPath(new URL(file, import.meta.url)),
 }));
 
-export default defineConfig({
-  plugins: [bareShaders, bareOps],
+export default defineConfig(({ command }) => ({
+  plugins: [bareShaders],
+  // What only tests of ops read falls away in what is published.
+  define: { CHECKS: String(command !== 'build') },
   resolve: { alias },
   appType: 'mpa',
   server: { host: '127.0.0.1' },
@@ -154,4 +116,4 @@ export default defineConfig({
       },
     ],
   },
-});
+}));

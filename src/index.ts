@@ -47,6 +47,7 @@ export {
   softmax,
 } from './ops/composite.ts';
 export { crossEntropy } from './ops/cross_entropy.ts';
+export { defineOp, type KernelSpec, type PointwiseGrad, type PointwiseSpec } from './ops/define.ts';
 export {
   abs,
   add,
@@ -86,7 +87,20 @@ export { matmul } from './ops/matmul.ts';
 export { bernoulli, normal, permutation, type RandomKey, randomKey, uniform } from './ops/random.ts';
 export { logsumexp, max, mean, type ReduceOptions, sum } from './ops/reduce.ts';
 export { constant, type Input, input, iota, Variable } from './ops/source.ts';
-export { type DType, type Shape, scope, Tensor, type TensorOf } from './ops/tensor.ts';
+export {
+  apply,
+  applyAll,
+  type Check,
+  type DType,
+  type NdArray,
+  type Op,
+  type Sample,
+  type Shape,
+  scope,
+  Tensor,
+  type TensorOf,
+  zeroGrad,
+} from './ops/tensor.ts';
 export { broadcastTo, concat, pack, padTo, reshape, slice, stopGradient, transpose } from './ops/view.ts';
 export type { Ceilings } from './runtime/ceilings.ts';
 // Programs.

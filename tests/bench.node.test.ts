@@ -11,6 +11,7 @@ import { runPyTorch } from '../src/cli/bench/pytorch.ts';
 import { OptionError } from '../src/errors.ts';
 import { conv2dOp, conv2dWeightOp, convTranspose2dOp } from '../src/ops/conv.ts';
 import type { Op } from '../src/ops/tensor.ts';
+import { checkOf } from '../src/testing/samples.ts';
 
 afterEach(() => vi.restoreAllMocks());
 
@@ -63,7 +64,9 @@ describe('convolutions', () => {
   ] as const)('$form: one wrong number among all is found', async ({ form, of, shape, op, more }) => {
     const task = convTask(form, convolution, 2);
     const inputs = of.map((name) => float64(task[name]));
-    const values = Float32Array.from((op as Op).reference!(inputs, { ...attrs, ...more }, shape));
+    const values = Float32Array.from(
+      checkOf(op as Op).reference!(inputs, { ...attrs, ...more }, shape) as Float64Array,
+    );
     expect(await verify(task, [{ values }])).toBeUndefined();
     const last = values.length - 1;
     values[last]! += 0.02;

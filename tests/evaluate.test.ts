@@ -11,10 +11,11 @@ import { freeVariables, writeVariable } from '../src/runtime/variables.ts';
 import { decodeTrained } from '../src/train/checkpoint.ts';
 import { difference, estimate } from '../src/train/estimates.ts';
 import { type EvaluateOptions, evaluate } from '../src/train/evaluate.ts';
-import { completeOptions, type TrainOptions } from '../src/train/options.ts';
+import { trainByName } from '../src/train/named.ts';
+import type { TrainOptions } from '../src/train/options.ts';
 import { encodeSafetensors } from '../src/train/safetensors.ts';
 import { restoreVae, trainedVae } from '../src/train/trained.ts';
-import { Trainer } from '../src/train/trainer.ts';
+import { optionsFor } from './named_run.ts';
 import { randomFrom } from './numbers.ts';
 
 let gpu: Gpu;
@@ -133,7 +134,7 @@ describe('x = W z + b + noise, whose p(x) is Gaussian', () => {
 describe('a VAE of digits', () => {
   const digits = strokeDigits({ seed: 3, train: 100, test: 70 });
   const trained = async (given: object) => {
-    using trainer = await Trainer.create(gpu, digits, completeOptions({ hidden: 32, latent: 4, batch: 20, ...given }));
+    using trainer = await trainByName(gpu, digits, optionsFor({ hidden: 32, latent: 4, batch: 20, ...given }));
     for await (const _ of trainer.train());
     return decodeTrained(await trainer.checkpoint(), 'trained');
   };
@@ -173,10 +174,10 @@ describe('a VAE of digits', () => {
   });
 
   test('of an iwae, K as it was trained is its own test loss', async () => {
-    const options = completeOptions({ hidden: 32, latent: 4, batch: 20, model: 'iwae', particles: 5, epochs: 4 });
-    using trainer = await Trainer.create(gpu, digits, options);
+    const options = optionsFor({ hidden: 32, latent: 4, batch: 20, model: 'iwae', particles: 5, epochs: 4 });
+    using trainer = await trainByName(gpu, digits, options);
     for await (const _ of trainer.train());
-    const { loss } = await trainer.evaluate();
+    const { loss } = (await trainer.evaluate())!;
     const bound = async (seed: number) =>
       (await evaluate(gpu, trainer.model as VAE, digits.test, { samples: [5], seed })).nll[0]!;
     const [one, other] = [await bound(1), await bound(2)];
@@ -218,8 +219,8 @@ describe('a VAE of digits', () => {
   });
 
   test('weights alone do too, where they tell their options', async () => {
-    const options = completeOptions({ hidden: 32, latent: 4, batch: 20, steps: 2 });
-    using trainer = await Trainer.create(gpu, digits, options);
+    const options = optionsFor({ hidden: 32, latent: 4, batch: 20, steps: 2 });
+    using trainer = await trainByName(gpu, digits, options);
     for await (const _ of trainer.train());
     const how = { samples: [2] };
     const [checkpoint, weights] = await Promise.all([trainer.checkpoint(), trainer.weights()]);
@@ -231,7 +232,7 @@ describe('a VAE of digits', () => {
     const trainedAs = (options: Partial<TrainOptions>) => ({
       name: 'it',
       tensors: new Map(),
-      options: completeOptions(options),
+      options: optionsFor(options),
     });
 
     test.each([

@@ -21,8 +21,9 @@ import { alone } from '../src/runtime/alone.ts';
 import { traitsOf } from '../src/runtime/build.ts';
 import { compile, evaluate } from '../src/runtime/compile.ts';
 import { freeVariables, readVariable, writeVariable } from '../src/runtime/variables.ts';
+import { checkOp } from '../src/testing/check_op.ts';
+import { checkOf } from '../src/testing/samples.ts';
 import { bitsOfHalf, errorOf, halfOfBits, randomFrom, randomValues, toHalf } from './numbers.ts';
-import { checkOp, freshSeed } from './op_check.ts';
 
 const missing = inject('withoutLavapipe');
 const heavy = ops.filter(({ variants }) => variants);
@@ -45,9 +46,9 @@ describe.skipIf(missing)('f16', () => {
 
   afterAll(() => gpu?.destroy());
 
-  test.each(readers)('%s of f16, forward and backward', (name) => {
+  test.each(readers)('%s of f16, forward and backward', async (name) => {
     const op = ops.find((one) => one.name === name)!;
-    return checkOp(gpu, op, op.samples!, freshSeed(), { half: true });
+    await checkOp(gpu, op, checkOf(op).samples!, { half: true });
   });
 
   describe.each(heavy.map((op) => [op.name, op] as const))('%s of f16', (_, op) => {
@@ -56,12 +57,13 @@ describe.skipIf(missing)('f16', () => {
       possibleVariants(alone(op, inputs, attrs).result, traitsOf(gpu)).includes(variant);
     test.each(op.variants!.map((variant) => [variant.name, variant] as const))(
       'by %s',
-      (_, variant) => {
-        const samples = op.samples!.filter((sample) => takes(sample, variant)).slice(-2);
+      async (_, variant) => {
+        const samples = checkOf(op)
+          .samples!.filter((sample) => takes(sample, variant))
+          .slice(-2);
         // Lavapipe's subgroups have eight lanes.
         expect(samples.length > 0).toBe(!FOR_FOUR_LANES.test(variant.name));
-        if (samples.length === 0) return undefined;
-        return checkOp(gpu, op, samples, freshSeed(), { variant, half: true });
+        if (samples.length > 0) await checkOp(gpu, op, samples, { variant, half: true });
       },
       600_000,
     );

@@ -7,9 +7,9 @@ import type { Dataset } from '../src/data/images.ts';
 import { DataError } from '../src/errors.ts';
 import { Gpu } from '../src/gpu/gpu.ts';
 import type { EpochEvent } from '../src/train/events.ts';
-import { completeOptions } from '../src/train/options.ts';
-import { Trainer } from '../src/train/trainer.ts';
+import { trainByName } from '../src/train/named.ts';
 import { drawPicture } from '../src/view/pictures.ts';
+import { optionsFor } from './named_run.ts';
 import { randomFrom } from './numbers.ts';
 
 /** Convolutions of many channels take their time to compile on a software adapter. */
@@ -153,10 +153,10 @@ describe('colour images of 32×32', () => {
   afterAll(() => gpu.destroy());
 
   async function learn(given: object) {
-    using trainer = await Trainer.create(gpu, data, completeOptions({ batch: 20, hidden: 40, latent: 6, ...given }));
+    using trainer = await trainByName(gpu, data, optionsFor({ batch: 20, hidden: 40, latent: 6, ...given }));
     const told: EpochEvent[] = [];
     for await (const event of trainer.train()) if (event.event === 'epoch') told.push(event);
-    return { first: told[0]!.test, last: told.at(-1)!.test, pictures: await trainer.pictures() };
+    return { first: told[0]!.test!, last: told.at(-1)!.test!, pictures: await trainer.pictures() };
   }
 
   test.each(['vae', 'conv-vae'])('the %s learns, and shows them in colour', { timeout: TIMEOUT }, async (model) => {

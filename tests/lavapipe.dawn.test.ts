@@ -12,7 +12,8 @@ import { ops } from '../src/ops/registry.ts';
 import { input } from '../src/ops/source.ts';
 import { apply } from '../src/ops/tensor.ts';
 import { traitsOf } from '../src/runtime/build.ts';
-import { checkOp, freshSeed, TRIED } from './op_check.ts';
+import { checkOp } from '../src/testing/check_op.ts';
+import { checkOf } from '../src/testing/samples.ts';
 
 const missing = inject('withoutLavapipe');
 const heavy = ops.filter(({ variants }) => variants);
@@ -42,9 +43,9 @@ describe.skipIf(missing)('on lavapipe', () => {
   });
 
   describe.each(heavy.map((op) => [op.name, op] as const))('%s', (_, op) => {
-    test.each(op.variants!.map((variant) => [variant.name, variant] as const))('by %s', (_, variant) =>
-      checkOp(gpu, op, op.samples!, freshSeed(), { variant, most: TRIED }),
-    );
+    test.each(op.variants!.map((variant) => [variant.name, variant] as const))('by %s', async (_, variant) => {
+      await checkOp(gpu, op, checkOf(op).samples!, { variant, most: 4 });
+    });
   });
 
   test('the bench measures Glia and jax-js, and the memory of both; what does not run is named', async () => {

@@ -4,17 +4,26 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { ops } from '../src/ops/registry.ts';
 import { constant, inputOp, variableOp } from '../src/ops/source.ts';
-import { type Op, resultOp } from '../src/ops/tensor.ts';
+import { type Op, resultOp, type Sample } from '../src/ops/tensor.ts';
+import { type CheckOptions, checkOp } from '../src/testing/check_op.ts';
+import { checkOf } from '../src/testing/samples.ts';
 import { sharedGpu } from './numbers.ts';
-import { checkOp, freshSeed, TRIED } from './op_check.ts';
 
 /** Inputs, variables and results of others compute nothing; constants have no inputs to sample. */
 const SOURCES = new Set<unknown>([inputOp, variableOp, resultOp]);
 
+/** Samples that a variant is tried on, others each time: every one is a shader to compile, for seconds on a CPU. */
+const TRIED = 4;
+
+async function check(op: Op, samples: readonly Sample[], options?: CheckOptions): Promise<void> {
+  const { skipped } = await checkOp(await sharedGpu(), op, samples, options);
+  if (skipped) console.warn(`NOT TESTED: ${skipped}`);
+}
+
 test('every op that a file of src/ops/ exports is in the registry', () => {
   const modules = import.meta.glob<Record<string, unknown>>('../src/ops/*.ts', { eager: true });
   const exported = Object.values(modules).flatMap((module) =>
-    Object.entries(module).filter(([name]) => /Op$/.test(name)),
+    Object.entries(module).filter(([name, op]) => /Op$/.test(name) && typeof op === 'object'),
   );
   expect(exported.length).toBeGreaterThan(20);
   for (const [name, op] of exported) expect(ops, `${name} belongs into src/ops/registry.ts`).toContain(op);
@@ -24,28 +33,27 @@ describe.each(ops.filter((op) => !SOURCES.has(op)).map((op) => [op.name, op] as 
   test('says all that an op must say', () => {
     const ways = [op.emit, op.variants, op.decompose].filter(Boolean);
     expect(ways, 'exactly one of emit, variants and decompose').toHaveLength(1);
-    expect(op.reference, 'a float64 reference').toBeDefined();
-    if (op.infer.length > 0 && op !== (constant(0).op as Op)) expect(op.samples?.length, 'samples').toBeGreaterThan(0);
+    const { reference, samples } = checkOf(op);
+    expect(reference, 'a float64 reference').toBeDefined();
+    if (op.infer.length > 0 && op !== (constant(0).op as Op)) expect(samples?.length, 'samples').toBeGreaterThan(0);
   });
 
-  if (op.samples) {
-    test('its samples, forward and backward', async () => checkOp(await sharedGpu(), op, op.samples!, freshSeed()));
+  const { samples, random } = checkOf(op);
+
+  if (samples) {
+    test('its samples, forward and backward', () => check(op, samples));
   }
 
   for (const variant of op.variants ?? []) {
-    test(`some of its samples by ${variant.name}`, async () =>
-      checkOp(await sharedGpu(), op, op.samples!, freshSeed(), { variant, most: TRIED }));
+    test(`some of its samples by ${variant.name}`, () => check(op, samples!, { variant, most: TRIED }));
   }
 
-  if (op.random) {
+  if (random) {
     test('random shapes, forward and backward', async () => {
-      const gpu = await sharedGpu();
       const cases = fc
         .gen()
-        .map((generate) =>
-          Array.from({ length: 3 }, () => op.random!((min, max) => generate(fc.integer, { min, max }))),
-        );
-      const property = fc.asyncProperty(cases, fc.nat(), (samples, seed) => checkOp(gpu, op, samples, seed));
+        .map((generate) => Array.from({ length: 3 }, () => random((min, max) => generate(fc.integer, { min, max }))));
+      const property = fc.asyncProperty(cases, fc.nat(), (samples, seed) => check(op, samples, { seed }));
       await fc.assert(property, { numRuns: 3 });
     });
   }

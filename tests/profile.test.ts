@@ -11,8 +11,8 @@ import { type ShaderSource, WgslError } from '../src/runtime/shader_compile.ts';
 import { parseBindings, parseConstants, parseWorkgroups, valuesOf, viewOf } from '../src/runtime/shader_data.ts';
 import { profileShaders } from '../src/runtime/shader_profile.ts';
 import { countsFor } from '../src/runtime/timer.ts';
-import { completeOptions } from '../src/train/options.ts';
-import { Trainer } from '../src/train/trainer.ts';
+import { trainByName } from '../src/train/named.ts';
+import { optionsFor } from './named_run.ts';
 
 let gpu: Gpu;
 beforeAll(async () => {
@@ -26,8 +26,8 @@ describe('the profile of a training step', () => {
   let after: Uint8Array[];
 
   beforeAll(async () => {
-    const options = completeOptions({ hidden: 24, latent: 3, batch: 16 });
-    using trainer = await Trainer.create(gpu, strokeDigits({ seed: 1, train: 64, test: 1 }), options);
+    const options = optionsFor({ hidden: 24, latent: 3, batch: 16 });
+    using trainer = await trainByName(gpu, strokeDigits({ seed: 1, train: 64, test: 1 }), options);
     for await (const { event } of trainer.train()) if (event === 'step') break;
     before = [await trainer.weights(), await trainer.checkpoint()];
     profile = await trainer.profile({ repeats: 3 });

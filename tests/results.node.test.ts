@@ -34,11 +34,11 @@ test('its rule gets the cotangents of all results, zeros for one that nothing re
   const [s, c] = applyAll(sinCos, [x], {}) as [Tensor, Tensor];
   const text = (loss: Tensor) => printGraph(simplify({ outputs: { g: gradients(loss, [x])[0]! }, updates: [] }));
   expect(text(sum(c))).toMatchInlineSnapshot(`
-    "%0 = input() {"name":"x","shape":[3],"dtype":"f32"} : f32[3]
-    %1 = constant() {"value":0,"dtype":"f32"} : f32[]
-    %2 = cos(%0) : f32[3]
-    %3 = mul(%1, %2) : f32[3]
-    %4 = sin(%0) : f32[3]
+    "%0 = constant() {"value":0,"dtype":"f32"} : f32[]
+    %1 = input() {"name":"x","shape":[3],"dtype":"f32"} : f32[3]
+    %2 = cos(%1) : f32[3]
+    %3 = mul(%0, %2) : f32[3]
+    %4 = sin(%1) : f32[3]
     %5 = neg(%4) : f32[3]
     %6 = add(%3, %5) : f32[3]
     output g = %6"

@@ -1,6 +1,7 @@
 // Shaders are files that compile as they stand; specialisation replaces constants and hooks by name, unrolls, and no more.
 import { describe, expect, test } from 'vitest';
 import { ShaderError } from '../src/errors.ts';
+import { Declarations, neededBy } from '../src/gpu/library.ts';
 import { specialise } from '../src/gpu/specialise.ts';
 
 const SHADER = `// A header.
@@ -34,21 +35,39 @@ fn unused() {}
 `;
 
 test('nothing changes but what is named', () => {
-  const text = specialise(SHADER, LIBRARY, { constants: { SIZE: 4, FLAG: true } });
+  const text = specialise(SHADER, { constants: { SIZE: 4, FLAG: true } });
   expect(text).toContain('const SIZE: u32 = 4;');
   expect(text).toContain('const FLAG: bool = true;');
   expect(text).toContain('fn hook(x: f32) -> f32 {\n  return x;\n}');
 });
 
 test('a hook gets a body, with the functions that it calls and those that they call', () => {
-  const text = specialise(SHADER, LIBRARY, { hooks: { hook: '\n  return outer(x);' }, functions: ['outer'] });
+  const text = specialise(SHADER, {
+    hooks: { hook: '\n  return outer(x);' },
+    functions: neededBy('outer(x)', LIBRARY).map(([, text]) => text),
+  });
   expect(text).toContain('fn hook(x: f32) -> f32 {\n  return outer(x);\n}');
   expect(text.indexOf('fn inner')).toBeLessThan(text.indexOf('fn outer'));
   expect(text).not.toContain('unused');
 });
 
+test('two functions of one name are two functions', () => {
+  const declarations = new Declarations();
+  expect(declarations.use('outer(v1.x)', LIBRARY)).toBe('outer(v1.x)');
+  expect(declarations.use('outer(v2)', LIBRARY)).toBe('outer(v2)');
+  const other = 'fn inner(x: f32) -> f32 { return -x; }\nfn x() {}\nfn outer2(a: f32) -> f32 { return inner(a); }';
+  expect(declarations.use('outer2(v1.x)', other)).toBe('outer2_1(v1.x)');
+  expect(declarations.all).toEqual([
+    'fn inner(x: f32) -> f32 {\n  return x;\n}',
+    'fn outer(x: f32) -> f32 {\n  return inner(x) + 1.0;\n}',
+    'fn inner_1(x_1: f32) -> f32 { return -x_1; }',
+    'fn x_1() {}',
+    'fn outer2_1(a: f32) -> f32 { return inner_1(a); }',
+  ]);
+});
+
 test('marked loops are written out, inner ones too', () => {
-  const text = specialise(SHADER, LIBRARY, {});
+  const text = specialise(SHADER, {});
   expect(text).not.toContain('for (');
   for (const i of [0, 1]) for (const j of [0, 1]) expect(text).toContain(`y[${i}u * 2u + ${j}u] = hook(x[${j}u]);`);
 });
@@ -70,18 +89,18 @@ fn main() {
 }
 `;
   const calls = (constants: Record<string, number | boolean>) =>
-    [...specialise(choices, LIBRARY, { constants }).matchAll(/(\w)\(\);/g)].map(([, name]) => name).join('');
+    [...specialise(choices, { constants }).matchAll(/(\w)\(\);/g)].map(([, name]) => name).join('');
   expect(calls({})).toBe('df');
   expect(calls({ FLAG: true })).toBe('acfg');
   expect(calls({ KIND: 0 })).toBe('bf');
   expect(calls({ KIND: 1 })).toBe('ef');
   const open = 'fn main() {\n  if (KIND == x) { a(); }\n  if (SIGNED == 5i) { b(); }\n  if (FLAG == x) { c(); }\n}';
   const unknown = choices.slice(0, choices.indexOf('fn main')) + open;
-  expect(specialise(unknown, LIBRARY, {}), 'what only the driver can tell is left').toContain(open);
+  expect(specialise(unknown, {}), 'what only the driver can tell is left').toContain(open);
 });
 
 test('directives come before declarations', () => {
-  const text = specialise(`enable subgroups;\n${SHADER}`, LIBRARY, { declarations: 'var<private> a: u32;' });
+  const text = specialise(`enable subgroups;\n${SHADER}`, { declarations: 'var<private> a: u32;' });
   expect(text.indexOf('enable subgroups;')).toBe(0);
   expect(text.match(/enable/g)).toHaveLength(1);
 });
@@ -94,7 +113,7 @@ fn main() {
   }
   let b = subgroupShuffle(x, lane);
 }`;
-  const text = specialise(shader, '', {});
+  const text = specialise(shader, {});
   expect(text).toContain('let a = subgroupBroadcast(mine[1u / S], 1u % S);');
   expect(text).toContain('let b = subgroupShuffle(x, lane);');
 });
@@ -104,14 +123,14 @@ describe('what is not there is an error', () => {
     [{ constants: { WIDTH: 1 } }, /no constant WIDTH/],
     [{ constants: { SIZE: 1.5 } }, /constant SIZE is u32, got 1.5/],
     [{ hooks: { load: '' } }, /no hook load/],
-    [{ functions: ['sine'] }, /no function sine/],
+    [{ functions: ['fn hook() {}'] }, /the kernel declares hook itself/],
   ])('%j', (what, message) => {
-    expect(() => specialise(SHADER, LIBRARY, what as object)).toThrow(ShaderError);
-    expect(() => specialise(SHADER, LIBRARY, what as object)).toThrow(message);
+    expect(() => specialise(SHADER, what as object)).toThrow(ShaderError);
+    expect(() => specialise(SHADER, what as object)).toThrow(message);
   });
 
   test('a loop that cannot be unrolled', () => {
     const shader = 'fn main() {\n  for (var i = 0u; i < count; i++) { // unroll\n  }\n}';
-    expect(() => specialise(shader, '', {})).toThrow(/cannot unroll up to «count»/);
+    expect(() => specialise(shader, {})).toThrow(/cannot unroll up to «count»/);
   });
 });

@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { strokeDigits } from '../src/data/digits.ts';
 import type { Dataset } from '../src/data/images.ts';
+import { imageTensors } from '../src/data/tensors.ts';
 import { CheckpointError, NotFiniteError, OptionError } from '../src/errors.ts';
 import { Gpu } from '../src/gpu/gpu.ts';
 import { add } from '../src/ops/elementwise.ts';
@@ -11,10 +12,11 @@ import { freeVariables } from '../src/runtime/variables.ts';
 import { decodeCheckpoint } from '../src/train/checkpoint.ts';
 import { GpuDataset } from '../src/train/dataset.ts';
 import type { EpochEvent, TrainEvent } from '../src/train/events.ts';
-import { completeOptions } from '../src/train/options.ts';
+import { trainByName } from '../src/train/named.ts';
 import { encodeSafetensors } from '../src/train/safetensors.ts';
-import { Trainer } from '../src/train/trainer.ts';
+import type { Trainer } from '../src/train/trainer.ts';
 import { Calls } from './calls.ts';
+import { optionsFor } from './named_run.ts';
 
 let gpu: Gpu;
 let data: Dataset;
@@ -46,7 +48,7 @@ async function finish(trainer: Trainer, until = Number.POSITIVE_INFINITY): Promi
 
 /** A whole run: what it told, and its checkpoint. */
 async function run(given: object) {
-  using trainer = await Trainer.create(gpu, data, completeOptions(given));
+  using trainer = await trainByName(gpu, data, optionsFor(given));
   const events = await finish(trainer);
   return { events, weights: await bits(trainer), checkpoint: await trainer.checkpoint() };
 }
@@ -58,8 +60,8 @@ test('the VAE learns: its loss falls, on images that it has not seen', async () 
   const { events } = await run(SMALL);
   const told = epochs(events);
   expect(told.map(({ epoch }) => epoch)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
-  expect(told.at(-1)!.test.loss).toBeLessThan(told[0]!.test.loss * 0.8);
-  const { loss, reconstruction, kl } = told.at(-1)!.test;
+  expect(told.at(-1)!.test!.loss).toBeLessThan(told[0]!.test!.loss * 0.8);
+  const { loss, reconstruction, kl } = told.at(-1)!.test!;
   expect(loss).toBeCloseTo(reconstruction! + kl!, 3);
 });
 
@@ -68,13 +70,13 @@ test.each([
   ['conv-classifier', 0.5, { epochs: 2, lr: 3e-3 }],
 ])('the %s learns: most images that it has not seen are told right', async (model, least, more) => {
   const { events } = await run({ ...SMALL, model, ...more });
-  expect(epochs(events).at(-1)!.test.accuracy).toBeGreaterThan(least);
+  expect(epochs(events).at(-1)!.test!.accuracy).toBeGreaterThan(least);
 });
 
 test.each(['cvae', 'iwae'])('the %s learns, and shows what', async (model) => {
-  using trainer = await Trainer.create(gpu, data, completeOptions({ ...SMALL, model, epochs: 3, lr: 2e-3 }));
+  using trainer = await trainByName(gpu, data, optionsFor({ ...SMALL, model, epochs: 3, lr: 2e-3 }));
   const told = epochs(await finish(trainer));
-  expect(told.at(-1)!.test.loss).toBeLessThan(told[0]!.test.loss * 0.85);
+  expect(told.at(-1)!.test!.loss).toBeLessThan(told[0]!.test!.loss * 0.85);
   const pictures = await trainer.pictures();
   expect(pictures.map(({ name }) => name)).toEqual(expect.arrayContaining(['reconstructions', 'samples']));
   for (const { data: pixels, columns, caption } of pictures) {
@@ -87,10 +89,10 @@ test.each(['cvae', 'iwae'])('the %s learns, and shows what', async (model) => {
 
 test('the vq-vae learns, and a batch takes much of its table', async () => {
   const options = { ...SMALL, model: 'vq-vae', latent: 4, codes: 32, epochs: 3, lr: 2e-3 };
-  using trainer = await Trainer.create(gpu, data, completeOptions(options));
+  using trainer = await trainByName(gpu, data, optionsFor(options));
   const told = epochs(await finish(trainer));
-  expect(told.at(-1)!.test.reconstruction).toBeLessThan(told[0]!.test.reconstruction! * 0.7);
-  expect(told.at(-1)!.test.used).toBeGreaterThan(0.3);
+  expect(told.at(-1)!.test!.reconstruction).toBeLessThan(told[0]!.test!.reconstruction! * 0.7);
+  expect(told.at(-1)!.test!.used).toBeGreaterThan(0.3);
   const pictures = await trainer.pictures();
   expect(pictures.map(({ name }) => name)).toEqual(['reconstructions', 'codes', 'usage']);
 });
@@ -98,7 +100,7 @@ test('the vq-vae learns, and a batch takes much of its table', async () => {
 test('beta-VAE: a greater weight of the KL term leaves less of it, and warm-up begins without any', async () => {
   const after = async (given: object) => epochs((await run({ ...SMALL, epochs: 5, ...given })).events).at(-1)!;
   const plain = await after({});
-  expect((await after({ model: 'beta-vae', warmup: 0 })).test.kl).toBeLessThan(plain.test.kl! * 0.7);
+  expect((await after({ model: 'beta-vae', warmup: 0 })).test!.kl).toBeLessThan(plain.test!.kl! * 0.7);
   const { train } = await after({ model: 'beta-vae', warmup: 1e9 });
   expect(train.loss).toBeCloseTo(train.reconstruction!, 2);
   expect(train.kl).toBeGreaterThan(plain.train.kl!);
@@ -106,7 +108,7 @@ test('beta-VAE: a greater weight of the KL term leaves less of it, and warm-up b
 
 test('the importance-weighted bound is tighter than the plain one with the same network', async () => {
   const told = async (model: string) => epochs((await run({ ...SMALL, model, epochs: 8 })).events).at(-1)!;
-  expect((await told('iwae')).test.loss).toBeLessThan((await told('vae')).test.loss);
+  expect((await told('iwae')).test!.loss).toBeLessThan((await told('vae')).test!.loss);
 });
 
 test('same seed, same bits after 200 steps; another seed, others', async () => {
@@ -125,13 +127,13 @@ test.each([
 ])('stopped after step $stop and resumed, a run ends with the same bits', async ({ stop, ...other }) => {
   const options = { ...SMALL, epochs: 3, ...other };
   const whole = await run(options);
-  const first = await Trainer.create(gpu, data, completeOptions(options));
+  const first = await trainByName(gpu, data, optionsFor(options));
   const before = await finish(first, stop);
   const checkpoint = decodeCheckpoint(await first.checkpoint(), 'checkpoint');
   first.destroy();
   expect(checkpoint.step).toBeGreaterThanOrEqual(stop);
   expect(checkpoint.step).toBeLessThan(20 * options.epochs);
-  using second = await Trainer.create(gpu, data, completeOptions(options), checkpoint);
+  using second = await trainByName(gpu, data, optionsFor(options), { checkpoint });
   const after = await finish(second);
   expect(await bits(second)).toEqual(whole.weights);
   expect(epochs([...before, ...after])).toEqual(epochs(whole.events));
@@ -154,11 +156,11 @@ describe('images that do not fit the budget are streamed', () => {
 
   test('within the budget', async () => {
     for (const budget of [0.1, 0.3, 0.5]) {
-      using trainer = await Trainer.create(gpu, data, completeOptions({ ...SMALL, batch: 20, budget }));
+      using trainer = await trainByName(gpu, data, optionsFor({ ...SMALL, batch: 20, budget }));
       await trainer.evaluate();
       expect(trainer.streamedThrough).toBeLessThanOrEqual(budget * 1e6);
     }
-    using whole = await Trainer.create(gpu, data, completeOptions({ ...SMALL, budget: 0.6 }));
+    using whole = await trainByName(gpu, data, optionsFor({ ...SMALL, budget: 0.6 }));
     expect(whole.streamedThrough).toBeUndefined();
   });
 
@@ -169,8 +171,12 @@ describe('images that do not fit the budget are streamed', () => {
     const set = { images, count, height: 1, width: 2, channels: 1, classes: 0 };
     const key = new Variable('key', [2], { dtype: 'u32', init: () => Uint32Array.of(5, 6) });
     const step = new Variable('step', [], { dtype: 'u32' });
-    const stream = new GpuDataset(gpu, { name: 'numbers', train: set, test: set }, { batch, key, budget: 120 });
-    const outputs = { images: stream.trainBatch(step.tensor).images };
+    const stream = new GpuDataset(gpu, imageTensors({ name: 'numbers', train: set, test: set }), {
+      batch,
+      key,
+      budget: 120,
+    });
+    const outputs = { images: stream.trainBatch(step.tensor).images! };
     using program = await compile(gpu, { outputs, updates: [{ variable: step, value: add(step.tensor, 1) }] });
     const numbers: number[] = [];
     for (let i = 0; numbers.length < 3 * count; i++) {
@@ -190,18 +196,18 @@ describe('images that do not fit the budget are streamed', () => {
   test('a resumed run ends with the same bits, whatever the budget then', async () => {
     const options = { ...SMALL, epochs: 2, budget: 0.3 };
     const whole = await run({ ...options, budget: undefined });
-    const first = await Trainer.create(gpu, data, completeOptions(options));
+    const first = await trainByName(gpu, data, optionsFor(options));
     await finish(first, 9);
     const checkpoint = decodeCheckpoint(await first.checkpoint(), 'checkpoint');
     first.destroy();
-    using second = await Trainer.create(gpu, data, completeOptions({ ...options, budget: 0.15 }), checkpoint);
+    using second = await trainByName(gpu, data, optionsFor({ ...options, budget: 0.15 }), { checkpoint });
     await finish(second);
     expect(await bits(second)).toEqual(whole.weights);
   });
 
   test('pictures show the same test images', async () => {
     const pictures = async (budget?: number) => {
-      using trainer = await Trainer.create(gpu, data, completeOptions({ ...SMALL, budget }));
+      using trainer = await trainByName(gpu, data, optionsFor({ ...SMALL, budget }));
       return await trainer.pictures();
     };
     expect(await pictures(0.15)).toEqual(await pictures());
@@ -209,7 +215,7 @@ describe('images that do not fit the budget are streamed', () => {
 
   test('a step that is not finite leaves the weights before it', async () => {
     const failed = async (budget?: number) => {
-      using trainer = await Trainer.create(gpu, data, completeOptions({ ...SMALL, lr: 500, budget }));
+      using trainer = await trainByName(gpu, data, optionsFor({ ...SMALL, lr: 500, budget }));
       const error = await finish(trainer).catch((reason) => reason);
       expect(error).toBeInstanceOf(NotFiniteError);
       return { message: error.message, weights: await bits(trainer) };
@@ -218,17 +224,15 @@ describe('images that do not fit the budget are streamed', () => {
   });
 
   test('but not through less than two batches', async () => {
-    const error = await Trainer.create(gpu, data, completeOptions({ ...SMALL, budget: 0.04 })).catch(
-      (reason) => reason,
-    );
+    const error = await trainByName(gpu, data, optionsFor({ ...SMALL, budget: 0.04 })).catch((reason) => reason);
     expect(error).toBeInstanceOf(OptionError);
-    expect(error.message).toMatch(/2 batches of 30 images .* takes .* MB, and of --budget .* give it more/);
+    expect(error.message).toMatch(/2 batches of 30 examples .* takes .* MB, and of the budget .* give it more/);
   });
 });
 
 test.each([undefined, 0.2])('a submit holds one pass, and makes nothing on the device, budget %s', async (budget) => {
   using watched = await Gpu.request();
-  using trainer = await Trainer.create(watched, data, completeOptions({ ...SMALL, batch: 3, epochs: 1, budget }));
+  using trainer = await trainByName(watched, data, optionsFor({ ...SMALL, batch: 3, epochs: 1, budget }));
   const training = trainer.train();
   // The ring of staging buffers is made when it is first gone through.
   while (trainer.step < 60) await training.next();
@@ -251,7 +255,7 @@ test.each([
   { model: 'conv-vae' },
   { model: 'vq-vae', latent: 4, codes: 32 },
 ])('a step of the $model is one submit and one pass', async (given) => {
-  using trainer = await Trainer.create(gpu, data, completeOptions({ ...SMALL, ...given }));
+  using trainer = await trainByName(gpu, data, optionsFor({ ...SMALL, ...given }));
   const calls = new Calls(gpu.device);
   const training = trainer.train();
   while (trainer.step < 5) await training.next();
@@ -263,7 +267,7 @@ test.each([
 });
 
 test('a loss that is not finite stops the run, names the op, and leaves the last good weights', async () => {
-  using trainer = await Trainer.create(gpu, data, completeOptions({ ...SMALL, lr: 500 }));
+  using trainer = await trainByName(gpu, data, optionsFor({ ...SMALL, lr: 500 }));
   const error = await finish(trainer).catch((reason) => reason);
   expect(error).toBeInstanceOf(NotFiniteError);
   expect(error.message).toMatch(/^step \d+: the loss or its gradient is not finite; first made by \w+ in [\w.]+ \(/);
@@ -276,7 +280,7 @@ test('a loss that is not finite stops the run, names the op, and leaves the last
 
 describe('what does not fit is refused', () => {
   const create = (given: object, checkpoint?: ReturnType<typeof decodeCheckpoint>) =>
-    Trainer.create(gpu, data, completeOptions(given), checkpoint);
+    trainByName(gpu, data, optionsFor(given), { checkpoint });
 
   test('a batch larger than the data', async () => {
     await expect(create({ batch: 601 })).rejects.toThrow(/batch of 601 is larger than the data.*600 training images/);

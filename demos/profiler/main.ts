@@ -3,14 +3,16 @@ import 'uplot/dist/uPlot.min.css';
 import { profileStep } from '../../src/cli/profile/step.ts';
 import { GliaError, UnsupportedError } from '../../src/errors.ts';
 import { Gpu } from '../../src/gpu/gpu.ts';
+import { OPTIONS } from '../../src/train/options.ts';
 import { OptionsForm } from '../train/form.ts';
 import { element, painted } from './dom.ts';
 import { ShaderForm, showShaders } from './shaders.ts';
 import { StepView } from './step.ts';
 
-// How many steps there are, and how large each is, is not what a profile tells.
+// How many steps there are is not what a profile tells, nor do numbers on the GPU change it.
 const form = new OptionsForm(element<HTMLFieldSetElement>('fields'), [
-  ...(['epochs', 'steps', 'lr', 'beta', 'seed', 'size', 'colors', 'budget'] as const),
+  ...OPTIONS.filter(({ rule }) => rule.ofRun).map(({ name }) => name),
+  ...['lr', 'decay', 'seed'],
 ]);
 const stepView = new StepView();
 const shaderForm = new ShaderForm();

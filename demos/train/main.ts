@@ -7,8 +7,9 @@ import type { Dataset } from '../../src/data/images.ts';
 import type { Look } from '../../src/data/resize.ts';
 import { GliaError, UnsupportedError } from '../../src/errors.ts';
 import { Gpu } from '../../src/gpu/gpu.ts';
-import { type Checkpoint, decodeCheckpoint } from '../../src/train/checkpoint.ts';
-import { Trainer } from '../../src/train/trainer.ts';
+import { type Checkpoint, decodeCheckpoint, namedOptions } from '../../src/train/checkpoint.ts';
+import { trainByName } from '../../src/train/named.ts';
+import type { Trainer } from '../../src/train/trainer.ts';
 import { drawPicture } from '../../src/view/pictures.ts';
 import { type Brought, droppedFiles, filesOf, pickedFiles } from './files.ts';
 import { OptionsForm } from './form.ts';
@@ -120,7 +121,7 @@ async function prepare(): Promise<Run> {
   show('preparing', 'Compiling shaders …');
   gpu ??= await requestGpu();
   if (!gpu) throw new UnsupportedError('there is no GPU to train on');
-  const trainer = await Trainer.create(gpu, dataset, options, checkpoint);
+  const trainer = await trainByName(gpu, dataset, options, { checkpoint });
   view.reset();
   try {
     return await Run.create(trainer, view);
@@ -142,7 +143,7 @@ async function train(current: Run): Promise<void> {
     throw error;
   }
   if (run !== current || state !== 'training') return;
-  if (current.isDone) show('done', `Done after ${current.trainer.options.epochs} epochs.`);
+  if (current.isDone) show('done', `Done after ${current.trainer.epochs} epochs.`);
   else show('paused', 'Paused.');
 }
 
@@ -244,7 +245,7 @@ function take(bring: () => Promise<Brought[]> | Brought[]): Promise<void> {
     const saved = all.find(({ path }) => path.endsWith('.safetensors'));
     if (saved) {
       checkpoint = decodeCheckpoint(new Uint8Array(await saved.file.arrayBuffer()), saved.path);
-      form.options = { ...checkpoint.progress.options, steps: undefined };
+      form.options = { ...namedOptions(checkpoint.progress.options, checkpoint.name), steps: undefined };
       show(state, `${saved.path}: goes on after step ${checkpoint.step}.`);
     }
     const data = all.filter((file) => file !== saved);

@@ -34,20 +34,22 @@ export class View implements RunView {
   }
 
   showProgress({ trainer, curve, latest, lastEpoch }: Run): void {
-    const { step, totalSteps, terms, options } = trainer;
-    const epoch = Math.min(trainer.epoch, options.epochs);
+    const { step, totalSteps, terms, batch, epochs } = trainer;
+    const epoch = Math.min(trainer.epoch, epochs);
     this.showNumbers([
       ['step', `${step}`, ` / ${totalSteps}`],
-      ['epoch', `${epoch}`, ` / ${options.epochs}`],
+      ['epoch', `${epoch}`, ` / ${epochs}`],
       ...terms.map((name) => {
         const { label, text } = describeTerm(name, Number(latest?.[name]));
         return [label, latest ? text : NONE] as const;
       }),
       ...terms
         .filter((name) => name === 'loss' || name === 'accuracy')
-        .map((name) => [`test ${name}`, lastEpoch ? describeTerm(name, lastEpoch.test[name]!).text : NONE] as const),
+        .map(
+          (name) => [`test ${name}`, lastEpoch?.test ? describeTerm(name, lastEpoch.test[name]!).text : NONE] as const,
+        ),
       ['ms/step', latest ? latest.msPerStep.toFixed(latest.msPerStep < 10 ? 2 : 0) : NONE],
-      ['images/s', latest ? Math.round((1000 * options.batch) / latest.msPerStep).toLocaleString('en') : NONE],
+      ['images/s', latest ? Math.round((1000 * batch) / latest.msPerStep).toLocaleString('en') : NONE],
     ]);
     this.curve = curve;
     this.plot?.setData(curve.data);

@@ -1,4 +1,6 @@
 // Glia at the bench's work. It needs no page: where `navigator.gpu` is not, it is given a WebGPU implementation.
+
+import { imageTensors } from '../data/tensors.ts';
 import {
   Adam,
   compile,
@@ -128,13 +130,14 @@ function perceptron(layers: readonly LinearLayer[]): Sequential {
 async function prepareStep(gpu: Gpu, task: TrainTask): Promise<Prepared> {
   const { network, batch, lr } = task;
   const images = { images: task.images, count: 2 * batch, height: 1, width: network.pixels, channels: 1, classes: 0 };
+  const examples = imageTensors({ name: 'bench', train: images, test: images });
   const vae = vaeOf(task);
   const parameters = new Parameters(vae);
   const adam = new Adam(parameters, { lr });
   const key = new Variable('key', [2], { dtype: 'u32', init: () => Uint32Array.of(1, 2) });
-  const data = new GpuDataset(gpu, { name: 'bench', train: images, test: images }, { batch, key });
+  const data = new GpuDataset(gpu, examples, { batch, key });
   const batchOf = (step: Tensor) => ({
-    images: data.trainBatch(step).images,
+    images: data.trainBatch(step).images!,
     noise: normal([batch, network.latent], { key: key.tensor, counter: step, stream: 1 }),
   });
   const drawn = batchOf(adam.step.tensor);

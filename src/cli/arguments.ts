@@ -1,7 +1,8 @@
 // What the commands' options have in common: how they are parsed and refused, and what a path means.
 import { relative, resolve } from 'node:path';
-import { Command, CommanderError } from 'commander';
+import { Command, CommanderError, Option } from 'commander';
 import { OptionError } from '../errors.ts';
+import { flagOf, type GivenOptions, OPTIONS, parseOption } from '../train/options.ts';
 
 /** @param name as it is typed, such as `npm run train --` */
 export function createCommand(name: string): Command {
@@ -32,6 +33,20 @@ export function refuseEmpty(values: Readonly<Record<string, unknown>>): void {
   for (const [name, value] of Object.entries(values)) {
     if (value === '') throw new OptionError(`--${name} is empty`);
   }
+}
+
+/** Adds options of a training run: all of them, or those that a step depends on. */
+export function addRunOptions(command: Command, chosen = OPTIONS): Command {
+  for (const option of chosen) {
+    command.addOption(new Option(flagOf(option), option.help).argParser((text) => parseOption(option.name, text)));
+  }
+  return command;
+}
+
+/** Those of a training run that were typed. */
+export function givenOptions(command: Command): GivenOptions {
+  const typed = OPTIONS.filter(({ name }) => command.getOptionValueSource(name) === 'cli');
+  return Object.fromEntries(typed.map(({ name }) => [name, command.getOptionValue(name)]));
 }
 
 export function isAddress(data: string): boolean {

@@ -10,10 +10,17 @@ export async function main(): Promise<number> {
   rmSync('dist', { recursive: true, force: true });
   await build({ logLevel: 'warn' });
   emitTypes(
-    ['src/index.ts', 'src/models/index.ts', 'src/nn/vision.ts', 'src/train/index.ts', 'src/runtime/index.ts'],
+    [
+      'src/index.ts',
+      'src/models/index.ts',
+      'src/nn/vision.ts',
+      'src/train/index.ts',
+      'src/runtime/index.ts',
+      'src/testing/index.ts',
+    ],
     'dist/types',
   );
-  const sizes = ['glia', 'models', 'vision', 'train', 'profiler'].map(
+  const sizes = ['glia', 'models', 'vision', 'train', 'profiler', 'testing'].map(
     (name) => `${name} ${downloadSize(`dist/${name}.js`)}`,
   );
   // To standard error: `npm pack --json` runs this, and its standard output is read by programs.
@@ -43,7 +50,7 @@ function emitTypes(entries: string[], folder: string): void {
     { noEmit: false, declaration: true, emitDeclarationOnly: true, outDir: folder, rootDir: 'src' },
     { ...ts.sys, onUnRecoverableConfigFileDiagnostic: (diagnostic) => report([diagnostic]) },
   );
-  const program = ts.createProgram(entries, config?.options ?? {});
+  const program = ts.createProgram([...entries, 'src/globals.d.ts'], config?.options ?? {});
   // Users' resolvers look for './tensor.js' beside its declarations; the names as the sources write them end in '.ts'.
   const { diagnostics } = program.emit(undefined, (path, text) => {
     ts.sys.writeFile(path, text.replace(/((?:from|import)\s*\(?\s*['"]\.{1,2}\/[^'"]+)\.ts(?=['"])/g, '$1.js'));

@@ -4,9 +4,10 @@ import type { ViteDevServer } from 'vite';
 import { OptionError } from '../errors.ts';
 import { type Profile, traceOf } from '../runtime/profile.ts';
 import type { ShaderProfile } from '../runtime/shader_profile.ts';
+import { optionsOf } from '../train/options.ts';
 import { showPath } from './arguments.ts';
 import { errorOf, inPage } from './page.ts';
-import { type Arguments, MODEL_OPTIONS, type ProfileRequest, parseArguments } from './profile/arguments.ts';
+import { type Arguments, type ProfileRequest, parseArguments } from './profile/arguments.ts';
 import {
   COLUMNS,
   cellsOf,
@@ -60,8 +61,10 @@ function printModel(profile: Profile, { request, sort }: Arguments): void {
   const rows = [COLUMNS.map(({ head }) => head), ...sequence.map((i) => cellsOf(profile, i))];
   const weights = COLUMNS.map((column) => ('weight' in column ? column.weight : undefined));
   const lines = tableOf(rows, weights, Math.max(WIDTH, process.stdout.columns ?? 0));
-  const given = MODEL_OPTIONS.filter((name) => options[name] !== undefined);
-  const told = given.map((name) => (name === 'model' ? options.model : `${name} ${options[name]}`));
+  const rules = Object.entries(optionsOf(options.model)).filter(
+    ([name, { ofRun }]) => !ofRun && options[name] !== undefined,
+  );
+  const told = rules.map(([name]) => (name === 'model' ? options.model : `${name} ${options[name]}`));
   console.log(`${profile.adapter}; ${clockOf(profile)}\n${told.join(', ')}\n\n${lines.join('\n')}\n`);
   for (const { name, value, note } of totalsOf(profile)) {
     console.log(`${name.padEnd(12)}${value.padStart(13)}   ${note}`);

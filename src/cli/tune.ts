@@ -3,15 +3,12 @@ import type { ViteDevServer } from 'vite';
 import { OptionError } from '../errors.ts';
 import { Gpu } from '../gpu/gpu.ts';
 import type { TuneResult } from '../runtime/tune.ts';
-import { flagOf, OPTIONS, parseOption, type TrainOptions } from '../train/options.ts';
-import { createCommand, parse, resolvePath, showPath } from './arguments.ts';
+import { completeOptions, OPTIONS, type TrainOptions } from '../train/options.ts';
+import { addRunOptions, createCommand, givenOptions, parse, resolvePath, showPath } from './arguments.ts';
 import { launchBrowser } from './browser.ts';
 import { DRIVER_HELP, startDawn } from './dawn/dawn.ts';
 import { fileStore } from './tune/file.ts';
 import { type Checked, checkTuner, TOLERANCE, tuneModel } from './tune/work.ts';
-
-/** Options of a model that its shapes depend on. */
-const SHAPES = ['model', 'batch', 'hidden', 'latent', 'likelihood'] as const satisfies (keyof TrainOptions)[];
 
 interface Arguments {
   readonly file: string;
@@ -32,14 +29,14 @@ function parseArguments(args: readonly string[]): Arguments | undefined {
     .option('--check', "measure all again, on the bench's shapes too: how near does the pick come to the best?", false)
     .option('--node', 'in Node on Dawn, without a browser', false)
     .option('--driver <name>', `with --node: ${DRIVER_HELP}`);
-  for (const name of SHAPES) {
-    const { flag, help } = flagOf(name);
-    command.option(flag, help, String(OPTIONS[name].default));
-  }
+  addRunOptions(
+    command,
+    OPTIONS.filter(({ rule }) => !rule.ofRun),
+  );
   if (!parse(command, args)) return undefined;
-  const { file, again, check, node, driver, ...rest } = command.opts();
+  const { file, again, check, node, driver } = command.opts();
   if (driver !== undefined && !node) throw new OptionError('--driver goes with --node: a browser chooses for itself');
-  const given = Object.fromEntries(SHAPES.map((name) => [name, parseOption(name, rest[name])]));
+  const given = completeOptions(givenOptions(command));
   return { file: resolvePath(file), again, check, node, driver, given };
 }
 

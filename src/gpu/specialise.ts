@@ -1,6 +1,7 @@
 // Makes one shader out of a .wgsl file: replaces constants and hook bodies by name, unrolls marked loops, and adds the
 // buffer declarations and library functions that the hooks use. Nothing else in the file changes.
 import { ShaderError } from '../errors.ts';
+import { closing } from './library.ts';
 
 export interface Specialisation {
   readonly constants?: Readonly<Record<string, number | boolean>>;
@@ -9,49 +10,8 @@ export interface Specialisation {
   /** Types by the names of their `alias` declarations. */
   readonly aliases?: Readonly<Record<string, string>>;
   readonly declarations?: string;
-  /** Names of functions to take from the library, with those that they call. */
+  /** Texts of functions that hooks call. */
   readonly functions?: readonly string[];
-}
-
-/** The index just past the brace that closes the one at `open`. */
-function closing(source: string, open: number): number {
-  let depth = 0;
-  for (let i = open; i < source.length; i++) {
-    if (source[i] === '/' && source[i + 1] === '/') {
-      i = source.indexOf('\n', i);
-      if (i < 0) break;
-    } else if (source[i] === '{') depth++;
-    else if (source[i] === '}' && --depth === 0) return i + 1;
-  }
-  throw new ShaderError(`unbalanced braces after «${source.slice(open, open + 40)}»`);
-}
-
-/** The functions of a WGSL library, by name, with the comments in front of them left out. */
-function functionsOf(library: string): Map<string, string> {
-  const result = new Map<string, string>();
-  for (const match of library.matchAll(/^fn (\w+)\(/gm)) {
-    const open = library.indexOf('{', match.index);
-    result.set(match[1]!, library.slice(match.index, closing(library, open)));
-  }
-  return result;
-}
-
-/** The wanted functions and those that they call, in the library's order. */
-function collect(names: readonly string[], library: string): string {
-  const all = functionsOf(library);
-  const wanted = new Set<string>();
-  const visit = (name: string) => {
-    const text = all.get(name);
-    if (!text) throw new ShaderError(`the shader library has no function ${name}`);
-    if (wanted.has(name)) return;
-    wanted.add(name);
-    for (const [callee] of all) if (callee !== name && text.includes(`${callee}(`)) visit(callee);
-  };
-  names.forEach(visit);
-  return [...all]
-    .filter(([name]) => wanted.has(name))
-    .map(([, text]) => text)
-    .join('\n\n');
 }
 
 /** Replaces the value of a `const` declaration; lines stay where they are. */
@@ -168,19 +128,24 @@ const DIRECTIVE = /^(enable|requires|diagnostic)\b[^;]*;$/gm;
  * The WGSL of a kernel.
  *
  * @param source a complete shader
- * @param library the shader whose functions hooks may call
- * @throws ShaderError if the source lacks a constant, hook or function that is named
+ * @throws ShaderError if the source lacks a constant or hook that is named
  */
-export function specialise(source: string, library: string, what: Specialisation): string {
+export function specialise(source: string, what: Specialisation): string {
   let text = source;
   for (const [name, value] of Object.entries(what.constants ?? {})) text = setConstant(text, name, value);
   for (const [name, body] of Object.entries(what.hooks ?? {})) text = setHook(text, name, body);
   for (const [name, type] of Object.entries(what.aliases ?? {})) text = setAlias(text, name, type);
-  const functions = collect(what.functions ?? [], library);
+  const functions = what.functions?.join('\n\n');
+  for (const [, name] of functions?.matchAll(/^(?:fn|struct|const|alias)\s+(\w+)/gm) ?? []) {
+    if (new RegExp(`^(fn|struct|const|alias) ${name}\\b`, 'm').test(text))
+      throw new ShaderError(
+        `the kernel declares ${name} itself: a function that an op brings along needs another name`,
+      );
+  }
   // Directives stand before all else.
   const directives = text.match(DIRECTIVE)?.join('\n') ?? '';
   const body = text.replace(DIRECTIVE, '');
-  const whole = [directives, what.declarations ?? '', functions, body].filter(Boolean).join('\n\n');
+  const whole = [directives, what.declarations, functions, body].filter(Boolean).join('\n\n');
   const constants = constantsOf(whole);
   return broadcasts(unroll(choose(whole, constants), constants));
 }

@@ -1,4 +1,5 @@
 // Writes the WGSL of fused nodes: hook bodies, and the declarations of the buffers that they touch.
+import { Declarations } from '../gpu/library.ts';
 import { Affine } from '../ops/affine.ts';
 import { type DType, type Emitter, elementType, type Shape, stridesOf, type Tensor, wordsFor } from '../ops/tensor.ts';
 
@@ -35,7 +36,7 @@ const SIMPLE = /^(\(?-?[\w.]+\)?)$/;
 /** The bindings and functions of one kernel, over all its hooks. */
 export class KernelText {
   readonly bindings: Binding[] = [];
-  readonly functions = new Set<string>();
+  readonly functions = new Declarations();
   /** Memory that some access cannot take four at a time; found out in a first round, so there are two. */
   readonly scalars: Set<string>;
   private readonly keyOf: (tensor: Tensor) => string;
@@ -227,8 +228,8 @@ export class BodyEmitter implements Emitter {
     return coords;
   }
 
-  use(functionName: string): void {
-    this.text.functions.add(functionName);
+  use(expression: string, library: string): string {
+    return this.text.functions.use(expression, library);
   }
 
   index(expression: string, bound: number): Affine {

@@ -21,7 +21,9 @@ export function storeHalf(graph: Graph): Graph {
   const order = topological(rootsOf(graph));
   // What goes to the caller or into a variable keeps its type, and so do gradients, which lie in a pack.
   const packed = order.filter(({ op }) => op === packOp).flatMap(({ inputs }) => inputs);
-  const kept = new Set([...rootsOf(graph), ...packed].flatMap((node) => [node, stored(node)]));
+  // An opaque kernel binds what it reads and makes in the type that it declares.
+  const opaque = order.filter(({ op }) => op.traits?.opaque).flatMap((node) => [...node.all, ...node.inputs]);
+  const kept = new Set([...rootsOf(graph), ...packed, ...opaque].flatMap((node) => [node, stored(node)]));
   const half = new Set<Tensor>();
   for (const { op, inputs } of order) {
     if (op !== matmulOp) continue;

@@ -8,6 +8,7 @@ import {
   flopsOf,
   type Kernel,
   type KernelWriter,
+  resultOp,
   type Tensor,
   type Variant,
   wordsFor,
@@ -15,7 +16,7 @@ import {
 import { type Binding, BodyEmitter, KernelText, storedType } from './emit.ts';
 import { topological } from './graph.ts';
 import { type MemoryPlan, type Place, wordsOf } from './memory.ts';
-import { type Group, isSource } from './schedule.ts';
+import { type Group, isSource, stored } from './schedule.ts';
 
 export interface Lowered extends Kernel {
   /** Which of the heavy op's variants; `pointwise` where there is no heavy op. */
@@ -161,7 +162,7 @@ function computedBy(group: Group): Set<Tensor> {
 
 /** Its ops in the order in which they run, without those that only move indices. */
 function labelOf(group: Group): string {
-  const names = [...computedBy(group)].filter(({ op }) => !op.traits?.view).map(({ op }) => op.name);
+  const names = [...computedBy(group)].filter(({ op }) => !op.traits?.view && op !== resultOp).map(({ op }) => op.name);
   return names.length > 6 ? `${names.slice(0, 5).join('+')}+…+${names.at(-1)}` : names.join('+') || 'copy';
 }
 
@@ -194,6 +195,10 @@ export function lower(group: Group, { places }: MemoryPlan, traits: AdapterTrait
     return { text, kernel: variant ? variant.kernel(heavy!, writer) : pointwise(group, writer) };
   };
   // The first round finds out which buffers cannot be read four at a time; the second writes the text.
+  const bindingOf = ({ tensor: view, writable }: { tensor: Tensor; writable: boolean }): Binding => {
+    const tensor = stored(view);
+    return { key: keyOf(tensor), tensor, element: storedType(tensor.dtype), writable, vector: false };
+  };
   let before = -1;
   let result = write();
   while (scalars.size !== before) {
@@ -213,8 +218,11 @@ export function lower(group: Group, { places }: MemoryPlan, traits: AdapterTrait
     flops: kernel.flops + pointwiseFlops(group),
     // Directives come first, and these stand in front of the shader itself.
     declarations: half ? `enable f16;\n${text.declarations}` : text.declarations,
-    functions: [...text.functions],
-    bindings: text.bindings.map((binding) => ({ ...binding, place: places.get(binding.tensor)! })),
+    functions: text.functions.all,
+    bindings: (kernel.bindings?.map(bindingOf) ?? text.bindings).map((binding) => ({
+      ...binding,
+      place: places.get(binding.tensor)!,
+    })),
     bytes,
   };
 }

@@ -1,5 +1,4 @@
 // From a traced graph to specialised WGSL, without a device: simplify, split, fuse, choose variants, plan memory, lower.
-import functionsShader from '../../shaders/functions.wgsl?raw';
 import { OptionError, UnsupportedError } from '../errors.ts';
 import { specialise } from '../gpu/specialise.ts';
 import { REDUCTION_WORKGROUP } from '../ops/reduce.ts';
@@ -90,12 +89,12 @@ export function* kernelsOf({ schedule, memory, adapter }: Plan): Generator<Plann
   for (const group of schedule.groups) {
     if (!isDispatched(group)) continue;
     const lowered = lower(group, memory, adapter);
-    yield { group, lowered, code: specialise(lowered.source, functionsShader, lowered) };
+    yield { group, lowered, code: specialise(lowered.source, lowered) };
   }
 }
 
 function isDispatched({ container, outputs }: Group): boolean {
-  return !container && outputs[0]!.size > 0;
+  return !container && outputs.some(({ size }) => size > 0);
 }
 
 function check(graph: Graph): void {

@@ -37,7 +37,7 @@ export function chooseVariants(
 ): Schedule {
   const groups = schedule.groups.map((group) => {
     const [heavy] = group.heavies;
-    if (!heavy || heavy.size === 0 || !affects(group)) return group;
+    if (!heavy || heavy.all.every(({ size }) => size === 0) || !affects(group)) return group;
     return { ...group, variant: chooseVariant(heavy, traits, choose) };
   });
   return { ...schedule, groups };

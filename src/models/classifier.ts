@@ -6,7 +6,7 @@ import { argmax } from '../ops/argmax.ts';
 import { crossEntropy } from '../ops/cross_entropy.ts';
 import { equal, toF32 } from '../ops/elementwise.ts';
 import { scope, type Tensor } from '../ops/tensor.ts';
-import { type Batch, Model, type Terms } from './model.ts';
+import { type ImageBatch, Model, type Terms } from './model.ts';
 import { checkSizes, convEncoder, type ImageShape, sizeAfter } from './networks.ts';
 
 export interface ClassifierOptions {
@@ -44,7 +44,7 @@ export class Classifier extends Model {
   }
 
   /** `loss` is the cross entropy in nats; `accuracy` is 1 where the label has the greatest logit. */
-  override terms({ images, labels }: Batch): Terms {
+  override terms({ images, labels }: ImageBatch): Terms {
     if (!labels) throw new OptionError('the classifier learns from labels, and this data set has none');
     const logits = this.forward(images);
     return scope('loss', () => {

@@ -1,6 +1,6 @@
 // The public API of the models: what `import { … } from 'glia/models'` gives.
 export { Classifier, type ClassifierOptions, convClassifier } from './classifier.ts';
-export { type Batch, Model, type Terms } from './model.ts';
+export { type ImageBatch, Model, type Terms } from './model.ts';
 export {
   type ConvSizes,
   convNetworks,

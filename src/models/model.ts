@@ -4,7 +4,7 @@ import type { RandomKey } from '../ops/random.ts';
 import type { Tensor } from '../ops/tensor.ts';
 
 /** Images as they come from a data set: intensities in [0, 1], flattened. */
-export interface Batch {
+export interface ImageBatch {
   /** f32 [batch, pixels] */
   readonly images: Tensor;
   /** u32 [batch], where the data have labels */
@@ -19,5 +19,5 @@ export interface Terms {
 
 export abstract class Model extends Module {
   /** @param step of the training, u32, from 0; not given when the model is tested */
-  abstract terms(batch: Batch, key: RandomKey, step?: Tensor): Terms;
+  abstract terms(batch: ImageBatch, key: RandomKey, step?: Tensor): Terms;
 }

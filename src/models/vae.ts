@@ -11,7 +11,7 @@ import { normal, type RandomKey } from '../ops/random.ts';
 import { logsumexp, mean, sum } from '../ops/reduce.ts';
 import { scope, type Tensor } from '../ops/tensor.ts';
 import { broadcastTo, concat, reshape, slice } from '../ops/view.ts';
-import { type Batch, Model, type Terms } from './model.ts';
+import { type ImageBatch, Model, type Terms } from './model.ts';
 import { checkSizes, mlpNetworks, type Networks } from './networks.ts';
 
 export type Likelihood = 'bernoulli' | 'gaussian';
@@ -198,7 +198,7 @@ export class VAE extends Model {
     });
   }
 
-  override terms({ images, labels }: Batch, key: RandomKey, step?: Tensor): ElboTerms {
+  override terms({ images, labels }: ImageBatch, key: RandomKey, step?: Tensor): ElboTerms {
     const batch = images.shape[0]!;
     if (this.particles > 1)
       return this.importanceBound(images, normal([this.particles, batch, this.latent], key), labels);

@@ -15,7 +15,7 @@ import { max, sum } from '../ops/reduce.ts';
 import { constant, iota } from '../ops/source.ts';
 import { scope, sizeOf, type Tensor } from '../ops/tensor.ts';
 import { broadcastTo, reshape, stopGradient, transpose } from '../ops/view.ts';
-import { type Batch, Model, type Terms } from './model.ts';
+import { type ImageBatch, Model, type Terms } from './model.ts';
 import { checkSizes, convDecoder, convEncoder, type ImageShape, sizeAfter } from './networks.ts';
 
 export interface VqVaeOptions {
@@ -143,7 +143,7 @@ export class VqVae extends Model {
    * `loss` is reconstruction and commitment, nats per image; `commitment` is the squared distance between code and entry,
    * and `used` the fraction of the table that the batch takes.
    */
-  override terms({ images }: Batch): Terms {
+  override terms({ images }: ImageBatch): Terms {
     const z = this.encode(images);
     const { indices, entries } = this.quantise(z);
     scope('codebook', () => this.follow(stopGradient(z), indices));

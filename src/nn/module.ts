@@ -113,8 +113,8 @@ export class Parameters {
     source: string,
     prefix = '',
   ): Float32Array {
-    const flat = new Float32Array(this.flat.size);
-    for (const [name, { shape, offset }] of this.named) {
+    // All shapes first: a model that is made for a file's options may be of any size.
+    const found = [...this.named].map(([name, { shape, offset }]) => {
       const value = values(name);
       if (!value) throw new CheckpointError(`${source} has no tensor ${prefix}${name}: it was made by another model`);
       if (String(value.shape) !== String(shape)) {
@@ -122,8 +122,10 @@ export class Parameters {
           `${source}: ${prefix}${name} is ${show(value.shape)}, and this model's is ${show(shape)}`,
         );
       }
-      flat.set(value.data, offset);
-    }
+      return { data: value.data, offset };
+    });
+    const flat = new Float32Array(this.flat.size);
+    for (const { data, offset } of found) flat.set(data, offset);
     return flat;
   }
 }

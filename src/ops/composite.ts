@@ -38,18 +38,20 @@ function define<A>(name: string, { build, reference, samples }: Composite<A>): O
       return { shape: inputs[0]!.shape, dtype: 'f32' };
     },
     decompose: build,
-    reference: (inputs, attrs) =>
-      inputs[0]!.data.map((_, i) =>
-        reference(
-          inputs.map(({ data }) => data[i]!),
-          attrs,
+    check: CHECKS && {
+      reference: (inputs, attrs) =>
+        inputs[0]!.data.map((_, i) =>
+          reference(
+            inputs.map(({ data }) => data[i]!),
+            attrs,
+          ),
         ),
-      ),
-    samples,
-    random(int) {
-      const [{ inputs, attrs }] = samples as readonly [Sample<A>];
-      const shape = Array.from({ length: int(1, 3) }, () => int(1, 9));
-      return { inputs: inputs.map((spec) => ({ ...spec, shape })), attrs };
+      samples,
+      random(int) {
+        const [{ inputs, attrs }] = samples as readonly [Sample<A>];
+        const shape = Array.from({ length: int(1, 3) }, () => int(1, 9));
+        return { inputs: inputs.map((spec) => ({ ...spec, shape })), attrs };
+      },
     },
   };
 }
@@ -113,26 +115,28 @@ export const softmaxOp: Op<{ axis: number; log: boolean }> = {
     const result = sub(x!, logsumexp(x!, { axis: attrs.axis, keepDims: true }));
     return attrs.log ? result : exp(result);
   },
-  reference([x], { axis, log: logarithm }) {
-    const { shape, data } = x as NdArray;
-    const stride = stridesOf(shape)[axis]!;
-    const dim = shape[axis]!;
-    return data.map((value, flat) => {
-      const first = flat - (Math.floor(flat / stride) % dim) * stride;
-      const row = Array.from({ length: dim }, (_, k) => data[first + k * stride]!);
-      const max = Math.max(...row);
-      const result = value - max - Math.log(row.reduce((sum, other) => sum + Math.exp(other - max), 0));
-      return logarithm ? result : Math.exp(result);
-    });
-  },
-  samples: [false, true].flatMap((logarithm) => [
-    { inputs: [{ shape: [5, 12], min: -9, max: 9 }], attrs: { axis: 1, log: logarithm } },
-    { inputs: [{ shape: [7, 5] }], attrs: { axis: 0, log: logarithm } },
-    { inputs: [{ shape: [2, 1, 3] }], attrs: { axis: 1, log: logarithm } },
-  ]),
-  random(int) {
-    const shape = Array.from({ length: int(1, 3) }, () => int(1, 9));
-    return { inputs: [{ shape }], attrs: { axis: int(0, shape.length - 1), log: int(0, 1) === 1 } };
+  check: CHECKS && {
+    reference([x], { axis, log: logarithm }) {
+      const { shape, data } = x as NdArray;
+      const stride = stridesOf(shape)[axis]!;
+      const dim = shape[axis]!;
+      return data.map((value, flat) => {
+        const first = flat - (Math.floor(flat / stride) % dim) * stride;
+        const row = Array.from({ length: dim }, (_, k) => data[first + k * stride]!);
+        const max = Math.max(...row);
+        const result = value - max - Math.log(row.reduce((sum, other) => sum + Math.exp(other - max), 0));
+        return logarithm ? result : Math.exp(result);
+      });
+    },
+    samples: [false, true].flatMap((logarithm) => [
+      { inputs: [{ shape: [5, 12], min: -9, max: 9 }], attrs: { axis: 1, log: logarithm } },
+      { inputs: [{ shape: [7, 5] }], attrs: { axis: 0, log: logarithm } },
+      { inputs: [{ shape: [2, 1, 3] }], attrs: { axis: 1, log: logarithm } },
+    ]),
+    random(int) {
+      const shape = Array.from({ length: int(1, 3) }, () => int(1, 9));
+      return { inputs: [{ shape }], attrs: { axis: int(0, shape.length - 1), log: int(0, 1) === 1 } };
+    },
   },
 };
 

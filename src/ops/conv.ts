@@ -131,17 +131,19 @@ export const conv2dOp: Op<ConvAttrs> = {
     const result = product(columns, weightMatrix(weight!, groups, true), false, n * sizeOf(out), inner);
     return fromImages(reshape(result, [groups * n, ...out, inner]), groups);
   },
-  reference([x, weight], attrs, shape) {
-    const out = new Float64Array(sizeOf(shape));
-    overlaps(x!.shape, weight!.shape, shape, attrs, (a, b, y) => {
-      out[y]! += x!.data[a]! * weight!.data[b]!;
-    });
-    return out;
-  },
-  samples: samples().map(({ images, weight, attrs }) => ({ inputs: [{ shape: images }, { shape: weight }], attrs })),
-  random(int) {
-    const { images, weight, attrs } = randomCase(int);
-    return { inputs: [{ shape: images }, { shape: weight }], attrs };
+  check: CHECKS && {
+    reference([x, weight], attrs, shape) {
+      const out = new Float64Array(sizeOf(shape));
+      overlaps(x!.shape, weight!.shape, shape, attrs, (a, b, y) => {
+        out[y]! += x!.data[a]! * weight!.data[b]!;
+      });
+      return out;
+    },
+    samples: samples().map(({ images, weight, attrs }) => ({ inputs: [{ shape: images }, { shape: weight }], attrs })),
+    random(int) {
+      const { images, weight, attrs } = randomCase(int);
+      return { inputs: [{ shape: images }, { shape: weight }], attrs };
+    },
   },
 };
 
@@ -195,15 +197,17 @@ export const convTranspose2dOp: Op<TransposeAttrs> = {
     const window = windowOf(kernel, size, attrs);
     return fromImages(sumPatches(unstack(taps), [groups * n, ...out, outInner], window), groups);
   },
-  reference([x, weight], attrs, shape) {
-    const out = new Float64Array(sizeOf(shape));
-    overlaps(shape, weight!.shape, x!.shape, attrs, (y, b, a) => {
-      out[y]! += x!.data[a]! * weight!.data[b]!;
-    });
-    return out;
+  check: CHECKS && {
+    reference([x, weight], attrs, shape) {
+      const out = new Float64Array(sizeOf(shape));
+      overlaps(shape, weight!.shape, x!.shape, attrs, (y, b, a) => {
+        out[y]! += x!.data[a]! * weight!.data[b]!;
+      });
+      return out;
+    },
+    samples: samples().map(transposedSample),
+    random: (int) => transposedSample(randomCase(int)),
   },
-  samples: samples().map(transposedSample),
-  random: (int) => transposedSample(randomCase(int)),
 };
 
 export const conv2dWeightOp: Op<WeightAttrs> = {
@@ -243,15 +247,17 @@ export const conv2dWeightOp: Op<WeightAttrs> = {
       ...kernel,
     ]);
   },
-  reference([x, g], attrs, shape) {
-    const out = new Float64Array(sizeOf(shape));
-    overlaps(x!.shape, shape, g!.shape, attrs, (a, w, b) => {
-      out[w]! += x!.data[a]! * g!.data[b]!;
-    });
-    return out;
+  check: CHECKS && {
+    reference([x, g], attrs, shape) {
+      const out = new Float64Array(sizeOf(shape));
+      overlaps(x!.shape, shape, g!.shape, attrs, (a, w, b) => {
+        out[w]! += x!.data[a]! * g!.data[b]!;
+      });
+      return out;
+    },
+    samples: samples().map(weightSample),
+    random: (int) => weightSample(randomCase(int)),
   },
-  samples: samples().map(weightSample),
-  random: (int) => weightSample(randomCase(int)),
 };
 
 export interface ConvOptions {

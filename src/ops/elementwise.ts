@@ -1,145 +1,16 @@
 // The elementwise ops, one entry each: WGSL expression, derivative, reference. They own no kernel; they exist to be
 // fused. Inputs broadcast against each other as in NumPy; the autodiff sums cotangents back to the inputs' shapes.
-import { ShapeError } from '../errors.ts';
-import type { Affine } from './affine.ts';
+import functions from '../../shaders/functions.wgsl?raw';
+import { defineOp, type PointwiseGrad, type PointwiseSpec } from './define.ts';
 import { erfReference } from './erf.ts';
 import { constant } from './source.ts';
-import {
-  apply,
-  broadcastShapes,
-  type Computed,
-  type DType,
-  type Emitter,
-  elementType,
-  type NdArray,
-  type Op,
-  type Sample,
-  type Shape,
-  sizeOf,
-  stridesOf,
-  type Tensor,
-  type TensorOf,
-} from './tensor.ts';
+import { apply, type Computed, type DType, elementType, type Op, type Tensor, type TensorOf } from './tensor.ts';
 
 /** A tensor, or a number that stands for a constant of the other operand's type. */
 export type Operand<D extends DType = DType> = TensorOf<D> | number;
 
-type Rule = (cotangent: Tensor, inputs: readonly Tensor[], result: Tensor) => readonly (Tensor | undefined)[];
-
-interface Entry {
-  readonly wgsl: (...args: string[]) => string;
-  readonly reference: (...args: number[]) => number;
-  /** The same of u32, which wraps around; without it, the op takes none. */
-  readonly u32?: (...args: number[]) => number;
-  /** The expression for u32, where it is another. */
-  readonly wgslU32?: (...args: string[]) => string;
-  readonly grad?: Rule;
-  /** Functions of shaders/functions.wgsl that the expression calls. */
-  readonly uses?: readonly string[];
-  /** Result type; the inputs' own unless told. */
-  readonly result?: DType;
-  readonly commutative?: boolean;
-  /** About how many additions an element costs. */
-  readonly flops?: number;
-  /** The range of the samples' inputs, one for all or one each. */
-  readonly range?: readonly [number, number] | readonly (readonly [number, number])[];
-  /** Wanted types; those left open must be the last input's. */
-  readonly dtypes?: readonly (DType | undefined)[];
-  /** Relative error allowed, where WGSL promises little. */
-  readonly tolerance?: number;
-}
-
-function broadcastCoords(coords: readonly Affine[], shape: Shape): Affine[] {
-  return shape.map((dim, axis) => {
-    const coord = coords[axis + coords.length - shape.length]!;
-    return dim === 1 ? coord.times(0) : coord;
-  });
-}
-
-function referenceOf(entry: Entry) {
-  return (inputs: readonly NdArray[], _attrs: unknown, shape: Shape): Float64Array => {
-    const out = new Float64Array(sizeOf(shape));
-    const strides = stridesOf(shape);
-    const inner = inputs.map((input) => stridesOf(input.shape));
-    const args = new Array<number>(inputs.length);
-    for (let flat = 0; flat < out.length; flat++) {
-      for (let i = 0; i < inputs.length; i++) {
-        const input = inputs[i]!;
-        let at = 0;
-        for (let axis = 0; axis < input.shape.length; axis++) {
-          const outer = axis + shape.length - input.shape.length;
-          if (input.shape[axis] !== 1) at += (Math.floor(flat / strides[outer]!) % shape[outer]!) * inner[i]![axis]!;
-        }
-        args[i] = input.data[at]!;
-      }
-      out[flat] = entry.reference(...args);
-    }
-    return out;
-  };
-}
-
-const SHAPES: readonly (readonly Shape[])[] = [
-  [
-    [3, 8],
-    [3, 8],
-    [3, 8],
-  ],
-  [[5, 7], [7], [5, 1]],
-  [[4, 1], [1, 12], []],
-  [[1], [3, 1, 5], [3, 4, 1]],
-  [[], [], []],
-  [[0, 3], [3], [1]],
-];
-
-function define(name: string, entry: Entry): Op<object> {
-  const arity = entry.wgsl.length;
-  const range = (i: number) =>
-    entry.range ? (typeof entry.range[0] === 'number' ? entry.range : entry.range[i]) : [-2, 2];
-  const input = (shape: Shape, i: number) => {
-    const [min, max] = range(i) as readonly [number, number];
-    return { shape, min, max, dtype: entry.dtypes?.[i] ?? 'f32' } as const;
-  };
-  const { grad } = entry;
-  const takesU32 = entry.u32 !== undefined || entry.dtypes?.[arity - 1] !== undefined;
-  return {
-    name,
-    traits: { flops: entry.flops ?? 1, aligned: true, ...(entry.commutative && { commutative: true }) },
-    ...(entry.tolerance && { tolerance: entry.tolerance }),
-    infer(inputs) {
-      if (inputs.length !== arity) throw new ShapeError(`takes ${arity} tensors, got ${inputs.length}`);
-      // What is read of u8 is u32, unless the op is for u8.
-      const typeOf = ({ dtype }: Tensor) => (entry.dtypes?.includes('u8') ? dtype : elementType(dtype));
-      const dtype = typeOf(inputs[arity - 1]!);
-      if (inputs.some((tensor, i) => typeOf(tensor) !== (entry.dtypes?.[i] ?? dtype))) {
-        const wanted = entry.dtypes?.map((type) => type ?? 'one type').join(', ') ?? 'one type';
-        throw new ShapeError(`wants ${wanted}, got ${inputs.map((tensor) => tensor.dtype).join(', ')}`);
-      }
-      if (dtype === 'u32' && !takesU32)
-        throw new ShapeError(`wants f32, got ${inputs.map((x) => x.dtype).join(', ')}: toF32 converts it`);
-      const shape = inputs.map((tensor) => tensor.shape).reduce(broadcastShapes);
-      return { shape, dtype: entry.result ?? dtype };
-    },
-    ...(grad && {
-      grad: (node: Tensor, cotangent: Tensor) => grad(cotangent, node.inputs, node),
-    }),
-    fold: (values, dtype) =>
-      (elementType(dtype) === 'u32' ? (entry.u32 ?? entry.reference) : entry.reference)(...values),
-    reference: referenceOf(entry),
-    emit(emitter: Emitter, node, coords) {
-      const isU32 = elementType(node.inputs.at(-1)!.dtype) === 'u32';
-      const args = node.inputs.map((tensor) => emitter.value(tensor, broadcastCoords(coords, tensor.shape)));
-      if (isU32 && entry.wgslU32) return entry.wgslU32(...args);
-      for (const used of entry.uses ?? []) emitter.use(used);
-      return entry.wgsl(...args);
-    },
-    samples: SHAPES.map((shapes): Sample<object> => ({ inputs: shapes.slice(0, arity).map(input), attrs: {} })),
-    random(int) {
-      const shape = Array.from({ length: int(1, 3) }, () => int(1, 9));
-      const broadcast = () => shape.slice(int(0, shape.length)).map((dim) => (int(0, 3) === 0 ? 1 : dim));
-      return { inputs: Array.from({ length: arity }, (_, i) => input(i === 0 ? shape : broadcast(), i)), attrs: {} };
-    },
-  };
-}
+/** An entry of the table. */
+const define = (name: string, spec: Omit<PointwiseSpec, 'name'>) => defineOp({ name, ...spec });
 
 /** The nearest f16: 11 significant bits, of two equally near the even one, in steps of 2⁻²⁴ at least; infinite from 65520. */
 function roundToF16(x: number): number {
@@ -155,7 +26,7 @@ function roundToF16(x: number): number {
 const quotient = (a: number, b: number) => (b === 0 ? a : Math.floor(a / b));
 
 /** A step function: no slope, wherever it has one. */
-const flat: Rule = (_, inputs) => inputs.map(() => undefined);
+const flat: PointwiseGrad = (_, inputs) => inputs.map(() => undefined);
 
 const TWO_OVER_SQRT_PI = 2 / Math.sqrt(Math.PI);
 const sigmoidReference = (x: number) => 1 / (1 + Math.exp(-x));
@@ -224,7 +95,7 @@ export const elementwise = {
   exp: define('exp', { wgsl: (a) => `exp(${a})`, reference: Math.exp, grad: (g, _, y) => [mul(g, y)], flops: 8 }),
   expm1: define('expm1', {
     wgsl: (a) => `expm1(${a})`,
-    uses: ['expm1'],
+    functions,
     reference: Math.expm1,
     grad: (g, [a]) => [mul(g, exp(a!))],
     flops: 12,
@@ -252,21 +123,21 @@ export const elementwise = {
   }),
   tanh: define('tanh', {
     wgsl: (a) => `tanh_safe(${a})`,
-    uses: ['tanh_safe'],
+    functions,
     reference: Math.tanh,
     grad: (g, _, y) => [mul(g, sub(1, square(y)))],
     flops: 10,
   }),
   sigmoid: define('sigmoid', {
     wgsl: (a) => `sigmoid(${a})`,
-    uses: ['sigmoid'],
+    functions,
     reference: sigmoidReference,
     grad: (g, _, y) => [mul(g, mul(y, sub(1, y)))],
     flops: 12,
   }),
   softplus: define('softplus', {
     wgsl: (a) => `softplus(${a})`,
-    uses: ['softplus'],
+    functions,
     reference: softplusReference,
     grad: (g, [a]) => [mul(g, sigmoid(a!))],
     flops: 20,
@@ -280,7 +151,7 @@ export const elementwise = {
   }),
   erf: define('erf', {
     wgsl: (a) => `erf(${a})`,
-    uses: ['erf'],
+    functions,
     reference: erfReference,
     grad: (g, [a]) => [mul(g, mul(exp(neg(square(a!))), TWO_OVER_SQRT_PI))],
     flops: 20,
@@ -288,7 +159,7 @@ export const elementwise = {
   maximum: define('maximum', {
     wgsl: (a, b) => `maximum(${a}, ${b})`,
     wgslU32: (a, b) => `max(${a}, ${b})`,
-    uses: ['maximum'],
+    functions,
     reference: Math.max,
     u32: Math.max,
     grad: (g, [a, b]) => [where(greater(b!, a!), 0, g), where(greater(b!, a!), g, 0)],
@@ -296,7 +167,7 @@ export const elementwise = {
   minimum: define('minimum', {
     wgsl: (a, b) => `minimum(${a}, ${b})`,
     wgslU32: (a, b) => `min(${a}, ${b})`,
-    uses: ['minimum'],
+    functions,
     reference: Math.min,
     u32: Math.min,
     grad: (g, [a, b]) => [where(less(b!, a!), 0, g), where(less(b!, a!), g, 0)],
@@ -331,7 +202,7 @@ export const elementwise = {
   }),
   isFinite: define('isFinite', {
     wgsl: (a) => `is_finite(${a})`,
-    uses: ['is_finite'],
+    functions,
     reference: (a) => (Number.isFinite(a) ? 1 : 0),
     grad: flat,
     result: 'f32',

@@ -1,4 +1,5 @@
 // Look-up of rows by index, and its transpose: adding rows up by index, in a fixed order.
+import functions from '../../shaders/functions.wgsl?raw';
 import { ShapeError } from '../errors.ts';
 import { equal, less, where } from './elementwise.ts';
 import { iota } from './source.ts';
@@ -21,14 +22,6 @@ export const gatherOp: Op<object> = {
     const [table, indices] = node.inputs as [Tensor, Tensor];
     return [scatterAdd(g, indices, table.shape[0]!), undefined];
   },
-  reference([table, indices]) {
-    const width = sizeOf(table!.shape.slice(1));
-    const count = table!.shape[0]!;
-    return Float64Array.from({ length: indices!.data.length * width }, (_, flat) => {
-      const row = indices!.data[Math.floor(flat / width)]!;
-      return row < count ? table!.data[row * width + (flat % width)]! : Number.NaN;
-    });
-  },
   emit(emitter, { inputs }, coords) {
     const [table, indices] = inputs as [Tensor, Tensor];
     const rank = indices.shape.length;
@@ -36,25 +29,34 @@ export const gatherOp: Op<object> = {
     const index = emitter.value(indices, coords.slice(0, rank));
     const value = emitter.value(table, [emitter.index(index, count), ...coords.slice(rank)]);
     if (elementType(table.dtype) !== 'f32') return value;
-    emitter.use('nan_unless');
-    return `nan_unless(${index} < ${count}u, ${value})`;
+    return emitter.use(`nan_unless(${index} < ${count}u, ${value})`, functions);
   },
-  samples: [
-    { inputs: [{ shape: [5, 8] }, { shape: [7], dtype: 'u32', min: 0, max: 4 }], attrs: {} },
-    { inputs: [{ shape: [4, 3] }, { shape: [2, 3], dtype: 'u8', min: 0, max: 3 }], attrs: {} },
-    { inputs: [{ shape: [9] }, { shape: [6], dtype: 'u32', min: 0, max: 8 }], attrs: {} },
-    {
-      inputs: [
-        { shape: [6, 12], dtype: 'u8', min: 0, max: 255 },
-        { shape: [5], dtype: 'u32', min: 0, max: 5 },
-      ],
-      attrs: {},
+  check: CHECKS && {
+    reference([table, indices]) {
+      const width = sizeOf(table!.shape.slice(1));
+      const count = table!.shape[0]!;
+      return Float64Array.from({ length: indices!.data.length * width }, (_, flat) => {
+        const row = indices!.data[Math.floor(flat / width)]!;
+        return row < count ? table!.data[row * width + (flat % width)]! : Number.NaN;
+      });
     },
-  ],
-  random(int) {
-    const rows = int(1, 12);
-    const table = { shape: [rows, int(1, 9)] };
-    return { inputs: [table, { shape: [int(1, 12)], dtype: 'u32', min: 0, max: rows - 1 }], attrs: {} };
+    samples: [
+      { inputs: [{ shape: [5, 8] }, { shape: [7], dtype: 'u32', min: 0, max: 4 }], attrs: {} },
+      { inputs: [{ shape: [4, 3] }, { shape: [2, 3], dtype: 'u8', min: 0, max: 3 }], attrs: {} },
+      { inputs: [{ shape: [9] }, { shape: [6], dtype: 'u32', min: 0, max: 8 }], attrs: {} },
+      {
+        inputs: [
+          { shape: [6, 12], dtype: 'u8', min: 0, max: 255 },
+          { shape: [5], dtype: 'u32', min: 0, max: 5 },
+        ],
+        attrs: {},
+      },
+    ],
+    random(int) {
+      const rows = int(1, 12);
+      const table = { shape: [rows, int(1, 9)] };
+      return { inputs: [table, { shape: [int(1, 12)], dtype: 'u32', min: 0, max: rows - 1 }], attrs: {} };
+    },
   },
 };
 
@@ -88,14 +90,6 @@ export const scatterAddOp: Op<{ rows: number }> = {
     ]);
     return [where(valid, gather(g, indices!), 0), undefined];
   },
-  reference([values, indices], _, shape) {
-    const out = new Float64Array(sizeOf(shape));
-    const width = sizeOf(shape.slice(1));
-    indices!.data.forEach((row, i) => {
-      for (let j = 0; j < width && row < shape[0]!; j++) out[row * width + j]! += values!.data[i * width + j]!;
-    });
-    return out;
-  },
   emit(emitter, { inputs }, coords) {
     const [values, indices] = inputs as [Tensor, Tensor];
     const rank = indices.shape.length;
@@ -106,19 +100,29 @@ export const scatterAddOp: Op<{ rows: number }> = {
       return `select(0.0, ${value}, ${emitter.value(indices, at.slice(0, rank))} == ${coords[0]})`;
     });
   },
-  samples: [
-    { inputs: [{ shape: [7, 8] }, { shape: [7], dtype: 'u32', min: 0, max: 4 }], attrs: { rows: 5 } },
-    { inputs: [{ shape: [2, 3, 5] }, { shape: [2, 3], dtype: 'u32', min: 0, max: 3 }], attrs: { rows: 4 } },
-    { inputs: [{ shape: [5, 8] }, { shape: [5], dtype: 'u8', min: 0, max: 4 }], attrs: { rows: 3 } },
-    { inputs: [{ shape: [0, 5] }, { shape: [0], dtype: 'u32', min: 0, max: 0 }], attrs: { rows: 4 } },
-  ],
-  random(int) {
-    const rows = int(1, 9);
-    const count = int(1, 12);
-    return {
-      inputs: [{ shape: [count, int(1, 9)] }, { shape: [count], dtype: 'u32', min: 0, max: rows - 1 }],
-      attrs: { rows },
-    };
+  check: CHECKS && {
+    reference([values, indices], _, shape) {
+      const out = new Float64Array(sizeOf(shape));
+      const width = sizeOf(shape.slice(1));
+      indices!.data.forEach((row, i) => {
+        for (let j = 0; j < width && row < shape[0]!; j++) out[row * width + j]! += values!.data[i * width + j]!;
+      });
+      return out;
+    },
+    samples: [
+      { inputs: [{ shape: [7, 8] }, { shape: [7], dtype: 'u32', min: 0, max: 4 }], attrs: { rows: 5 } },
+      { inputs: [{ shape: [2, 3, 5] }, { shape: [2, 3], dtype: 'u32', min: 0, max: 3 }], attrs: { rows: 4 } },
+      { inputs: [{ shape: [5, 8] }, { shape: [5], dtype: 'u8', min: 0, max: 4 }], attrs: { rows: 3 } },
+      { inputs: [{ shape: [0, 5] }, { shape: [0], dtype: 'u32', min: 0, max: 0 }], attrs: { rows: 4 } },
+    ],
+    random(int) {
+      const rows = int(1, 9);
+      const count = int(1, 12);
+      return {
+        inputs: [{ shape: [count, int(1, 9)] }, { shape: [count], dtype: 'u32', min: 0, max: rows - 1 }],
+        attrs: { rows },
+      };
+    },
   },
 };
 

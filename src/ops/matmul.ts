@@ -29,57 +29,59 @@ export const matmulOp: Op<MatmulAttrs> = {
     const gradB = transposeB ? product(g, a, true, transposeA) : product(a, g, !transposeA, false);
     return [gradA, gradB];
   },
-  reference([a, b], attrs, shape) {
-    const { m, n, k } = sizes(a!.shape, b!.shape, attrs);
-    return Float64Array.from({ length: sizeOf(shape) }, (_, flat) => {
-      const [batch, i, j] = [Math.floor(flat / (m * n)), Math.floor(flat / n) % m, flat % n];
-      let sum = 0;
-      for (let l = 0; l < k; l++) {
-        const left = a!.data[batch * m * k + (attrs.transposeA ? l * m + i : i * k + l)]!;
-        sum += left * b!.data[batch * k * n + (attrs.transposeB ? j * k + l : l * n + j)]!;
-      }
-      return sum;
-    });
-  },
   variants: matmulVariants,
-  samples: [
-    sample(8, 8, 8),
-    sample(5, 7, 3),
-    sample(1, 1, 1),
-    sample(33, 20, 17),
-    sample(9, 12, 30, true, false),
-    sample(9, 10, 31, false, true),
-    sample(13, 11, 6, true, true),
-    sample(130, 256, 12, false, true),
-    sample(132, 252, 9, true, false),
-    sample(1, 64, 40),
-    sample(1, 300, 72),
-    sample(2, 61, 35, false, true),
-    sample(3, 40, 77, true, false),
-    sample(1, 36, 130, true, true),
-    sample(300, 1, 72),
-    sample(61, 4, 35, true, false),
-    sample(40, 3, 44, false, true),
-    sample(50, 1, 30, true, true),
-    sample(24, 36, 20),
-    sample(36, 24, 18),
-    sample(20, 28, 44, false, true),
-    sample(12, 132, 25, true, false),
-    sample(20, 12, 8, true, true),
-    sample(4, 5, 0),
-    sample(0, 5, 4),
-    sample(5, 7, 3, false, false, [3]),
-    sample(20, 12, 8, false, true, [2]),
-    sample(1, 12, 40, false, true, [3]),
-    sample(70, 2, 9, true, false, [2]),
-    sample(12, 36, 18, true, false, [5]),
-    sample(4, 4, 4, true, true, [4]),
-  ],
-  random(int) {
-    const unit = int(0, 1) === 1 ? 4 : 1;
-    const size = () => unit * int(1, 40 / unit);
-    const batch = int(0, 2) === 0 ? [int(1, 4)] : [];
-    return sample(size(), size(), size(), int(0, 1) === 1, int(0, 1) === 1, batch);
+  check: CHECKS && {
+    reference([a, b], attrs, shape) {
+      const { m, n, k } = sizes(a!.shape, b!.shape, attrs);
+      return Float64Array.from({ length: sizeOf(shape) }, (_, flat) => {
+        const [batch, i, j] = [Math.floor(flat / (m * n)), Math.floor(flat / n) % m, flat % n];
+        let sum = 0;
+        for (let l = 0; l < k; l++) {
+          const left = a!.data[batch * m * k + (attrs.transposeA ? l * m + i : i * k + l)]!;
+          sum += left * b!.data[batch * k * n + (attrs.transposeB ? j * k + l : l * n + j)]!;
+        }
+        return sum;
+      });
+    },
+    samples: [
+      sample(8, 8, 8),
+      sample(5, 7, 3),
+      sample(1, 1, 1),
+      sample(33, 20, 17),
+      sample(9, 12, 30, true, false),
+      sample(9, 10, 31, false, true),
+      sample(13, 11, 6, true, true),
+      sample(130, 256, 12, false, true),
+      sample(132, 252, 9, true, false),
+      sample(1, 64, 40),
+      sample(1, 300, 72),
+      sample(2, 61, 35, false, true),
+      sample(3, 40, 77, true, false),
+      sample(1, 36, 130, true, true),
+      sample(300, 1, 72),
+      sample(61, 4, 35, true, false),
+      sample(40, 3, 44, false, true),
+      sample(50, 1, 30, true, true),
+      sample(24, 36, 20),
+      sample(36, 24, 18),
+      sample(20, 28, 44, false, true),
+      sample(12, 132, 25, true, false),
+      sample(20, 12, 8, true, true),
+      sample(4, 5, 0),
+      sample(0, 5, 4),
+      sample(5, 7, 3, false, false, [3]),
+      sample(20, 12, 8, false, true, [2]),
+      sample(1, 12, 40, false, true, [3]),
+      sample(70, 2, 9, true, false, [2]),
+      sample(12, 36, 18, true, false, [5]),
+      sample(4, 4, 4, true, true, [4]),
+    ],
+    random(int) {
+      const unit = int(0, 1) === 1 ? 4 : 1;
+      const size = () => unit * int(1, 40 / unit);
+      const batch = int(0, 2) === 0 ? [int(1, 4)] : [];
+      return sample(size(), size(), size(), int(0, 1) === 1, int(0, 1) === 1, batch);
+    },
   },
 };
 

@@ -78,6 +78,15 @@ function outside(coord: Affine, size: number): string[] {
   return coord.min < 0 || coord.max >= size ? [`${coord} >= ${size}u`] : [];
 }
 
+const PATCHES: readonly Sample<Window>[] = CHECKS
+  ? [
+      sample([2, 5, 6, 4], { kernel: [3, 3], stride: [2, 2], dilation: [1, 1], start: [-1, -1], out: [3, 3] }),
+      sample([1, 7, 5, 3], { kernel: [2, 3], stride: [1, 2], dilation: [2, 1], start: [0, -2], out: [5, 3] }),
+      sample([2, 4, 4, 8], { kernel: [3, 2], stride: [1, 1], dilation: [-1, -2], start: [2, 1], out: [5, 4] }),
+      sample([3, 3, 3, 1], { kernel: [1, 1], stride: [1, 1], dilation: [1, 1], start: [0, 0], out: [3, 3] }),
+    ]
+  : [];
+
 export const patchesOp: Op<Window> = {
   name: 'patches',
   traits: { view: true },
@@ -91,13 +100,6 @@ export const patchesOp: Op<Window> = {
     return { shape: [x!.shape[0]! * sizeOf(out), sizeOf(kernel) * x!.shape[3]!], dtype: 'f32' };
   },
   grad: ({ inputs: [x], attrs }, g) => [sumPatches(g, x!.shape, attrs)],
-  reference([x], window, shape) {
-    const result = new Float64Array(sizeOf(shape));
-    walk(x!.shape, window, (patch, pixel) => {
-      result[patch] = x!.data[pixel]!;
-    });
-    return result;
-  },
   emit(emitter, { inputs: [x], attrs: { kernel, stride, dilation, start, out } }, [row, column]) {
     const [n, height, width, channels] = x!.shape as [number, number, number, number];
     const [image, i, j] = emitter.unflatten(row!, [n, ...out]) as [Affine, Affine, Affine];
@@ -109,15 +111,19 @@ export const patchesOp: Op<Window> = {
     const value = emitter.value(x!, [image, y, z, c]);
     return masks.length ? emitter.masked(value, masks.join(' || '), 'f32') : value;
   },
-  samples: [
-    sample([2, 5, 6, 4], { kernel: [3, 3], stride: [2, 2], dilation: [1, 1], start: [-1, -1], out: [3, 3] }),
-    sample([1, 7, 5, 3], { kernel: [2, 3], stride: [1, 2], dilation: [2, 1], start: [0, -2], out: [5, 3] }),
-    sample([2, 4, 4, 8], { kernel: [3, 2], stride: [1, 1], dilation: [-1, -2], start: [2, 1], out: [5, 4] }),
-    sample([3, 3, 3, 1], { kernel: [1, 1], stride: [1, 1], dilation: [1, 1], start: [0, 0], out: [3, 3] }),
-  ],
-  random(int) {
-    const [shape, window] = randomWindow(int);
-    return sample(shape, window);
+  check: CHECKS && {
+    reference([x], window, shape) {
+      const result = new Float64Array(sizeOf(shape));
+      walk(x!.shape, window, (patch, pixel) => {
+        result[patch] = x!.data[pixel]!;
+      });
+      return result;
+    },
+    samples: PATCHES,
+    random(int) {
+      const [shape, window] = randomWindow(int);
+      return sample(shape, window);
+    },
   },
 };
 
@@ -190,13 +196,6 @@ export const sumPatchesOp: Op<Target> = {
     return { shape, dtype: 'f32' };
   },
   grad: (node, g) => [patches(g, node.attrs.window)],
-  reference([x], { window }, shape) {
-    const result = new Float64Array(sizeOf(shape));
-    walk(shape, window, (patch, pixel) => {
-      result[pixel]! += x!.data[patch]!;
-    });
-    return result;
-  },
   emit(emitter, { inputs: [x], attrs: { shape, window } }, [image, y, z, c]) {
     const rowShape = [shape[0]!, ...window.out];
     const columnShape = [...window.kernel, shape[3]!];
@@ -214,8 +213,17 @@ export const sumPatchesOp: Op<Target> = {
     }
     return terms.length ? terms.join(' + ') : '0.0';
   },
-  samples: patchesOp.samples!.map(transposed),
-  random: (int) => transposed(sample(...randomWindow(int))),
+  check: CHECKS && {
+    reference([x], { window }, shape) {
+      const result = new Float64Array(sizeOf(shape));
+      walk(shape, window, (patch, pixel) => {
+        result[pixel]! += x!.data[patch]!;
+      });
+      return result;
+    },
+    samples: PATCHES.map(transposed),
+    random: (int) => transposed(sample(...randomWindow(int))),
+  },
 };
 
 /** The sample that sums what the other cuts out. */

@@ -56,30 +56,32 @@ function pool(
       return { shape: [n, channels, ...out], dtype: 'f32' };
     },
     decompose,
-    reference([x], { kernel, stride, padding }, shape) {
-      const [height, width] = x!.shape.slice(2) as unknown as Pair;
-      return perPixel(shape, (plane, i, j) => {
-        const values: number[] = [];
-        for (let k = 0; k < kernel[0]; k++) {
-          for (let l = 0; l < kernel[1]; l++) {
-            const [row, column] = [i * stride[0] + k - padding[0], j * stride[1] + l - padding[1]];
-            if (row < 0 || row >= height || column < 0 || column >= width) continue;
-            values.push(x!.data[(plane * height + row) * width + column]!);
+    check: CHECKS && {
+      reference([x], { kernel, stride, padding }, shape) {
+        const [height, width] = x!.shape.slice(2) as unknown as Pair;
+        return perPixel(shape, (plane, i, j) => {
+          const values: number[] = [];
+          for (let k = 0; k < kernel[0]; k++) {
+            for (let l = 0; l < kernel[1]; l++) {
+              const [row, column] = [i * stride[0] + k - padding[0], j * stride[1] + l - padding[1]];
+              if (row < 0 || row >= height || column < 0 || column >= width) continue;
+              values.push(x!.data[(plane * height + row) * width + column]!);
+            }
           }
-        }
-        return fold(values, kernel[0] * kernel[1]);
-      });
-    },
-    samples: [
-      poolSample([2, 3, 6, 7], [2, 2], [2, 2], [0, 0]),
-      poolSample([1, 4, 5, 5], [3, 2], [1, 2], [1, 1]),
-      poolSample([2, 8, 4, 4], [4, 4], [4, 4], [0, 0]),
-    ],
-    random(int) {
-      const pair = (least: number, most: number): Pair => [int(least, most), int(least, most)];
-      const kernel = pair(1, 3);
-      const padding: Pair = [int(0, kernel[0] >> 1), int(0, kernel[1] >> 1)];
-      return poolSample([int(1, 3), int(1, 9), int(3, 8), int(3, 8)], kernel, pair(1, 3), padding);
+          return fold(values, kernel[0] * kernel[1]);
+        });
+      },
+      samples: [
+        poolSample([2, 3, 6, 7], [2, 2], [2, 2], [0, 0]),
+        poolSample([1, 4, 5, 5], [3, 2], [1, 2], [1, 1]),
+        poolSample([2, 8, 4, 4], [4, 4], [4, 4], [0, 0]),
+      ],
+      random(int) {
+        const pair = (least: number, most: number): Pair => [int(least, most), int(least, most)];
+        const kernel = pair(1, 3);
+        const padding: Pair = [int(0, kernel[0] >> 1), int(0, kernel[1] >> 1)];
+        return poolSample([int(1, 3), int(1, 9), int(3, 8), int(3, 8)], kernel, pair(1, 3), padding);
+      },
     },
   };
 }
@@ -169,27 +171,29 @@ export const upsample2dOp: Op<UpsampleAttrs> = {
     const matrix = broadcastTo(hats(height, down), [n * channels, height * down, height]);
     return reshape(matmul(matrix, planes), [n, channels, height * down, width * across]);
   },
-  reference([x], { scale, mode }, shape) {
-    const [height, width] = x!.shape.slice(2) as unknown as Pair;
-    const pixel = (plane: number, i: number, j: number) => x!.data[(plane * height + i) * width + j]!;
-    return perPixel(shape, (plane, i, j) => {
-      if (mode === 'nearest') return pixel(plane, Math.floor(i / scale[0]), Math.floor(j / scale[1]));
-      const [y, z] = [positionOf(i, scale[0], height), positionOf(j, scale[1], width)];
-      const [i0, j0] = [Math.floor(y), Math.floor(z)];
-      const [i1, j1] = [Math.min(i0 + 1, height - 1), Math.min(j0 + 1, width - 1)];
-      const row = (k: number) => pixel(plane, k, j0) * (1 - (z - j0)) + pixel(plane, k, j1) * (z - j0);
-      return row(i0) * (1 - (y - i0)) + row(i1) * (y - i0);
-    });
+  check: CHECKS && {
+    reference([x], { scale, mode }, shape) {
+      const [height, width] = x!.shape.slice(2) as unknown as Pair;
+      const pixel = (plane: number, i: number, j: number) => x!.data[(plane * height + i) * width + j]!;
+      return perPixel(shape, (plane, i, j) => {
+        if (mode === 'nearest') return pixel(plane, Math.floor(i / scale[0]), Math.floor(j / scale[1]));
+        const [y, z] = [positionOf(i, scale[0], height), positionOf(j, scale[1], width)];
+        const [i0, j0] = [Math.floor(y), Math.floor(z)];
+        const [i1, j1] = [Math.min(i0 + 1, height - 1), Math.min(j0 + 1, width - 1)];
+        const row = (k: number) => pixel(plane, k, j0) * (1 - (z - j0)) + pixel(plane, k, j1) * (z - j0);
+        return row(i0) * (1 - (y - i0)) + row(i1) * (y - i0);
+      });
+    },
+    samples: (['nearest', 'bilinear'] as const).flatMap((mode) => [
+      { inputs: [{ shape: [2, 3, 4, 5] }], attrs: { scale: [2, 2] as const, mode } },
+      { inputs: [{ shape: [1, 4, 3, 1] }], attrs: { scale: [3, 2] as const, mode } },
+      { inputs: [{ shape: [2, 1, 4, 4] }], attrs: { scale: [1, 4] as const, mode } },
+    ]),
+    random: (int: RandomInt) => ({
+      inputs: [{ shape: [int(1, 3), int(1, 6), int(1, 6), int(1, 6)] }],
+      attrs: { scale: pairOf(() => int(1, 3)), mode: int(0, 1) ? 'nearest' : 'bilinear' },
+    }),
   },
-  samples: (['nearest', 'bilinear'] as const).flatMap((mode) => [
-    { inputs: [{ shape: [2, 3, 4, 5] }], attrs: { scale: [2, 2] as const, mode } },
-    { inputs: [{ shape: [1, 4, 3, 1] }], attrs: { scale: [3, 2] as const, mode } },
-    { inputs: [{ shape: [2, 1, 4, 4] }], attrs: { scale: [1, 4] as const, mode } },
-  ]),
-  random: (int: RandomInt) => ({
-    inputs: [{ shape: [int(1, 3), int(1, 6), int(1, 6), int(1, 6)] }],
-    attrs: { scale: pairOf(() => int(1, 3)), mode: int(0, 1) ? 'nearest' : 'bilinear' },
-  }),
 };
 
 export interface PoolOptions {

@@ -1,4 +1,5 @@
 // Counter-based random numbers (Philox 4×32-10): the same seed, counter and stream give the same bits anywhere.
+import functions from '../../shaders/functions.wgsl?raw';
 import { ShapeError } from '../errors.ts';
 import { Affine } from './affine.ts';
 import { less } from './elementwise.ts';
@@ -50,42 +51,41 @@ function define(
   return {
     name,
     traits: { flops: 100 },
-    tolerance,
     infer(inputs, { shape }) {
       checkKey(inputs[0]);
       if (inputs[1]?.dtype !== 'u32' || inputs[1].shape.length) throw new ShapeError('wants a counter: one u32');
       return { shape, dtype: 'f32' };
     },
-    reference(inputs, { stream }, shape) {
-      const out = new Float64Array(sizeOf(shape));
-      for (let flat = 0; flat < out.length; flat += 4) {
-        const four = fromBitsReference(bits(inputs, stream, flat / 4));
-        for (let lane = 0; lane < 4 && flat + lane < out.length; lane++) out[flat + lane] = four[lane]!;
-      }
-      return out;
-    },
     emit(emitter, { inputs, attrs, shape }, coords) {
-      emitter.use('philox');
-      emitter.use(fromBits);
       const [key, counter] = inputs as [Tensor, Tensor];
       const flat = emitter.flatten(coords, shape);
       const [block, lane] = emitter.divmod(flat, 4);
       const words = keyWords(emitter, key);
       const count = emitter.value(counter, []);
-      const four = emitter.let(
-        `${fromBits}(philox(vec4u(${block}, ${count}, ${attrs.stream >>> 0}u, 0u), vec2u(${words.join(', ')})))`,
-      );
+      const random = `philox(vec4u(${block}, ${count}, ${attrs.stream >>> 0}u, 0u), vec2u(${words.join(', ')}))`;
+      const four = emitter.let(emitter.use(`${fromBits}(${random})`, functions));
       return emitter.component(four, lane);
     },
-    samples: [
-      { inputs: INPUTS, attrs: { shape: [3, 8], stream: 1 } },
-      { inputs: INPUTS, attrs: { shape: [5, 7], stream: 2 } },
-      { inputs: INPUTS, attrs: { shape: [], stream: 3 } },
-    ],
-    random: (int: RandomInt) => ({
-      inputs: INPUTS,
-      attrs: { shape: [int(1, 9), int(1, 9)], stream: int(0, 1000) },
-    }),
+    check: CHECKS && {
+      tolerance,
+      reference(inputs, { stream }, shape) {
+        const out = new Float64Array(sizeOf(shape));
+        for (let flat = 0; flat < out.length; flat += 4) {
+          const four = fromBitsReference(bits(inputs, stream, flat / 4));
+          for (let lane = 0; lane < 4 && flat + lane < out.length; lane++) out[flat + lane] = four[lane]!;
+        }
+        return out;
+      },
+      samples: [
+        { inputs: INPUTS, attrs: { shape: [3, 8], stream: 1 } },
+        { inputs: INPUTS, attrs: { shape: [5, 7], stream: 2 } },
+        { inputs: INPUTS, attrs: { shape: [], stream: 3 } },
+      ],
+      random: (int: RandomInt) => ({
+        inputs: INPUTS,
+        attrs: { shape: [int(1, 9), int(1, 9)], stream: int(0, 1000) },
+      }),
+    },
   };
 }
 
@@ -153,23 +153,25 @@ export const permutationOp: Op<{ count: number }> = {
     if (!(count > 0)) throw new ShapeError(`cannot permute ${count} things`);
     return { shape: index.shape, dtype: 'u32' };
   },
-  reference: ([index, epoch, key], { count }) =>
-    index!.data.map((i, at) => permute(i, count, [(key!.data[0]! ^ epoch!.data[at]!) >>> 0, key!.data[1]!])),
   emit(emitter, { inputs, attrs }, coords) {
-    emitter.use('permute');
     const [index, epoch, key] = inputs as [Tensor, Tensor, Tensor];
     const [low, high] = keyWords(emitter, key);
     const turned = `vec2u(${low} ^ ${emitter.value(epoch, coords)}, ${high})`;
-    return `permute(${emitter.value(index, coords)}, ${attrs.count}u, ${halfBits(attrs.count)}u, ${turned})`;
+    const call = `permute(${emitter.value(index, coords)}, ${attrs.count}u, ${halfBits(attrs.count)}u, ${turned})`;
+    return emitter.use(call, functions);
   },
-  samples: [1, 2, 13, 1000].map((count) => ({
-    inputs: [
-      { shape: [count], dtype: 'u32', min: 0, max: count - 1 },
-      { shape: [count], dtype: 'u32', min: 0, max: 3 },
-      KEY,
-    ],
-    attrs: { count },
-  })),
+  check: CHECKS && {
+    reference: ([index, epoch, key], { count }) =>
+      index!.data.map((i, at) => permute(i, count, [(key!.data[0]! ^ epoch!.data[at]!) >>> 0, key!.data[1]!])),
+    samples: [1, 2, 13, 1000].map((count) => ({
+      inputs: [
+        { shape: [count], dtype: 'u32', min: 0, max: count - 1 },
+        { shape: [count], dtype: 'u32', min: 0, max: 3 },
+        KEY,
+      ],
+      attrs: { count },
+    })),
+  },
 };
 
 /**

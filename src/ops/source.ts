@@ -144,10 +144,12 @@ export const constantOp: Op<{ value: number; dtype: DType }> = {
     literal(value, dtype);
     return { shape: [], dtype };
   },
-  reference: (_, { value }) => Float64Array.of(value),
   emit: (_, { attrs }) => {
     const text = literal(attrs.value, attrs.dtype);
     return text.startsWith('-') ? `(${text})` : text;
+  },
+  check: CHECKS && {
+    reference: (_, { value }) => Float64Array.of(value),
   },
 };
 
@@ -160,16 +162,18 @@ export const iotaOp: Op<{ shape: Shape; axis: number; dtype: DType }> = {
   name: 'iota',
   traits: { view: true },
   infer: (_, { shape, dtype }) => ({ shape, dtype }),
-  reference: (_inputs, { axis }, shape) => {
-    const inner = sizeOf(shape.slice(axis + 1));
-    return Float64Array.from({ length: sizeOf(shape) }, (_, i) => Math.floor(i / inner) % shape[axis]!);
-  },
   emit: (_, { attrs }, coords) => `${attrs.dtype}(${coords[attrs.axis]})`,
-  samples: [
-    { inputs: [], attrs: { shape: [3, 5], axis: 0, dtype: 'f32' } },
-    { inputs: [], attrs: { shape: [4, 3, 8], axis: 2, dtype: 'u32' } },
-    { inputs: [], attrs: { shape: [7], axis: 0, dtype: 'f32' } },
-  ],
+  check: CHECKS && {
+    reference: (_inputs, { axis }, shape) => {
+      const inner = sizeOf(shape.slice(axis + 1));
+      return Float64Array.from({ length: sizeOf(shape) }, (_, i) => Math.floor(i / inner) % shape[axis]!);
+    },
+    samples: [
+      { inputs: [], attrs: { shape: [3, 5], axis: 0, dtype: 'f32' } },
+      { inputs: [], attrs: { shape: [4, 3, 8], axis: 2, dtype: 'u32' } },
+      { inputs: [], attrs: { shape: [7], axis: 0, dtype: 'f32' } },
+    ],
+  },
 };
 
 /** The position along an axis: 0, 1, 2, … */

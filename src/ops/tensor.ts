@@ -29,8 +29,11 @@ export interface Emitter {
   divmod(value: Affine, divisor: number): [Affine, Affine];
   flatten(coords: readonly Affine[], shape: Shape): Affine;
   unflatten(flat: Affine, shape: Shape): Affine[];
-  /** Makes the functions of shaders/functions.wgsl callable; those that they call come along. */
-  use(functionName: string): void;
+  /**
+   * An expression that calls functions of a text of WGSL, which come along with those that they call. Where another op's
+   * functions have their names, they get others, in the expression as well.
+   */
+  use(expression: string, library: string): string;
   /** A number that was computed in the shader (a gathered index, say), as an index; what exceeds `bound` is cut. */
   index(expression: string, bound: number): Affine;
   /** A component of a named vec4, by an index below 4. */
@@ -106,6 +109,8 @@ export interface Kernel {
   readonly hooks: Readonly<Record<string, string>>;
   /** Types by the names that the shader has for them. */
   readonly aliases?: Readonly<Record<string, string>>;
+  /** Of an opaque op: the buffers of the shader, in the order of their numbers, which it declares itself. */
+  readonly bindings?: readonly { readonly tensor: Tensor; readonly writable: boolean }[];
   readonly workgroups: readonly [number, number, number];
   /** Floating-point operations, a fused multiply-add as two; for the profiler. */
   readonly flops: number;
@@ -189,6 +194,31 @@ export interface OpTraits {
   readonly joins?: boolean;
 }
 
+/** What an op is tested by. */
+export interface Check<A = unknown> {
+  /** The result in float64, or a list of them for an op of several results. */
+  reference?(inputs: readonly NdArray[], attrs: A, shape: Shape): Float64Array | readonly Float64Array[];
+  readonly samples?: readonly Sample<A>[];
+  /** A sample of random shape. */
+  random?(int: RandomInt): Sample<A>;
+  /** Relative error that is allowed against the reference, where the hardware's functions are only roughly right. */
+  readonly tolerance?: number;
+}
+
+/** The core of a pointwise op: a result of arguments. */
+export interface Pointwise {
+  /** WGSL of the result, given that of as many arguments as the function declares: names, or literals in parentheses. */
+  readonly wgsl: (...args: string[]) => string;
+  /** The same in float64: what tests and `checkOp` compare with, and what constants are folded by. */
+  readonly reference?: (...args: number[]) => number;
+  /** Wanted types; those left open must be the last input's. */
+  readonly dtypes?: readonly (DType | undefined)[];
+  /** Where `checkOp` tries it, [−2, 2] by default: one range for all inputs, or one each. */
+  readonly range?: readonly [number, number] | readonly (readonly [number, number])[];
+  /** Relative error that is allowed, where WGSL promises little. */
+  readonly tolerance?: number;
+}
+
 /** Shape and type of a result. */
 export interface ResultType {
   readonly shape: Shape;
@@ -217,8 +247,10 @@ export interface Op<A = unknown> {
    * exactly what the GPU computes.
    */
   fold?(values: readonly number[], dtype: DType): number;
-  /** The result in float64. */
-  reference?(inputs: readonly NdArray[], attrs: A, shape: Shape): Float64Array;
+  /** What a pointwise op was defined by. */
+  readonly pointwise?: Pointwise;
+  /** Its WGSL as a shader that is valid as it stands: compiled to tell where a mistake in it is. */
+  alone?(node: Tensor<A>): string;
   /** Pointwise ops: the element at `coords`. They own no kernel and are fused into others. */
   emit?(emitter: Emitter, node: Tensor<A>, coords: readonly Affine[]): string;
   /** Heavy ops: the dispatch, in one or more ways. The last must be possible everywhere. */
@@ -232,11 +264,8 @@ export interface Op<A = unknown> {
   readonly traits?: OpTraits;
   /** Views: whether a product reads well through this one, four neighbours at a time; always, unless told. */
   wide?(node: Tensor<A>): boolean;
-  /** Relative error that is allowed against the reference, where the hardware's functions are only roughly right. */
-  readonly tolerance?: number;
-  readonly samples?: readonly Sample<A>[];
-  /** A sample of random shape. */
-  random?(int: RandomInt): Sample<A>;
+  /** What `checkOp` holds it against; that of a pointwise op follows from what it was defined by. */
+  readonly check?: Check<A> | false;
 }
 
 /** A tensor whose element type TypeScript knows. */
@@ -341,6 +370,7 @@ export class Tensor<A = unknown, D extends DType = DType> {
 /** One result of an op of several: a view of what the node below it stores. */
 export const resultOp: Op<{ index: number }> = {
   name: 'result',
+  traits: { flops: 0 },
   infer: ([node], { index }) => node!.results![index]!,
 };
 
@@ -377,6 +407,9 @@ function nodeOf<A>(op: Op<A>, inputs: readonly Tensor[], attrs: A, at: string): 
   } catch (error) {
     if (error instanceof ShapeError) throw new ShapeError(`${where(at)}${op.name}: ${error.message}`, { cause: error });
     throw error;
+  }
+  if (isList(inferred) && !op.traits?.opaque && !op.decompose) {
+    throw new ShapeError(`${where(at)}${op.name} gives several results: its kernel must be opaque`);
   }
   const [first, results] = isList(inferred) ? [inferred[0]!, inferred] : [inferred];
   return new Tensor<unknown>(op as Op, inputs, attrs, first.shape, first.dtype, at, results);

@@ -42,16 +42,18 @@ export const reshapeOp: Op<{ shape: Shape }> = {
     return { shape, dtype: x!.dtype };
   },
   grad: (node, g) => [reshape(g, node.inputs[0]!.shape)],
-  reference: ([x]) => x!.data.slice(),
   emit(emitter, node, coords) {
     const [x] = node.inputs;
     return emitter.value(x!, emitter.unflatten(emitter.flatten(coords, node.shape), x!.shape));
   },
-  samples: [
-    { inputs: [{ shape: [4, 6] }], attrs: { shape: [3, 8] } },
-    { inputs: [{ shape: [5, 7] }], attrs: { shape: [35] } },
-    { inputs: [{ shape: [1] }], attrs: { shape: [] } },
-  ],
+  check: CHECKS && {
+    reference: ([x]) => x!.data.slice(),
+    samples: [
+      { inputs: [{ shape: [4, 6] }], attrs: { shape: [3, 8] } },
+      { inputs: [{ shape: [5, 7] }], attrs: { shape: [35] } },
+      { inputs: [{ shape: [1] }], attrs: { shape: [] } },
+    ],
+  },
 };
 
 /** The same elements in row-major order under another shape; one size may be −1. */
@@ -74,30 +76,32 @@ export const transposeOp: Op<{ axes: readonly number[] }> = {
     return { shape: axes.map((axis) => x!.shape[axis]!), dtype: elementDtype(x!) };
   },
   grad: ({ attrs }, g) => [transpose(g, inverse(attrs.axes))],
-  reference: ([x], { axes }, shape) =>
-    pick(shape, (coords) =>
-      at(
-        x!,
-        inverse(axes).map((axis) => coords[axis]!),
-      ),
-    ),
   emit: (emitter, { inputs, attrs }, coords) =>
     emitter.value(
       inputs[0]!,
       inverse(attrs.axes).map((axis) => coords[axis]!),
     ),
-  samples: [
-    { inputs: [{ shape: [4, 6] }], attrs: { axes: [1, 0] } },
-    { inputs: [{ shape: [2, 3, 5] }], attrs: { axes: [2, 0, 1] } },
-  ],
-  random(int) {
-    const shape = Array.from({ length: int(1, 4) }, () => int(1, 6));
-    const axes = shape.map((_, axis) => axis);
-    for (let i = axes.length - 1; i > 0; i--) {
-      const j = int(0, i);
-      [axes[i], axes[j]] = [axes[j]!, axes[i]!];
-    }
-    return { inputs: [{ shape }], attrs: { axes } };
+  check: CHECKS && {
+    reference: ([x], { axes }, shape) =>
+      pick(shape, (coords) =>
+        at(
+          x!,
+          inverse(axes).map((axis) => coords[axis]!),
+        ),
+      ),
+    samples: [
+      { inputs: [{ shape: [4, 6] }], attrs: { axes: [1, 0] } },
+      { inputs: [{ shape: [2, 3, 5] }], attrs: { axes: [2, 0, 1] } },
+    ],
+    random(int) {
+      const shape = Array.from({ length: int(1, 4) }, () => int(1, 6));
+      const axes = shape.map((_, axis) => axis);
+      for (let i = axes.length - 1; i > 0; i--) {
+        const j = int(0, i);
+        [axes[i], axes[j]] = [axes[j]!, axes[i]!];
+      }
+      return { inputs: [{ shape }], attrs: { axes } };
+    },
   },
 };
 
@@ -130,14 +134,6 @@ export const broadcastToOp: Op<{ shape: Shape }> = {
   },
   // The autodiff sums the cotangent over the broadcast axes.
   grad: (_, g) => [g],
-  reference: ([x], _, shape) =>
-    pick(shape, (coords) => {
-      const inner = coords.slice(coords.length - x!.shape.length);
-      return at(
-        x!,
-        inner.map((coord, axis) => (x!.shape[axis] === 1 ? 0 : coord)),
-      );
-    }),
   emit(emitter, { inputs: [x] }, coords) {
     const inner = coords.slice(coords.length - x!.shape.length);
     return emitter.value(
@@ -145,10 +141,20 @@ export const broadcastToOp: Op<{ shape: Shape }> = {
       inner.map((coord, axis) => (x!.shape[axis] === 1 ? Affine.constant(0) : coord)),
     );
   },
-  samples: [
-    { inputs: [{ shape: [3, 1] }], attrs: { shape: [2, 3, 8] } },
-    { inputs: [{ shape: [] }], attrs: { shape: [5] } },
-  ],
+  check: CHECKS && {
+    reference: ([x], _, shape) =>
+      pick(shape, (coords) => {
+        const inner = coords.slice(coords.length - x!.shape.length);
+        return at(
+          x!,
+          inner.map((coord, axis) => (x!.shape[axis] === 1 ? 0 : coord)),
+        );
+      }),
+    samples: [
+      { inputs: [{ shape: [3, 1] }], attrs: { shape: [2, 3, 8] } },
+      { inputs: [{ shape: [] }], attrs: { shape: [5] } },
+    ],
+  },
 };
 
 /** Repeats axes of size 1 (and adds axes in front) until the shape fits. */
@@ -173,26 +179,28 @@ export const sliceOp: Op<Slice> = {
     return { shape: sizes, dtype: elementDtype(x!) };
   },
   grad: (node, g) => [padTo(g, node.inputs[0]!.shape, node.attrs.starts)],
-  reference: ([x], { starts }, shape) =>
-    pick(shape, (coords) =>
-      at(
-        x!,
-        coords.map((c, axis) => c + starts[axis]!),
-      ),
-    ),
   emit: (emitter, { inputs, attrs }, coords) =>
     emitter.value(
       inputs[0]!,
       coords.map((coord, axis) => coord.plus(attrs.starts[axis]!)),
     ),
-  samples: [
-    { inputs: [{ shape: [4, 12] }], attrs: { starts: [1, 4], sizes: [2, 8] } },
-    { inputs: [{ shape: [5, 7] }], attrs: { starts: [0, 3], sizes: [5, 3] } },
-  ],
-  random(int) {
-    const shape = Array.from({ length: int(1, 3) }, () => int(1, 9));
-    const starts = shape.map((dim) => int(0, dim - 1));
-    return { inputs: [{ shape }], attrs: { starts, sizes: shape.map((dim, i) => int(1, dim - starts[i]!)) } };
+  check: CHECKS && {
+    reference: ([x], { starts }, shape) =>
+      pick(shape, (coords) =>
+        at(
+          x!,
+          coords.map((c, axis) => c + starts[axis]!),
+        ),
+      ),
+    samples: [
+      { inputs: [{ shape: [4, 12] }], attrs: { starts: [1, 4], sizes: [2, 8] } },
+      { inputs: [{ shape: [5, 7] }], attrs: { starts: [0, 3], sizes: [5, 3] } },
+    ],
+    random(int) {
+      const shape = Array.from({ length: int(1, 3) }, () => int(1, 9));
+      const starts = shape.map((dim) => int(0, dim - 1));
+      return { inputs: [{ shape }], attrs: { starts, sizes: shape.map((dim, i) => int(1, dim - starts[i]!)) } };
+    },
   },
 };
 
@@ -214,11 +222,6 @@ export const padOp: Op<{ starts: readonly number[]; shape: Shape }> = {
     return { shape, dtype: elementDtype(x!) };
   },
   grad: (node, g) => [apply(sliceOp, [g], { starts: node.attrs.starts, sizes: node.inputs[0]!.shape })],
-  reference: ([x], { starts }, shape) =>
-    pick(shape, (coords) => {
-      const inner = coords.map((coord, axis) => coord - starts[axis]!);
-      return inner.every((coord, axis) => coord >= 0 && coord < x!.shape[axis]!) ? at(x!, inner) : 0;
-    }),
   emit(emitter, { inputs: [x], attrs, dtype }, coords) {
     const inner = coords.map((coord, axis) => coord.plus(-attrs.starts[axis]!));
     const outside: string[] = [];
@@ -231,17 +234,24 @@ export const padOp: Op<{ starts: readonly number[]; shape: Shape }> = {
     const value = emitter.value(x!, inner);
     return outside.length ? emitter.masked(value, outside.join(' || '), elementType(dtype)) : value;
   },
-  samples: [
-    { inputs: [{ shape: [2, 8] }], attrs: { starts: [1, 4], shape: [4, 16] } },
-    { inputs: [{ shape: [5, 3] }], attrs: { starts: [0, 3], shape: [5, 7] } },
-  ],
-  random(int) {
-    const inner = Array.from({ length: int(1, 3) }, () => int(1, 6));
-    const starts = inner.map(() => int(0, 5));
-    return {
-      inputs: [{ shape: inner }],
-      attrs: { starts, shape: inner.map((dim, i) => dim + starts[i]! + int(0, 5)) },
-    };
+  check: CHECKS && {
+    reference: ([x], { starts }, shape) =>
+      pick(shape, (coords) => {
+        const inner = coords.map((coord, axis) => coord - starts[axis]!);
+        return inner.every((coord, axis) => coord >= 0 && coord < x!.shape[axis]!) ? at(x!, inner) : 0;
+      }),
+    samples: [
+      { inputs: [{ shape: [2, 8] }], attrs: { starts: [1, 4], shape: [4, 16] } },
+      { inputs: [{ shape: [5, 3] }], attrs: { starts: [0, 3], shape: [5, 7] } },
+    ],
+    random(int) {
+      const inner = Array.from({ length: int(1, 3) }, () => int(1, 6));
+      const starts = inner.map(() => int(0, 5));
+      return {
+        inputs: [{ shape: inner }],
+        attrs: { starts, shape: inner.map((dim, i) => dim + starts[i]! + int(0, 5)) },
+      };
+    },
   },
 };
 
@@ -278,17 +288,6 @@ export const concatOp: Op<{ axis: number }> = {
     const starts = offsets(node.inputs, axis);
     return node.inputs.map((x, i) => slice(g, axis, starts[i]!, starts[i]! + x.shape[axis]!));
   },
-  reference(inputs, { axis }, shape) {
-    const starts = offsets(inputs, axis);
-    return pick(shape, (coords) => {
-      let i = inputs.length - 1;
-      while (coords[axis]! < starts[i]!) i--;
-      return at(
-        inputs[i]!,
-        coords.map((coord, k) => (k === axis ? coord - starts[i]! : coord)),
-      );
-    });
-  },
   emit(emitter, { inputs, attrs: { axis } }, coords) {
     const starts = offsets(inputs, axis);
     const coord = coords[axis]!;
@@ -304,17 +303,30 @@ export const concatOp: Op<{ axis: number }> = {
     }
     return result!;
   },
-  samples: [
-    { inputs: [{ shape: [3, 4] }, { shape: [3, 8] }], attrs: { axis: 1 } },
-    { inputs: [{ shape: [3, 5] }, { shape: [3, 1] }, { shape: [3, 7] }], attrs: { axis: 1 } },
-    { inputs: [{ shape: [2, 5] }, { shape: [4, 5] }], attrs: { axis: 0 } },
-    { inputs: [{ shape: [2, 5] }, { shape: [0, 5] }], attrs: { axis: 0 } },
-  ],
-  random(int) {
-    const shape = Array.from({ length: int(1, 3) }, () => int(1, 6));
-    const axis = int(0, shape.length - 1);
-    const part = () => ({ shape: shape.map((dim, i) => (i === axis ? int(1, 7) : dim)) });
-    return { inputs: Array.from({ length: int(1, 4) }, part), attrs: { axis } };
+  check: CHECKS && {
+    reference(inputs, { axis }, shape) {
+      const starts = offsets(inputs, axis);
+      return pick(shape, (coords) => {
+        let i = inputs.length - 1;
+        while (coords[axis]! < starts[i]!) i--;
+        return at(
+          inputs[i]!,
+          coords.map((coord, k) => (k === axis ? coord - starts[i]! : coord)),
+        );
+      });
+    },
+    samples: [
+      { inputs: [{ shape: [3, 4] }, { shape: [3, 8] }], attrs: { axis: 1 } },
+      { inputs: [{ shape: [3, 5] }, { shape: [3, 1] }, { shape: [3, 7] }], attrs: { axis: 1 } },
+      { inputs: [{ shape: [2, 5] }, { shape: [4, 5] }], attrs: { axis: 0 } },
+      { inputs: [{ shape: [2, 5] }, { shape: [0, 5] }], attrs: { axis: 0 } },
+    ],
+    random(int) {
+      const shape = Array.from({ length: int(1, 3) }, () => int(1, 6));
+      const axis = int(0, shape.length - 1);
+      const part = () => ({ shape: shape.map((dim, i) => (i === axis ? int(1, 7) : dim)) });
+      return { inputs: Array.from({ length: int(1, 4) }, part), attrs: { axis } };
+    },
   },
 };
 
@@ -335,15 +347,6 @@ export const packOp: Op<object> = {
       return part;
     });
   },
-  reference(inputs, _, shape) {
-    const out = new Float64Array(sizeOf(shape));
-    let start = 0;
-    for (const { data } of inputs) {
-      out.set(data, start);
-      start += alignedSize(data.length);
-    }
-    return out;
-  },
   emit(emitter, { inputs }, [flat]) {
     let start = 0;
     let result = '0.0';
@@ -356,7 +359,18 @@ export const packOp: Op<object> = {
     }
     return result;
   },
-  samples: [{ inputs: [{ shape: [3, 5] }, { shape: [ALIGNMENT] }, { shape: [70] }], attrs: {} }],
+  check: CHECKS && {
+    reference(inputs, _, shape) {
+      const out = new Float64Array(sizeOf(shape));
+      let start = 0;
+      for (const { data } of inputs) {
+        out.set(data, start);
+        start += alignedSize(data.length);
+      }
+      return out;
+    },
+    samples: [{ inputs: [{ shape: [3, 5] }, { shape: [ALIGNMENT] }, { shape: [70] }], attrs: {} }],
+  },
 };
 
 /** Flattens tensors into one, each at a 256-byte boundary with zeros between: the layout of packed variables. */
@@ -368,9 +382,11 @@ export const stopGradientOp: Op<object> = {
   name: 'stopGradient',
   traits: { view: true, aligned: true },
   infer: ([x]) => ({ shape: x!.shape, dtype: elementDtype(x!) }),
-  reference: ([x]) => x!.data.slice(),
   emit: (emitter, { inputs }, coords) => emitter.value(inputs[0]!, coords),
-  samples: [{ inputs: [{ shape: [3, 5] }], attrs: {} }],
+  check: CHECKS && {
+    reference: ([x]) => x!.data.slice(),
+    samples: [{ inputs: [{ shape: [3, 5] }], attrs: {} }],
+  },
 };
 
 /** The same value, as a constant to the autodiff. */

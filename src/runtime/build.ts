@@ -107,7 +107,10 @@ export async function build(gpu: Gpu, description: Work, planned: Plan): Promise
   // Each kernel is with the driver before the next is written.
   for (const { lowered, code } of kernelsOf(planned)) {
     const writable = lowered.bindings.map((binding) => binding.writable);
-    const pipeline = gpu.pipeline(code, writable, lowered.label);
+    const pipeline = gpu.pipeline(code, writable, lowered.label).catch(async (error) => {
+      const { explained } = await import('./refusal.ts');
+      throw await explained(gpu, lowered, error);
+    });
     pipeline.catch(() => undefined); // awaited below, after the others were begun
     pending.push(
       pipeline.then((pipeline) => ({ kernel: lowered, code, layout: gpu.bindGroupLayout(writable), pipeline })),

@@ -57,7 +57,7 @@ async function kernel(
   y: GPUBuffer,
   workgroups: readonly [number, number],
 ) {
-  const pipeline = await gpu.pipeline(specialise(shader, '', { constants }), [false, true], 'ceilings');
+  const pipeline = await gpu.pipeline(specialise(shader, { constants }), [false, true], 'ceilings');
   const group = gpu.device.createBindGroup({
     layout: gpu.bindGroupLayout([false, true]),
     entries: [x, y].map((buffer, binding) => ({ binding, resource: { buffer } })),

@@ -37,4 +37,6 @@ export type InputsOf<I extends readonly Input[]> = {
 };
 
 /** What reading an output gives: bytes are widened to u32. */
-export type OutputArray<T extends Tensor> = ArrayOf<'u8' extends T['dtype'] ? 'u32' | Exclude<T['dtype'], 'u8'> : T['dtype']>;
+export type OutputArray<T extends Tensor> = ArrayOf<
+  'u8' extends T['dtype'] ? 'u32' | Exclude<T['dtype'], 'u8'> : T['dtype']
+>;

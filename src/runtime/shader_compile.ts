@@ -98,7 +98,7 @@ export async function compileShader(
     label: name,
     layout: device.createPipelineLayout({ bindGroupLayouts: [layout] }),
     compute: {
-      module: marked ? device.createShaderModule({ code: specialise(code, '', {}) }) : module,
+      module: marked ? device.createShaderModule({ code: specialise(code, {}) }) : module,
       entryPoint: entryOf(name, code),
       constants: overrides,
     },

@@ -4,10 +4,14 @@ import type { Gpu } from '../gpu/gpu.ts';
 import type { ModuleBuffer, Parameters } from '../nn/module.ts';
 import type { Optimizer } from '../nn/optimizers.ts';
 import { readVariable, writeVariable } from '../runtime/variables.ts';
-import { completeOptions, OPTIONS, type TrainOptions } from './options.ts';
-import { decodeSafetensors, encodeSafetensors } from './safetensors.ts';
+import { savedOptions, type TrainOptions } from './options.ts';
+import { decodeSafetensors, encodeSafetensors, type StoredTensor } from './safetensors.ts';
 
-const FORMAT = 'glia checkpoint 1';
+const FORMAT = 'glia checkpoint 2';
+/** Of images alone, with the options of runs by name. */
+const FORMER = 'glia checkpoint 1';
+/** More steps than any run makes: their number is a u32. */
+const MOST_STEPS = 2 ** 31;
 
 /** Sums of the terms over the steps of an epoch so far. */
 export interface EpochSums {
@@ -15,14 +19,34 @@ export interface EpochSums {
   readonly sums: readonly number[];
 }
 
+/** What a run was made with: JSON of the caller's own, or the options of a run by name. */
+export type RunOptions = Readonly<Record<string, unknown>>;
+
 export interface Progress {
-  readonly options: TrainOptions;
-  /** What it was trained on, to tell a mix-up. */
-  readonly data: { readonly name: string; readonly images: number; readonly pixels: number };
+  readonly options: RunOptions;
+  /** The optimizer's class. */
+  readonly optimizer: string;
+  readonly batch: number;
+  readonly epochs: number;
+  readonly seed: number;
+  /** Where it was set while training. */
+  readonly lr?: number | undefined;
+  /** What it was trained on, to tell a mix-up: training examples, and of what kind each tensor is. */
+  readonly data: {
+    readonly name: string;
+    readonly count: number;
+    readonly tensors: Readonly<Record<string, string>>;
+  };
   readonly epochSums: EpochSums;
 }
 
-export type Checkpoint = ReturnType<typeof decodeCheckpoint>;
+export interface Checkpoint {
+  /** Of the file. */
+  readonly name: string;
+  readonly tensors: ReadonlyMap<string, StoredTensor>;
+  readonly progress: Progress;
+  readonly step: number;
+}
 
 /** Tensors of a file of that name. */
 type Saved = Pick<Checkpoint, 'name' | 'tensors'>;
@@ -52,7 +76,7 @@ function readBuffers(gpu: Gpu, buffers: Buffers) {
 export async function encodeWeights(
   gpu: Gpu,
   parameters: Parameters,
-  options: TrainOptions,
+  options: RunOptions,
   buffers: Buffers,
 ): Promise<Uint8Array> {
   const flat = (await readVariable(gpu, parameters.flat)) as Float32Array;
@@ -83,38 +107,70 @@ export async function encodeCheckpoint(
   return encodeSafetensors(all, { format: FORMAT, progress: JSON.stringify(progress) });
 }
 
+/** @throws CheckpointError if a number is NaN or infinite: training would go on from it in vain */
+function checkFinite({ name, tensors }: Saved): void {
+  for (const [key, { dtype, data }] of tensors) {
+    if (dtype !== 'F32') continue;
+    const at = data.findIndex((value) => !Number.isFinite(value));
+    if (at >= 0) throw new CheckpointError(`${name}: tensor ${key} is ${data[at]} at element ${at}: it cannot be used`);
+  }
+}
+
+/** What earlier versions wrote, as it is written now. */
+function modernised({ options, data, epochSums }: Record<string, unknown>): Progress {
+  const { batch, epochs, seed } = options as TrainOptions;
+  const { name, images, pixels } = data as { name: string; images: number; pixels: number };
+  const kind = { name, count: images, tensors: { images: `u8 [${pixels}]` } };
+  const run = { batch, epochs, seed, optimizer: 'Adam' };
+  return { ...run, options: options as RunOptions, data: kind, epochSums: epochSums as EpochSums };
+}
+
+const isCount = (value: unknown) => Number.isSafeInteger(value) && (value as number) >= 1;
+
 /**
  * Reads a checkpoint and what it says of itself.
  *
- * @throws CheckpointError if the file is damaged or no checkpoint of Glia's
+ * @throws CheckpointError if the file is damaged, no checkpoint of Glia's, or holds numbers that are not finite
  */
-export function decodeCheckpoint(bytes: Uint8Array, name: string) {
+export function decodeCheckpoint(bytes: Uint8Array, name: string): Checkpoint {
   const { tensors, metadata } = decodeSafetensors(bytes, name);
-  if (metadata.format !== FORMAT) {
-    throw new CheckpointError(`${name} is no checkpoint of Glia's (its format is ${metadata.format ?? 'not stated'})`);
+  const { format } = metadata;
+  if (format !== FORMAT && format !== FORMER) {
+    throw new CheckpointError(`${name} is no checkpoint of Glia's (its format is ${format ?? 'not stated'})`);
   }
   let progress: Progress;
   try {
-    progress = JSON.parse(metadata.progress ?? '') as Progress;
-    if (!progress.options || !progress.data || !Array.isArray(progress.epochSums.sums)) throw new Error();
+    const told = JSON.parse(metadata.progress ?? '');
+    progress = format === FORMER ? modernised(told) : told;
+    const { options, data, batch, epochs, epochSums } = progress;
+    if (!options || ![data.count, batch, epochs].every(isCount) || !data.tensors) throw new Error();
+    if (!Array.isArray(epochSums.sums) || !Number.isSafeInteger(epochSums.steps)) throw new Error();
   } catch {
     throw new CheckpointError(`${name} is damaged: it does not say with which options it was made`);
   }
-  const step = tensors.get('optimizer.step');
-  if (step?.dtype !== 'U32' || step.data.length !== 1) throw new CheckpointError(`${name} is damaged: it has no step`);
-  return { name, tensors, progress, step: Number(step.data[0]) };
+  const tensor = tensors.get('optimizer.step');
+  if (tensor?.dtype !== 'U32' || tensor.data.length !== 1) {
+    throw new CheckpointError(`${name} is damaged: it has no step`);
+  }
+  const step = Number(tensor.data[0]);
+  const most = Math.min(MOST_STEPS, Math.ceil((progress.epochs * progress.data.count) / progress.batch));
+  if (step > most) {
+    throw new CheckpointError(`${name} is damaged: it says it was made after step ${step} of a run of ${most}`);
+  }
+  checkFinite({ name, tensors });
+  return { name, tensors, progress, step };
 }
 
 /**
  * Reads what was trained from a checkpoint, or from weights of Glia's that say with which options.
  *
- * @throws CheckpointError if the file is damaged, or is neither
+ * @throws CheckpointError if the file is damaged, is neither, or holds no model that is made by name
  */
 export function decodeTrained(bytes: Uint8Array, name: string): Trained {
   const { tensors, metadata } = decodeSafetensors(bytes, name);
-  if (metadata.format === FORMAT) {
+  if (metadata.format === FORMAT || metadata.format === FORMER) {
     const { progress, step } = decodeCheckpoint(bytes, name);
-    return { name, tensors, options: completeOptions(progress.options), data: progress.data, step };
+    return { name, tensors, options: namedOptions(progress.options, name), data: progress.data, step };
   }
   if (metadata.options === undefined) {
     throw new CheckpointError(
@@ -122,25 +178,62 @@ export function decodeTrained(bytes: Uint8Array, name: string): Trained {
         'give a checkpoint.safetensors, or a model.safetensors, as a run of Glia writes them',
     );
   }
+  checkFinite({ name, tensors });
+  let options: unknown;
   try {
-    return { name, tensors, options: completeOptions(JSON.parse(metadata.options)) };
+    options = JSON.parse(metadata.options);
   } catch (cause) {
     throw new CheckpointError(`${name} is damaged: its options cannot be read`, { cause });
   }
+  return { name, tensors, options: namedOptions(options as RunOptions, name) };
 }
 
-/** @throws OptionError if a run with these options would not be the one that the checkpoint was made by */
-export function checkSame({ name, progress }: Checkpoint, options: TrainOptions, data: Progress['data']): void {
-  for (const key of Object.keys(OPTIONS) as (keyof TrainOptions)[]) {
-    const before = progress.options[key];
-    if (!OPTIONS[key].free && before !== options[key]) {
-      const told = (value: typeof before) => (value === undefined ? `without --${key}` : `with --${key} ${value}`);
-      throw new OptionError(`${name} was made ${told(before)}, not ${told(options[key])}: resume with the same`);
-    }
+/** @throws CheckpointError if these are not the options of a run by name */
+export function namedOptions(options: RunOptions, name: string): TrainOptions {
+  try {
+    return savedOptions(options);
+  } catch (cause) {
+    throw new CheckpointError(`${name} holds no model that Glia has by name: ${(cause as Error).message}`, { cause });
   }
-  const describe = ({ name, images, pixels }: Progress['data']) => `${images} images of ${pixels} numbers (${name})`;
-  if (progress.data.images !== data.images || progress.data.pixels !== data.pixels) {
-    throw new OptionError(`${name} was made with ${describe(progress.data)}, and these are ${describe(data)}`);
+}
+
+/** How a value of an option reads in a message. */
+function told(name: string, value: unknown): string {
+  const text = typeof value === 'string' ? value : JSON.stringify(value);
+  return value === undefined ? `without ${name}` : `with ${name} ${text}`;
+}
+
+/**
+ * @param free names of options that may differ
+ * @param flag what stands before an option's name where it was typed
+ * @throws OptionError if a run with these options would not be the one that the checkpoint was made by
+ */
+export function checkOptions(
+  name: string,
+  before: RunOptions,
+  now: RunOptions,
+  free: readonly string[],
+  flag = '',
+): void {
+  for (const key of new Set([...Object.keys(before), ...Object.keys(now)])) {
+    if (free.includes(key) || JSON.stringify(before[key]) === JSON.stringify(now[key])) continue;
+    const [old, other] = [before, now].map((options) => told(`${flag}${key}`, options[key]));
+    throw new OptionError(`${name} was made ${old}, not ${other}: resume with the same`);
+  }
+}
+
+/** @throws OptionError if the run goes on with other data, or with another batch, seed or optimizer */
+export function checkSame({ name, progress }: Checkpoint, now: Progress): void {
+  const [before, after] = [progress, now].map(({ batch, seed, optimizer }) => ({ batch, seed, optimizer }));
+  checkOptions(name, before!, after!, []);
+  const shapes = (data: Progress['data']) =>
+    Object.entries(data.tensors).filter(([key]) => key in progress.data.tensors && key in now.data.tensors);
+  const describe = (data: Progress['data']) =>
+    `${data.count} of ${shapes(data)
+      .map((pair) => pair.join(' '))
+      .join(', ')} (${data.name})`;
+  if (progress.data.count !== now.data.count || String(shapes(progress.data)) !== String(shapes(now.data))) {
+    throw new OptionError(`${name} was made with ${describe(progress.data)}, and these are ${describe(now.data)}`);
   }
 }
 

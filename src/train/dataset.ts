@@ -1,17 +1,16 @@
-// A data set on the GPU, as it is on disk: bytes. Batches are picked and normalised by the kernel that needs them. What
+// A data set on the GPU, as it is in memory: bytes stay bytes. Batches are picked, and made what the model gets, by the kernel that needs them. What
 // does not fit a budget is streamed through a ring of batches, refilled between submits with the very rows that the kernel
 // would have picked, so that a streamed run is the resident run to the bit.
-import { checkDataset, type Dataset, type ImageSet } from '../data/images.ts';
+import { type Batch, checkTensors, type Examples, rowBytes, type TensorDataset } from '../data/tensors.ts';
 import { OptionError } from '../errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
-import type { Batch } from '../models/model.ts';
-import { add, divideFloor, less, minimum, modulo, mul, toF32 } from '../ops/elementwise.ts';
+import { add, divideFloor, less, minimum, modulo, mul } from '../ops/elementwise.ts';
 import { gather } from '../ops/gather.ts';
 import { permute } from '../ops/philox.ts';
 import { permutation } from '../ops/random.ts';
 import { constant, iota, Variable } from '../ops/source.ts';
-import type { Tensor } from '../ops/tensor.ts';
-import { broadcastTo } from '../ops/view.ts';
+import { bytesOf, type DType, type Shape, sizeOf, type Tensor } from '../ops/tensor.ts';
+import { broadcastTo, reshape } from '../ops/view.ts';
 import { rangeOf } from '../runtime/variables.ts';
 
 /** Most steps in one submit. */
@@ -24,37 +23,38 @@ export const MB = 1e6;
 
 export interface GpuDatasetOptions {
   readonly batch: number;
-  /** Two u32, with their first values, which the order of the training images hangs on. */
+  /** Two u32, with their first values, which the order of the training examples hangs on. */
   readonly key: Variable;
-  /** Bytes of GPU memory that images and labels may take: unless told, what the device lets one buffer bind. */
+  /** Bytes of GPU memory that the examples may take: by default, what the device lets one buffer bind. */
   readonly budget?: number | undefined;
 }
 
-const pixelsOf = ({ height, width, channels }: ImageSet) => height * width * channels;
-const rowBytes = (set: ImageSet) => pixelsOf(set) + (set.labels ? 1 : 0);
-
-/** Images and their labels on the GPU, a row each. */
+/** Examples on the GPU, a row each of every tensor. */
 class Rows {
-  readonly variables: readonly Variable[];
-  private readonly images: Variable;
-  private readonly labels: Variable | undefined;
+  readonly tensors: readonly { readonly name: string; readonly shape: Shape; readonly variable: Variable }[];
 
   /** All of a set's, or room for so many of its kind. */
-  constructor(name: string, set: ImageSet, room?: number) {
-    const create = (what: string, shape: readonly number[], bytes: Uint8Array) =>
-      new Variable(`${name} ${what}`, shape, { dtype: 'u8', ...(room === undefined && { init: () => bytes }) });
-    const count = room ?? set.count;
-    this.images = create('images', [count, pixelsOf(set)], set.images);
-    if (set.labels) this.labels = create('labels', [count], set.labels);
-    this.variables = [this.images, ...(this.labels ? [this.labels] : [])];
+  constructor(label: string, { count, tensors }: Examples, room?: number) {
+    this.tensors = Object.entries(tensors).map(([name, { dtype, shape, data }]) => {
+      const size = sizeOf(shape);
+      const rows = shape.length > 0 ? [room ?? count, size] : [room ?? count];
+      const first = room === undefined ? { init: () => data } : {};
+      return { name, shape, variable: new Variable(`${label} ${name}`, rows, { dtype: dtype as DType, ...first }) };
+    });
   }
 
-  /** The images, as intensities, and labels of these rows (u32 [batch]). */
+  get variables(): Variable[] {
+    return this.tensors.map(({ variable }) => variable);
+  }
+
+  /** The rows of these numbers (u32 [batch]), as they are stored. */
   at(indices: Tensor): Batch {
-    return {
-      images: mul(toF32(gather(this.images.tensor, indices)), 1 / 255),
-      labels: this.labels && gather(this.labels.tensor, indices),
-    };
+    return Object.fromEntries(
+      this.tensors.map(({ name, shape, variable }) => {
+        const rows = gather(variable.tensor, indices);
+        return [name, shape.length > 1 ? reshape(rows, [indices.size, ...shape]) : rows];
+      }),
+    );
   }
 }
 
@@ -70,7 +70,7 @@ class Resident {
   readonly steps: number = Number.POSITIVE_INFINITY;
   private readonly order: Order;
 
-  constructor(name: string, set: ImageSet, order: Order) {
+  constructor(name: string, set: Examples, order: Order) {
     this.rows = new Rows(name, set);
     this.order = order;
   }
@@ -92,18 +92,21 @@ class Stream {
   private readonly size: number;
   /** Rows between slots: a write to the GPU begins at a whole word. */
   private readonly stride: number;
-  /** What one slot is filled from. */
+  /** What one slot is filled from, in bytes. */
   private readonly parts: readonly { readonly from: Uint8Array; readonly width: number; readonly slot: Uint8Array }[];
 
-  constructor(name: string, set: ImageSet, order: Order, size: number, slots: number) {
+  constructor(name: string, set: Examples, order: Order, size: number, slots: number) {
     this.order = order;
     this.size = size;
     this.slots = slots;
     this.steps = Math.floor(slots / AHEAD);
     this.stride = strideOf(size);
     this.rows = new Rows(`${name}, streamed`, set, slots * this.stride);
-    const part = (from: Uint8Array, width: number) => ({ from, width, slot: new Uint8Array(this.stride * width) });
-    this.parts = [part(set.images, pixelsOf(set)), ...(set.labels ? [part(set.labels, 1)] : [])];
+    this.parts = Object.values(set.tensors).map(({ dtype, shape, data }) => {
+      const width = sizeOf(shape) * bytesOf(dtype);
+      const from = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+      return { from, width, slot: new Uint8Array(this.stride * width) };
+    });
   }
 
   batch(step: Tensor): Batch {
@@ -132,17 +135,17 @@ const strideOf = (size: number) => Math.ceil(size / 4) * 4;
 
 type Split = Resident | Stream;
 
-/** Number of rows up to `room` bytes: all of them, or slots of a ring. */
-function place(name: string, set: ImageSet, order: Order, batch: number, room: number, largest: number): Split {
-  const bytes = set.count * rowBytes(set);
-  if (bytes <= room && set.images.length <= largest) return new Resident(name, set, order);
+/** All examples in up to `room` bytes, or slots of a ring. */
+function place(name: string, set: Examples, order: Order, batch: number, room: number, largest: number): Split {
+  const most = Math.max(...Object.values(set.tensors).map(({ data }) => data.byteLength));
+  if (set.count * rowBytes(set) <= room && most <= largest) return new Resident(name, set, order);
   const slotBytes = strideOf(batch) * rowBytes(set);
   const slots = Math.min(AHEAD * MAX_STEPS, Math.floor(Math.min(room, largest) / slotBytes));
   if (slots < AHEAD) {
     const [needed, there] = [AHEAD * slotBytes, room].map((size) => `${Math.ceil(size / MB)} MB`);
     throw new OptionError(
-      `${name}: ${AHEAD} batches of ${batch} images are streamed at a time, which takes ${needed}, and of --budget ` +
-        `${there} are left: give it more, or a smaller --batch`,
+      `${name}: ${AHEAD} batches of ${batch} examples are streamed at a time, which takes ${needed}, and of the budget ` +
+        `${there} are left: give it more, or a smaller batch`,
     );
   }
   return new Stream(name, set, order, batch, slots);
@@ -150,15 +153,15 @@ function place(name: string, set: ImageSet, order: Order, batch: number, room: n
 
 export class GpuDataset {
   readonly train: Split;
-  readonly test: Split;
+  readonly test: Split | undefined;
   private readonly gpu: Gpu;
-  private readonly dataset: Dataset;
+  private readonly dataset: TensorDataset;
   private readonly batch: number;
   private shown: Rows | undefined;
 
   /** @throws DataError if the data set is not what it says; OptionError if not even a stream fits the budget */
-  constructor(gpu: Gpu, dataset: Dataset, { batch, key, budget }: GpuDatasetOptions) {
-    checkDataset(dataset);
+  constructor(gpu: Gpu, dataset: TensorDataset, { batch, key, budget }: GpuDatasetOptions) {
+    checkTensors(dataset);
     this.gpu = gpu;
     this.dataset = dataset;
     this.batch = batch;
@@ -168,59 +171,67 @@ export class GpuDataset {
     const room = budget ?? largest;
     // The test gets what the training leaves, and half if that is more.
     const forTest = Math.max(room / 2, room - train.count * rowBytes(train));
-    this.test = place(`${name}, test`, test, inOrder(test.count, batch), batch, forTest, largest);
-    const taken = this.test.rows.variables.reduce((sum, { size }) => sum + size, 0);
+    this.test = test && place(`${name}, test`, test, inOrder(test.count, batch), batch, forTest, largest);
+    const taken = bytesIn(this.test?.rows.variables ?? []);
     this.train = place(`${name}, training`, train, shuffled(train.count, batch, key), batch, room - taken, largest);
   }
 
   get variables(): Variable[] {
-    return [this.train.rows, this.test.rows, this.shown].flatMap((rows) => rows?.variables ?? []);
+    return [this.train.rows, this.test?.rows, this.shown].flatMap((rows) => rows?.variables ?? []);
   }
 
   /** Bytes on the GPU, if not everything is there. */
   get streamedThrough(): number | undefined {
     if (!(this.train instanceof Stream || this.test instanceof Stream)) return undefined;
-    return this.variables.reduce((sum, { size }) => sum + size, 0);
+    return bytesIn(this.variables);
   }
 
   /** Most steps of a submit, before which these have to be loaded. */
   get steps(): number {
-    return Math.min(MAX_STEPS, this.train.steps, this.test.steps);
+    return Math.min(MAX_STEPS, this.train.steps, this.test?.steps ?? MAX_STEPS);
   }
 
   /** Puts on the GPU what steps of a split need from `first` on, in time for the next submit. */
   load(split: 'train' | 'test', first: number, count: number): void {
-    this[split].load(this.gpu, first, count);
+    this[split]?.load(this.gpu, first, count);
+  }
+
+  private view(stored: Batch): Batch {
+    return this.dataset.view?.(stored) ?? stored;
   }
 
   /**
-   * The training batch of a step (u32 scalar): every epoch shuffles anew, every image comes once an epoch, and a batch
+   * The training batch of a step (u32 scalar): every epoch shuffles anew, every example comes once an epoch, and a batch
    * may reach from one epoch into the next.
    */
   trainBatch(step: Tensor): Batch {
-    return this.train.batch(step);
+    return this.view(this.train.batch(step));
   }
 
-  /** The test images from `batch · index` on, with 1 for those that exist and 0 for those past the end. */
-  testBatch(index: Tensor): Batch & { mask: Tensor } {
+  /** The test examples from `batch · index` on, and 1 for those that exist and 0 for those past the end. */
+  testBatch(index: Tensor): { batch: Batch; mask: Tensor } {
     const position = positions(index, this.batch);
-    const count = broadcastTo(constant(this.dataset.test.count, 'u32'), position.shape);
-    return { ...this.test.batch(index), mask: less(position, count) };
+    const count = broadcastTo(constant(this.dataset.test!.count, 'u32'), position.shape);
+    return { batch: this.view(this.test!.batch(index)), mask: less(position, count) };
   }
 
-  /** The first test images. */
+  /** The first test examples. */
   examples(count: number): Batch {
     const { name, test } = this.dataset;
     if (this.test instanceof Stream) {
-      const images = test.images.subarray(0, count * pixelsOf(test));
-      const labels = test.labels && { labels: test.labels.subarray(0, count) };
-      this.shown ??= new Rows(`${name}, examples`, { ...test, images, ...labels, count });
+      const tensors = Object.entries(test!.tensors).map(([key, tensor]) => {
+        return [key, { ...tensor, data: tensor.data.subarray(0, count * sizeOf(tensor.shape)) }];
+      });
+      this.shown ??= new Rows(`${name}, examples`, { count, tensors: Object.fromEntries(tensors) });
     }
-    return (this.shown ?? this.test.rows).at(iota([count], 0, 'u32'));
+    return this.view((this.shown ?? this.test!.rows).at(iota([count], 0, 'u32')));
   }
 }
 
-/** The numbers of a step's images, counted on from epoch to epoch. */
+const bytesIn = (variables: readonly Variable[]) =>
+  variables.reduce((sum, { size, dtype }) => sum + size * bytesOf(dtype), 0);
+
+/** The numbers of a step's examples, counted on from epoch to epoch. */
 function positions(step: Tensor, batch: number): Tensor {
   return add(mul(step, constant(batch, 'u32')), iota([batch], 0, 'u32'));
 }

@@ -21,7 +21,8 @@ export interface EpochEvent {
   readonly event: 'epoch';
   readonly epoch: number;
   readonly train: Means;
-  readonly test: Means;
+  /** Where the data set has one. */
+  readonly test?: Means;
 }
 
 export type TrainEvent = StepEvent | EpochEvent;

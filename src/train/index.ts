@@ -4,6 +4,13 @@ export { readDataset } from '../data/formats.ts';
 export { datasetFromFiles, type NamedFile, readIdxDataset } from '../data/idx.ts';
 export type { Dataset, ImageSet } from '../data/images.ts';
 export type { Look } from '../data/resize.ts';
+export {
+  type Batch,
+  type Examples,
+  type ExampleTensor,
+  imageTensors,
+  type TensorDataset,
+} from '../data/tensors.ts';
 export { type Checkpoint, decodeCheckpoint, decodeTrained, type Trained } from './checkpoint.ts';
 export type { Estimate } from './estimates.ts';
 export {
@@ -14,7 +21,8 @@ export {
   type Progress,
 } from './evaluate.ts';
 export type { EpochEvent, Means, StepEvent, TrainEvent } from './events.ts';
-export { completeOptions, type TrainOptions } from './options.ts';
+export { type NamedRun, trainByName } from './named.ts';
+export { completeOptions, type GivenOptions, type TrainOptions } from './options.ts';
 export { decodeSafetensors, encodeSafetensors } from './safetensors.ts';
 export { restoreVae, trainedVae } from './trained.ts';
-export { type ShownPicture, Trainer } from './trainer.ts';
+export { type Loss, type LossContext, type ShownPicture, Trainer, type TrainerOptions } from './trainer.ts';

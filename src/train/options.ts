@@ -1,126 +1,162 @@
-// The options of a training run, once: the command line, its help, the page's form and checkpoints read this table.
+// The options of a training run by name: those of every run, and those of the models. The command line, its help, the
+// page's form and checkpoints read these.
 import { OptionError } from '../errors.ts';
-
-const MODEL_NAMES = ['vae', 'conv-vae', 'beta-vae', 'iwae', 'cvae', 'vq-vae', 'classifier', 'conv-classifier'] as const;
-
-export type ModelName = (typeof MODEL_NAMES)[number];
+import { MODELS, modelEntry } from './registry/registry.ts';
+import { choice, type OptionRule, type OptionValue, parseValue } from './rules.ts';
 
 export interface TrainOptions {
-  readonly model: ModelName;
+  readonly model: string;
   readonly epochs: number;
   /** Stop after so many steps, if that comes before the last epoch's end. */
   readonly steps: number | undefined;
   readonly batch: number;
-  readonly lr: number | undefined;
+  readonly lr: number;
+  /** Steps after which the learning rate is half; constant without. */
   readonly decay: number | undefined;
-  readonly hidden: number;
-  readonly latent: number;
-  readonly beta: number | undefined;
-  readonly warmup: number | undefined;
-  readonly particles: number | undefined;
-  readonly codes: number;
-  readonly likelihood: 'bernoulli' | 'gaussian';
   readonly seed: number;
   readonly size: number | undefined;
   readonly colors: 'grey' | 'rgb' | undefined;
   readonly budget: number | undefined;
+  /** The model's own. */
+  readonly [option: string]: OptionValue;
 }
 
-export interface OptionRule {
-  readonly help: string;
-  readonly default: string | number | undefined;
-  /** Given for numbers. */
-  readonly range?: { readonly min: number; readonly max: number; readonly integer: boolean };
-  readonly choices?: readonly string[];
-  /** Whether a resumed run may have another value: the result up to here does not depend on it. */
-  readonly free?: boolean;
-}
+/** What was given of them, before checks and defaults. */
+export type GivenOptions = Readonly<Record<string, unknown>>;
 
 const count = (max: number) => ({ min: 1, max, integer: true });
 const real = (min: number, max: number) => ({ min, max, integer: false });
 
-export const OPTIONS: { readonly [name in keyof TrainOptions]: OptionRule } = {
-  model: { help: 'what to train', default: 'vae', choices: MODEL_NAMES },
-  epochs: { help: 'passes over the training data', default: 10, range: count(1e6), free: true },
-  steps: {
-    help: 'stop after this many steps, for a quick look',
-    default: undefined,
-    range: count(2 ** 31),
-    free: true,
-  },
+/** Of every run; a model may have a default of its own for `lr` and `decay`. */
+const COMMON: Readonly<Record<string, OptionRule>> = {
+  model: choice('what to train', [...MODELS.keys()] as [string, ...string[]]),
+  epochs: { help: 'passes over the training data', default: 10, range: count(1e6), free: true, ofRun: true },
+  steps: { help: 'stop after this many steps, for a quick look', range: count(2 ** 31), free: true, ofRun: true },
   batch: { help: 'images a step', default: 128, range: count(65536) },
-  lr: {
-    help: 'learning rate of Adam: 0.001, or 0.003 for conv-classifier, unless told',
-    default: undefined,
-    range: real(0, 1e3),
-  },
-  decay: {
-    help: 'steps after which it is half that, as 1 / (1 + step / n): constant, or 200 for conv-classifier, unless told',
-    default: undefined,
-    range: real(1, 1e9),
-  },
-  hidden: { help: 'width of the hidden layers', default: 400, range: count(65536) },
-  latent: { help: 'size of the code z', default: 20, range: count(65536) },
-  beta: {
-    help: 'weight of the KL term: 1, or 4 for beta-vae, unless told; of the commitment, 0.25, for vq-vae',
-    default: undefined,
-    range: real(0, 1e6),
-  },
-  warmup: {
-    help: 'steps in which that weight rises from 0: none, or 500 for beta-vae, unless told',
-    default: undefined,
-    range: { min: 0, max: 1e9, integer: true },
-  },
-  codes: { help: 'entries of the table, for vq-vae', default: 64, range: count(65536) },
-  particles: { help: 'samples of z an image, for iwae: 5 unless told', default: undefined, range: count(65536) },
-  likelihood: { help: 'what a pixel is to the decoder', default: 'bernoulli', choices: ['bernoulli', 'gaussian'] },
+  lr: { help: 'learning rate of Adam', default: 1e-3, range: real(0, 1e3) },
+  decay: { help: 'steps after which the rate is half, as 1 / (1 + step / n)', range: real(1, 1e9) },
   seed: {
     help: 'of weights, noise, shuffle and built-in data',
     default: 0,
     range: { min: 0, max: 2 ** 32 - 1, integer: true },
   },
   size: {
-    help: 'side of the square that images are cropped and resized to: as stored, or at most 64 for PNG and JPEG, unless told',
-    default: undefined,
+    help: 'side of the square that images are cropped and resized to (default: as stored, at most 64 for PNG and JPEG)',
     range: count(4096),
+    ofRun: true,
   },
-  colors: { help: 'of the images, as stored unless told', default: undefined, choices: ['grey', 'rgb'] },
+  colors: { help: 'of the images (default: as stored)', choices: ['grey', 'rgb'], ofRun: true },
   budget: {
-    help: 'MB of GPU memory for images, beyond which they are streamed: what the GPU lets one buffer have, unless told',
-    default: undefined,
+    help: 'MB of GPU memory for images, beyond which they are streamed (default: what one buffer may have)',
     range: real(0, 1e6),
     free: true,
+    ofRun: true,
   },
 };
 
-/** The value of an option, from what was typed. */
-export function parseOption(name: keyof TrainOptions, text: string): string | number {
-  const { range, choices } = OPTIONS[name];
-  if (choices && !choices.includes(text)) {
-    throw new OptionError(`--${name} must be one of ${choices.join(', ')}; got "${text}"`);
-  }
-  if (!range) return text;
-  const value = text.trim() === '' ? Number.NaN : Number(text);
-  const { min, max, integer } = range;
-  if (!(value >= min && value <= max) || (integer && !Number.isInteger(value))) {
-    throw new OptionError(
-      `--${name} must be ${integer ? 'a whole number' : 'a number'} from ${min} to ${max}; got "${text}"`,
-    );
-  }
-  return value;
+const ownDefaults = (model: string): Readonly<Record<string, OptionValue>> => {
+  const { lr, decay } = modelEntry(model);
+  return { ...(lr !== undefined && { lr }), ...(decay !== undefined && { decay }) };
+};
+
+/** The rules of all options that mean something to a model, with its defaults, by name. */
+export function optionsOf(model: string): Readonly<Record<string, OptionRule>> {
+  const defaults = Object.entries(ownDefaults(model)).map(([name, value]) => [
+    name,
+    { ...COMMON[name]!, default: value },
+  ]);
+  return { ...COMMON, ...Object.fromEntries(defaults), ...modelEntry(model).options };
 }
 
-/** All options: those given, checked, and the defaults of the rest. */
-export function completeOptions(given: { readonly [name in keyof TrainOptions]?: unknown }): TrainOptions {
-  const entries = Object.entries(OPTIONS).map(([name, rule]) => {
-    const value = given[name as keyof TrainOptions];
-    return [name, value === undefined ? rule.default : parseOption(name as keyof TrainOptions, String(value))];
+/** One option as all models together have it. */
+export interface Option {
+  readonly name: string;
+  readonly rule: OptionRule;
+  /** The models that it means something to; undefined for all. */
+  readonly models: readonly string[] | undefined;
+  /** Its help, with the choices and the defaults that the models have. */
+  readonly help: string;
+}
+
+/** `0.001; 0.003 for conv-classifier`: what most have, and who has what else. */
+function byModel(values: ReadonlyMap<string, string>, usual?: string): string {
+  const others = new Set([...values.values()].filter((value) => value !== usual));
+  const told = [...others].map((value) => {
+    const models = [...values].filter(([, theirs]) => theirs === value).map(([model]) => model);
+    return `${value} for ${models.join(', ')}`;
+  });
+  return [...(usual === undefined ? [] : [usual]), ...told].join('; ');
+}
+
+const shown = (value: OptionValue) => (value === undefined ? 'none' : String(value));
+
+function describe(name: string): Option {
+  const rules = new Map<string, OptionRule>();
+  for (const model of MODELS.keys()) {
+    const rule = optionsOf(model)[name];
+    if (rule) rules.set(model, rule);
+  }
+  const common = COMMON[name];
+  const rule = common ?? [...rules.values()][0]!;
+  const choices = rule.choices ? `: ${rule.choices.join(', ')}` : '';
+  const defaultsOf = (some: ReadonlyMap<string, OptionRule>) =>
+    new Map([...some].map(([model, { default: value }]) => [model, shown(value)]));
+  if (common) {
+    const defaults = byModel(defaultsOf(rules), shown(common.default));
+    const told = defaults === 'none' ? '' : ` (default: ${defaults})`;
+    return { name, rule, models: undefined, help: `${common.help}${choices}${told}` };
+  }
+  const helps = [...new Set([...rules.values()].map(({ help }) => help))];
+  const parts = helps.map((help) => {
+    const own = new Map([...rules].filter(([, rule]) => rule.help === help));
+    return `${help}${choices} (default: ${byModel(defaultsOf(own))})`;
+  });
+  return { name, rule, models: [...rules.keys()], help: parts.join('; ') };
+}
+
+const names = new Set([...MODELS.values()].flatMap(({ options }) => Object.keys(options)));
+
+/** All options there are: those of every run first, then those of some models. */
+export const OPTIONS: readonly Option[] = [...Object.keys(COMMON), ...names].map(describe);
+
+/** The value of an option, from what was typed; see `completeOptions` for what is checked against the model. */
+export function parseOption(name: string, text: string): string | number {
+  const option = OPTIONS.find((option) => option.name === name);
+  if (!option) throw new OptionError(`there is no option ${name}; there are: ${OPTIONS.map((o) => o.name).join(', ')}`);
+  return parseValue(name, option.rule, text);
+}
+
+/**
+ * All options of a run: those given, checked, and the model's defaults of the rest.
+ *
+ * @throws OptionError if a value is not allowed, or if an option means nothing to the model
+ */
+export function completeOptions(given: GivenOptions): TrainOptions {
+  const model = String(parseValue('model', COMMON.model!, String(given.model ?? COMMON.model!.default)));
+  const rules = optionsOf(model);
+  for (const [name, value] of Object.entries(given)) {
+    if (value === undefined || Object.hasOwn(rules, name)) continue;
+    const { models } = OPTIONS.find((option) => option.name === name) ?? {};
+    const why = models ? `is for ${models.join(', ')}` : 'is no option';
+    throw new OptionError(`--${name} ${why}; ${model} has: ${Object.keys(rules).join(', ')}`);
+  }
+  const entries = Object.entries(rules).map(([name, rule]) => {
+    const value = given[name];
+    return [name, value === undefined ? rule.default : parseValue(name, rule, String(value))];
   });
   return Object.fromEntries(entries) as unknown as TrainOptions;
 }
 
-/** How a command line shows an option: its flag, and its help with what there is to choose from. */
-export function flagOf(name: keyof TrainOptions): { readonly flag: string; readonly help: string } {
-  const { help, choices } = OPTIONS[name];
-  return { flag: `--${name} <${choices ? 'name' : 'n'}>`, help: choices ? `${help}: ${choices.join(', ')}` : help };
+/** The options of a saved run, without those that its model does not read: files of earlier versions hold all. */
+export function savedOptions(saved: GivenOptions): TrainOptions {
+  const rules = optionsOf(String(saved.model));
+  return completeOptions(Object.fromEntries(Object.entries(saved).filter(([name]) => Object.hasOwn(rules, name))));
+}
+
+/** Names of those in which a resumed run may differ. */
+export const FREE: readonly string[] = OPTIONS.filter(({ rule }) => rule.free).map(({ name }) => name);
+
+/** How a command line shows an option. */
+export function flagOf({ name, rule }: Option): string {
+  return `--${name} <${rule.choices ? 'name' : 'n'}>`;
 }

@@ -19,6 +19,14 @@ export interface Picture {
 /** Columns of the pictures that stand for many. */
 export const COLUMNS = 16;
 
+/** Test images that pictures are made of. */
+const EXAMPLES = 32;
+
+/** Of so many test images, those that fill rows. */
+export function exampleCount(available: number): number {
+  return available < COLUMNS ? available : Math.min(EXAMPLES, available - (available % COLUMNS));
+}
+
 /** Rows of samples. */
 const ROWS = 8;
 

@@ -3,11 +3,10 @@ import type { Dataset } from '../data/images.ts';
 import { OptionError } from '../errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { VAE } from '../models/vae.ts';
-import { VqVae } from '../models/vq_vae.ts';
 import { Parameters } from '../nn/module.ts';
 import { writeVariable } from '../runtime/variables.ts';
 import { restoredModel, type Trained } from './checkpoint.ts';
-import { modelEntry } from './models.ts';
+import { createModel, modelEntry } from './registry/registry.ts';
 
 /**
  * The VAE that a file holds, checked against the data, and its weights; `restoreVae` sets these on a device.
@@ -17,18 +16,16 @@ import { modelEntry } from './models.ts';
  */
 export function trainedVae(trained: Trained, dataset: Dataset) {
   const { name, options, data, tensors } = trained;
-  const model = modelEntry(options.model).create(dataset, options);
+  const model = createModel(dataset, options);
   if (!(model instanceof VAE)) {
-    const why =
-      model instanceof VqVae
-        ? 'its code is looked up, not drawn, and it has no prior over codes, so p(x) is not defined'
-        : 'it tells classes of images, not how likely images are';
+    const why = modelEntry(options.model).withoutDensity ?? 'it says nothing of how likely images are';
     throw new OptionError(`${name} holds a ${options.model}: ${why}; --nll is for the VAEs`);
   }
   const { height, width, channels } = dataset.train;
   const pixels = height * width * channels;
-  if (data && data.pixels !== pixels) {
-    const trainedOn = `images of ${data.pixels} numbers (${data.name})`;
+  const trainedPixels = Number(/\d+/.exec(data?.tensors.images?.split(' ')[1] ?? '')?.[0] ?? pixels);
+  if (data && trainedPixels !== pixels) {
+    const trainedOn = `images of ${trainedPixels} numbers (${data.name})`;
     throw new OptionError(`${name} was trained on ${trainedOn}, and those of ${dataset.name} have ${pixels}`);
   }
   const classes = (tensors.get('encoder.0.weight')?.shape[1] ?? 0) - pixels;

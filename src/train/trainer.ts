@@ -1,31 +1,39 @@
 /// <reference lib="esnext.disposable" preserve="true" />
-// The trainer: epochs and batches over a Program, for the command line and the page alike.
-import type { Dataset } from '../data/images.ts';
-import { NotFiniteError, OptionError } from '../errors.ts';
+// The trainer: epochs and batches over a Program, for any module: the commands, the page and an app use this one.
+import { type Batch, describeTensors, type TensorDataset } from '../data/tensors.ts';
+import { NotFiniteError, OptionError, OutOfMemoryError, ShapeError } from '../errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import type { Update } from '../graph/graph.ts';
-import type { Model } from '../models/model.ts';
-import { type ModuleBuffer, Parameters } from '../nn/module.ts';
-import { Adam, type Step } from '../nn/optimizers.ts';
-import { inverseTimeSchedule } from '../nn/schedules.ts';
+import { type ImageBatch, Model } from '../models/model.ts';
+import type { ImageShape } from '../models/networks.ts';
+import { type Module, type ModuleBuffer, Parameters } from '../nn/module.ts';
+import { Adam, type Optimizer, type Step } from '../nn/optimizers.ts';
 import { inEvaluation, inTraining } from '../nn/training.ts';
 import { add, equal, modulo, mul, where } from '../ops/elementwise.ts';
 import type { RandomKey } from '../ops/random.ts';
 import { mean, sum } from '../ops/reduce.ts';
 import { constant, iota, Variable } from '../ops/source.ts';
-import type { Tensor } from '../ops/tensor.ts';
+import { show, Tensor } from '../ops/tensor.ts';
 import { concat, reshape } from '../ops/view.ts';
 import { type CompileOptions, compile, type ProgramDescription } from '../runtime/compile.ts';
 import type { Profile, ProfileOptions } from '../runtime/profile.ts';
 import type { Program } from '../runtime/program.ts';
 import { Readback } from '../runtime/readback.ts';
 import { freeVariables, rangeOf, readVariable, writeVariable } from '../runtime/variables.ts';
-import { type Checkpoint, checkSame, encodeCheckpoint, encodeWeights, type Progress, restore } from './checkpoint.ts';
-import { AHEAD, GpuDataset, MAX_STEPS, MB } from './dataset.ts';
+import {
+  type Checkpoint,
+  checkOptions,
+  checkSame,
+  encodeCheckpoint,
+  encodeWeights,
+  type Progress,
+  type RunOptions,
+  restore,
+} from './checkpoint.ts';
+import { AHEAD, GpuDataset, MAX_STEPS } from './dataset.ts';
 import { firstNotFinite } from './diagnose.ts';
 import type { Means, TrainEvent } from './events.ts';
-import { exampleCount, modelEntry } from './models.ts';
-import type { TrainOptions } from './options.ts';
+import type { Picture } from './pictures.ts';
 
 /** A submit should take about this long, so that a page stays alive: milliseconds. */
 const SUBMIT_MS = 100;
@@ -51,29 +59,102 @@ interface Chunk {
   readonly values: Promise<Float32Array>;
 }
 
-function checkBatch({ name, train }: Dataset, { batch }: TrainOptions): void {
+/** What a loss may ask beside its batch. */
+export interface LossContext {
+  /** What it draws random numbers from. */
+  readonly key: RandomKey;
+  /** The step of the training, u32, from 0; undefined in a test. */
+  readonly step: Tensor | undefined;
+}
+
+/**
+ * What is minimised: a scalar, or terms of the examples, f32 [batch] each. The first of several is the loss, and told as
+ * `loss`; the others are shown beside it.
+ */
+export type Loss<Name extends string = string> = (
+  batch: Batch<Name>,
+  context: LossContext,
+) => Tensor | Readonly<Record<string, Tensor>>;
+
+export interface TrainerOptions<Name extends string = string> {
+  readonly model: Module;
+  readonly data: TensorDataset<Name>;
+  /** Of the batch's tensors, through the model; a `Model` has its own, `terms`. */
+  readonly loss?: Loss<Name>;
+  /** Over the model's `Parameters`; Adam by default. */
+  readonly optimizer?: Optimizer;
+  /** Examples a step; 128 by default. */
+  readonly batch?: number;
+  /** Passes over the training data; 10 by default. */
+  readonly epochs?: number;
+  /** Stop after so many steps, if that comes before the last epoch's end. */
+  readonly steps?: number | undefined;
+  /** Of noise, shuffle and, where the optimizer is not given, weights; 0 by default. */
+  readonly seed?: number;
+  /** Bytes of GPU memory that the examples may take, beyond which they are streamed; what one buffer may have by default. */
+  readonly budget?: number | undefined;
+  /** JSON that says what the run was made with: it stands in checkpoints, and a resumed run must have the same. */
+  readonly options?: RunOptions;
+  /** Names of options in which a resumed run may differ. */
+  readonly free?: readonly string[];
+  /** Images that show what the model has learned, from so many test examples. */
+  readonly pictures?: {
+    readonly shape: ImageShape;
+    readonly examples: number;
+    build(examples: Batch<Name>, key: RandomKey): Record<string, Picture>;
+  };
+  /** To go on from, to the bit. */
+  readonly checkpoint?: Checkpoint | undefined;
+  /** How the step is compiled; tuned, say. */
+  readonly compile?: CompileOptions | undefined;
+  /** Whether the model's variables are freed with the trainer. They stay by default: the model is the caller's. */
+  readonly ownsModel?: boolean;
+}
+
+function checkRun({ name, train, test }: TensorDataset, batch: number, epochs: number, steps = 1): void {
+  for (const [key, value] of Object.entries({ batch, epochs, steps })) {
+    if (!Number.isSafeInteger(value) || value < 1) {
+      throw new OptionError(`Trainer: ${key} must be a positive integer, got ${value}`);
+    }
+  }
   if (batch <= train.count) return;
-  throw new OptionError(`a batch of ${batch} is larger than the data: ${name} has ${train.count} training images`);
+  const kind = test && 'images' in train.tensors ? 'images' : 'examples';
+  throw new OptionError(`a batch of ${batch} is larger than the data: ${name} has ${train.count} training ${kind}`);
 }
 
-function describeData({ name, train }: Dataset): Progress['data'] {
-  return { name, images: train.count, pixels: train.height * train.width * train.channels };
+/** @throws OutOfMemoryError if the packed parameters are more than this device can bind, before anything is made */
+function checkParameters(gpu: Gpu, { named, flat, count }: Parameters): void {
+  const { maxStorageBufferBindingSize, maxBufferSize } = gpu.device.limits;
+  const limit = Math.min(maxStorageBufferBindingSize, maxBufferSize);
+  const bytes = flat.size * 4;
+  if (bytes <= limit) return;
+  const [name, largest] = [...named].reduce((a, b) => (b[1].size > a[1].size ? b : a));
+  throw new OutOfMemoryError(
+    `the model's ${count} weights take ${bytes} bytes (${name} ${show(largest.shape)} ${largest.size * 4} of them), ` +
+      `and this device binds at most ${limit}: make the model smaller`,
+  );
 }
 
+/** Trains any module, on any data set of named tensors. */
 export class Trainer {
   readonly gpu: Gpu;
-  readonly options: TrainOptions;
-  readonly dataset: Dataset;
-  readonly model: Model;
+  readonly data: TensorDataset;
+  readonly model: Module;
+  readonly optimizer: Optimizer;
   readonly parameters: Parameters;
   /** What the model keeps beside its parameters: running statistics. */
   readonly buffers: ReadonlyMap<string, ModuleBuffer>;
-  /** Names of the per-image terms; the first is the loss. */
+  /** Names of the terms; the first is `loss`. */
   readonly terms: readonly string[];
+  readonly batch: number;
+  readonly epochs: number;
   /** Steps made. */
   step = 0;
-  private readonly data: GpuDataset;
-  private readonly optimizer: Adam;
+  private readonly options: TrainerOptions;
+  private readonly seed: number;
+  private readonly examples: GpuDataset;
+  /** Where `setLearningRate` was called. */
+  private lr: number | undefined;
   private readonly key: Variable;
   /** A row a step: the terms, then whether the step was made. */
   private readonly history: Variable;
@@ -81,6 +162,8 @@ export class Trainer {
   private readonly testIndex = new Variable('test index', [], { dtype: 'u32' });
   private readonly testSums: Variable;
   private readonly loss: Tensor;
+  /** Whether every term has a number for each example; a scalar is tested on whole batches. */
+  private readonly perExample: boolean;
   private readonly updates: readonly Update[];
   private readonly programs: Program[] = [];
   private program!: Program;
@@ -89,23 +172,37 @@ export class Trainer {
   private epochSums: { steps: number; sums: number[] };
   private msPerStep = 0;
 
-  private constructor(gpu: Gpu, dataset: Dataset, options: TrainOptions) {
-    checkBatch(dataset, options);
+  private constructor(gpu: Gpu, options: TrainerOptions) {
+    const { model, data, batch = 128, epochs = 10, seed = 0, budget } = options;
+    this.optimizer = options.optimizer ?? new Adam(new Parameters(model, seed));
+    const own = new Set(model.namedParameters().values());
+    this.parameters = this.optimizer.parameters;
+    if (own.size !== this.parameters.named.size || [...this.parameters.named.values()].some((p) => !own.has(p))) {
+      throw new OptionError("Trainer: the optimizer's parameters are not those of the model");
+    }
+    checkRun(data, batch, epochs, options.steps);
+    checkParameters(gpu, this.parameters);
     this.gpu = gpu;
-    this.dataset = dataset;
     this.options = options;
-    this.key = new Variable('key', [2], { dtype: 'u32', init: () => Uint32Array.of(options.seed, 0x676c6961) });
-    const { batch, budget } = options;
-    this.data = new GpuDataset(gpu, dataset, { batch, key: this.key, budget: budget && budget * MB });
-    const entry = modelEntry(options.model);
-    this.model = entry.create(dataset, options);
-    this.parameters = new Parameters(this.model, options.seed);
-    this.buffers = this.model.namedBuffers();
-    const { lr = entry.lr ?? 1e-3, decay = entry.decay } = options;
-    this.optimizer = new Adam(this.parameters, { lr: decay ? inverseTimeSchedule({ lr, steps: decay }) : lr });
-    const { loss, terms, step } = this.trainingGraph();
+    this.data = data;
+    this.model = model;
+    this.batch = batch;
+    this.epochs = epochs;
+    this.seed = seed;
+    this.key = new Variable('key', [2], { dtype: 'u32', init: () => Uint32Array.of(seed, 0x676c6961) });
+    this.examples = new GpuDataset(gpu, data, { batch, key: this.key, budget });
+    this.buffers = model.namedBuffers();
+    const { loss, terms, step, perExample } = this.trainingGraph();
     this.loss = loss;
+    this.perExample = perExample;
     this.terms = Object.keys(terms);
+    const { test } = data;
+    if (test && !perExample && test.count < batch) {
+      throw new OptionError(
+        `Trainer: a scalar loss is tested on whole batches, and ${data.name} has ${test.count} test examples for a ` +
+          `batch of ${batch}: give a loss for each example, f32 [${batch}], or a smaller batch`,
+      );
+    }
     this.epochSums = { steps: 0, sums: this.terms.map(() => 0) };
     this.history = new Variable('history', [MAX_STEPS, this.terms.length + 1]);
     this.testSums = new Variable('test sums', [this.terms.length]);
@@ -116,20 +213,14 @@ export class Trainer {
   /**
    * Compiles the step, and takes up where a checkpoint left off if one is given.
    *
-   * @param compiling how the step is compiled; tuned, say
-   * @throws OptionError, DataError or CheckpointError if these do not fit each other
+   * @throws OptionError, DataError or CheckpointError if what is given does not fit together, OutOfMemoryError if the
+   * model is larger than the device can bind
    */
-  static async create(
-    gpu: Gpu,
-    dataset: Dataset,
-    options: TrainOptions,
-    checkpoint?: Checkpoint,
-    compiling: CompileOptions = {},
-  ): Promise<Trainer> {
-    const trainer = new Trainer(gpu, dataset, options);
+  static async create<Name extends string>(gpu: Gpu, options: TrainerOptions<Name>): Promise<Trainer> {
+    const trainer = new Trainer(gpu, options as unknown as TrainerOptions);
     try {
-      if (checkpoint) trainer.resume(checkpoint);
-      trainer.program = await trainer.compile({ updates: trainer.updates }, compiling);
+      if (options.checkpoint) trainer.resume(options.checkpoint);
+      trainer.program = await trainer.compile({ updates: trainer.updates }, options.compile);
     } catch (error) {
       trainer.destroy();
       throw error;
@@ -147,14 +238,40 @@ export class Trainer {
     return { key: this.key.tensor, counter, stream: STREAMS[stream] };
   }
 
-  private trainingGraph(): { loss: Tensor; terms: Record<string, Tensor>; step: Step } {
+  /** The terms of a batch, by name, as the loss gives them. */
+  private termsOf(batch: Batch, context: LossContext): Record<string, Tensor> {
+    const { loss, model } = this.options;
+    if (!loss && !(model instanceof Model)) {
+      throw new OptionError(
+        `Trainer: ${model.constructor.name} says no loss: give loss: (batch) => …, which returns f32 [${this.batch}]`,
+      );
+    }
+    const given = loss
+      ? loss(batch, context)
+      : (model as Model).terms(batch as unknown as ImageBatch, context.key, context.step);
+    const all = given instanceof Tensor ? { loss: given } : given;
+    const [[, first] = [], ...others] = Object.entries(all ?? {});
+    const terms: Record<string, Tensor> = { loss: first!, ...Object.fromEntries(others) };
+    for (const [name, term] of Object.entries(terms)) {
+      if (term instanceof Tensor && term.dtype === 'f32' && ['', String(this.batch)].includes(String(term.shape)))
+        continue;
+      const got = term instanceof Tensor ? `${term.dtype} ${show(term.shape)}` : String(term);
+      throw new ShapeError(
+        `the loss gave ${got} for ${name}: terms are f32 [${this.batch}], a number for each example, or one scalar`,
+      );
+    }
+    return terms;
+  }
+
+  private trainingGraph() {
     const counter = this.optimizer.step.tensor;
-    const batch = this.data.trainBatch(counter);
+    const batch = this.examples.trainBatch(counter);
     const key = this.randomKey(counter, 'train');
-    const { value: perImage, updates } = inTraining(key, () => this.model.terms(batch, key, counter));
-    const terms = Object.fromEntries(Object.entries(perImage).map(([name, values]) => [name, mean(values)]));
+    const { value, updates } = inTraining(key, () => this.termsOf(batch, { key, step: counter }));
+    const terms = Object.fromEntries(Object.entries(value).map(([name, values]) => [name, mean(values)]));
+    const perExample = Object.values(value).every(({ shape }) => shape.length > 0);
     const loss = terms.loss!;
-    return { loss, terms, step: this.optimizer.minimize(loss, updates) };
+    return { loss, terms, perExample, step: this.optimizer.minimize(loss, updates) };
   }
 
   private historyAfter(terms: readonly Tensor[], { finite }: Step): Tensor {
@@ -167,24 +284,24 @@ export class Trainer {
     return where(isCurrent, row, this.history.tensor);
   }
 
-  /** Bytes of GPU memory through which images are streamed, where these do not fit the budget. */
+  /** Bytes of GPU memory through which examples are streamed, where these do not fit the budget. */
   get streamedThrough(): number | undefined {
-    return this.data.streamedThrough;
+    return this.examples.streamedThrough;
   }
 
   /** Steps after which epoch `epoch` (from 1) is complete. */
   stepsUntil(epoch: number): number {
-    return Math.ceil((epoch * this.dataset.train.count) / this.options.batch);
+    return Math.ceil((epoch * this.data.train.count) / this.batch);
   }
 
   /** Steps of the whole run. */
   get totalSteps(): number {
-    return Math.min(this.options.steps ?? Infinity, this.stepsUntil(this.options.epochs));
+    return Math.min(this.options.steps ?? Infinity, this.stepsUntil(this.epochs));
   }
 
   /** The epoch in progress, from 1. */
   get epoch(): number {
-    let epoch = Math.floor((this.step * this.options.batch) / this.dataset.train.count) + 1;
+    let epoch = Math.floor((this.step * this.batch) / this.data.train.count) + 1;
     while (epoch > 1 && this.stepsUntil(epoch - 1) > this.step) epoch--;
     while (this.stepsUntil(epoch) <= this.step) epoch++;
     return epoch;
@@ -206,7 +323,7 @@ export class Trainer {
           const test = await this.evaluate();
           const train = this.meansOf(this.epochSums.sums, this.epochSums.steps);
           this.epochSums = { steps: 0, sums: this.terms.map(() => 0) };
-          yield { event: 'epoch', epoch: complete, train, test };
+          yield { event: 'epoch', epoch: complete, train, ...(test && { test }) };
         }
         if (this.step >= this.totalSteps || signal?.aborted) return;
         yield* this.trainUntil(Math.min(this.totalSteps, this.stepsUntil(this.epoch)), chunks, signal);
@@ -241,11 +358,11 @@ export class Trainer {
 
   /** As many steps as take about SUBMIT_MS; the first, whose time nobody knows, goes alone. */
   private stepsPerSubmit(msPerStep: number): number {
-    return msPerStep ? Math.max(1, Math.min(this.data.steps, Math.round(SUBMIT_MS / msPerStep))) : 1;
+    return msPerStep ? Math.max(1, Math.min(this.examples.steps, Math.round(SUBMIT_MS / msPerStep))) : 1;
   }
 
   private submit(first: number, count: number): Chunk {
-    this.data.load('train', first, count);
+    this.examples.load('train', first, count);
     this.program.run({}, { steps: count }, (encoder) => this.readback.record(encoder));
     const values = this.readback.fetch() as Promise<Float32Array>;
     // It is awaited later; until then, its failure is nobody's.
@@ -284,32 +401,50 @@ export class Trainer {
     return Object.fromEntries(this.terms.map((name, i) => [name, sums[i]! / count])) as unknown as Means;
   }
 
-  /** Means of the terms over the test images, the last partial batch included. */
-  async evaluate(): Promise<Means> {
+  /**
+   * Sets the learning rate of the steps to come, as `Optimizer.setLearningRate`; checkpoints keep it.
+   *
+   * @throws OptionError if it is none
+   */
+  setLearningRate(lr: number): void {
+    this.optimizer.setLearningRate(this.gpu, lr);
+    this.lr = lr;
+  }
+
+  /**
+   * Means of the terms over the test examples, the last partial batch included; a scalar loss, over whole batches.
+   *
+   * @returns undefined if the data set has no test
+   */
+  async evaluate(): Promise<Means | undefined> {
+    const { test } = this.data;
+    if (!test) return undefined;
     this.testProgram ??= this.compileTest();
     const program = await this.testProgram;
     writeVariable(this.gpu, this.testIndex, new Uint32Array(1));
     writeVariable(this.gpu, this.testSums, new Float32Array(this.terms.length));
-    const { count } = this.dataset.test;
-    const batches = Math.ceil(count / this.options.batch);
+    const batches = this.perExample ? Math.ceil(test.count / this.batch) : Math.floor(test.count / this.batch);
     let msPerBatch = 0;
     for (let done = 0; done < batches; ) {
       const some = Math.min(this.stepsPerSubmit(msPerBatch), batches - done);
       const since = performance.now();
-      this.data.load('test', done, some);
+      this.examples.load('test', done, some);
       program.run({}, { steps: some });
       await this.gpu.device.queue.onSubmittedWorkDone();
       msPerBatch = (performance.now() - since) / some;
       done += some;
     }
-    return this.meansOf((await readVariable(this.gpu, this.testSums)) as Float32Array, count);
+    const sums = (await readVariable(this.gpu, this.testSums)) as Float32Array;
+    return this.meansOf(sums, this.perExample ? test.count : batches);
   }
 
   private compileTest(): Promise<Program> {
     const index = this.testIndex.tensor;
-    const { mask, ...batch } = this.data.testBatch(index);
-    const terms = inEvaluation(() => this.model.terms(batch, this.randomKey(index, 'test')));
-    const sums = concat(Object.values(terms).map((values) => reshape(sum(mul(values, mask)), [1])));
+    const { mask, batch } = this.examples.testBatch(index);
+    const key = this.randomKey(index, 'test');
+    const terms = inEvaluation(() => this.termsOf(batch, { key, step: undefined }));
+    const one = (values: Tensor) => (this.perExample ? sum(mul(values, mask)) : mean(values));
+    const sums = concat(Object.values(terms).map((values) => reshape(one(values), [1])));
     const updates = [
       { variable: this.testSums, value: add(this.testSums.tensor, sums) },
       { variable: this.testIndex, value: add(index, 1) },
@@ -319,12 +454,12 @@ export class Trainer {
 
   /** Pictures of what the model has learned so far; none for a model that makes no images. */
   async pictures(): Promise<ShownPicture[]> {
-    const build = modelEntry(this.options.model).pictures;
-    if (!build) return [];
-    const { height, width, channels, count } = this.dataset.test;
-    const examples = this.data.examples(exampleCount(count));
+    const { pictures: given } = this.options;
+    if (!given) return [];
+    const { height, width, channels } = given.shape;
+    const examples = this.examples.examples(given.examples);
     const key = this.randomKey(constant(0, 'u32'), 'samples');
-    const pictures = inEvaluation(() => build(this.model, examples, key));
+    const pictures = inEvaluation(() => given.build(examples, key));
     const outputs = Object.fromEntries(Object.entries(pictures).map(([name, { images }]) => [name, images]));
     this.pictureProgram ??= this.compile({ outputs });
     const program = await this.pictureProgram;
@@ -339,12 +474,17 @@ export class Trainer {
 
   /** Profiles the training step; weights and counters stay as they are. */
   profile(options?: ProfileOptions): Promise<Profile> {
-    this.data.load('train', this.step, this.data.steps);
+    this.examples.load('train', this.step, this.examples.steps);
     return this.program.profile({}, options);
   }
 
   private get progress(): Progress {
-    return { options: this.options, data: describeData(this.dataset), epochSums: this.epochSums };
+    const { batch, epochs, seed, lr, epochSums, data, optimizer } = this;
+    return {
+      options: this.options.options ?? {},
+      ...{ optimizer: optimizer.constructor.name, batch, epochs, seed, lr, epochSums },
+      data: { name: data.name, count: data.train.count, tensors: describeTensors(data.train) },
+    };
   }
 
   /** All that `create` needs to go on as if nothing had happened. */
@@ -354,24 +494,28 @@ export class Trainer {
 
   /** The weights alone, under PyTorch's names and layouts. */
   weights(): Promise<Uint8Array> {
-    return encodeWeights(this.gpu, this.parameters, this.options, this.buffers);
+    return encodeWeights(this.gpu, this.parameters, this.options.options ?? {}, this.buffers);
   }
 
   private resume(checkpoint: Checkpoint): void {
-    checkSame(checkpoint, this.options, this.progress.data);
+    const { progress } = checkpoint;
+    const { options = {}, free = [] } = this.options;
+    checkOptions(checkpoint.name, progress.options, options, free);
+    checkSame(checkpoint, this.progress);
     restore(this.gpu, this.optimizer, checkpoint, this.buffers);
     this.step = checkpoint.step;
-    const { steps, sums } = checkpoint.progress.epochSums;
+    if (progress.lr !== undefined) this.setLearningRate(progress.lr);
+    const { steps, sums } = progress.epochSums;
     if (sums.length === this.terms.length) this.epochSums = { steps, sums: [...sums] };
   }
 
-  /** Frees all that the trainer made on the GPU. */
+  /** Frees what the trainer made on the GPU, the optimizer's state included. The model's weights stay unless it owns them. */
   destroy(): void {
     for (const program of this.programs) program.destroy();
     this.readback.destroy();
-    const { flat } = this.parameters;
-    const own = [flat, ...this.optimizer.variables, this.key, this.history, this.testIndex, this.testSums];
-    freeVariables(this.gpu, [...own, ...this.buffers.values(), ...this.data.variables]);
+    const model = this.options.ownsModel ? [this.parameters.flat, ...this.buffers.values()] : [];
+    const own = [...this.optimizer.variables, this.key, this.history, this.testIndex, this.testSums];
+    freeVariables(this.gpu, [...own, ...model, ...this.examples.variables]);
   }
 
   [Symbol.dispose](): void {

@@ -37,7 +37,7 @@ export class LossCurve {
 
   add(event: TrainEvent): void {
     if (event.event === 'epoch') {
-      this.tests.set(this.stepsUntil(event.epoch), event.test.loss);
+      if (event.test) this.tests.set(this.stepsUntil(event.epoch), event.test.loss);
       return;
     }
     this.sum += event.loss;

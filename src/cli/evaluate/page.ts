@@ -43,7 +43,7 @@ async function work(base: string): Promise<Result> {
     ...{ checkpoint: trained.name, model: trained.options.model, weights: parameters.count },
     trained: {
       ...(trained.step !== undefined && { steps: trained.step }),
-      ...(trained.data && { data: `${trained.data.images} images of ${trained.data.name}` }),
+      ...(trained.data && { data: `${trained.data.count} images of ${trained.data.name}` }),
       ...{ beta: vae.beta, particles: vae.particles },
     },
     data: {

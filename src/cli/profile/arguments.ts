@@ -1,7 +1,7 @@
 // The options of `npm run profile`: those of a model, or of one or two shaders.
 import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 import { OptionError } from '../../errors.ts';
 import type { ShaderSource } from '../../runtime/shader_compile.ts';
 import {
@@ -11,8 +11,8 @@ import {
   parseConstants,
   parseWorkgroups,
 } from '../../runtime/shader_data.ts';
-import { completeOptions, flagOf, OPTIONS, parseOption, type TrainOptions } from '../../train/options.ts';
-import { createCommand, parse, refuseEmpty, resolvePath } from '../arguments.ts';
+import { completeOptions, OPTIONS, type TrainOptions } from '../../train/options.ts';
+import { addRunOptions, createCommand, givenOptions, parse, refuseEmpty, resolvePath } from '../arguments.ts';
 
 /** What the page has to do. */
 export type ProfileRequest =
@@ -36,7 +36,7 @@ export interface Arguments {
 const COMMAND = 'npm run profile --';
 
 /** What decides how a step is computed; the others decide how many there are. */
-export const MODEL_OPTIONS = ['model', 'batch', 'hidden', 'latent', 'beta', 'likelihood', 'seed'] as const;
+const STEP_OPTIONS = OPTIONS.filter(({ rule }) => !rule.ofRun);
 
 const EXAMPLES = `
 Examples:
@@ -58,12 +58,7 @@ function describeCommand(): Command {
     .description(
       'Profiles every dispatch of a training step on the GPU, or any WGSL compute shader, in headless Chrome.',
     );
-  for (const name of MODEL_OPTIONS) {
-    const { default: initial } = OPTIONS[name];
-    const { flag, help } = flagOf(name);
-    const option = new Option(flag, help);
-    command.addOption(option.argParser((text) => parseOption(name, text)).default(initial));
-  }
+  addRunOptions(command, STEP_OPTIONS);
   const collect = (text: string, before: readonly string[] = []) => [...before, text];
   return command
     .option('--repeats <n>', 'times that everything is measured; the median counts', positive('repeats'))
@@ -109,13 +104,15 @@ function refuse(command: Command, names: readonly string[], why: string): void {
 
 function modelRequest(command: Command): ProfileRequest {
   refuse(command, ['buffers', 'workgroups', 'constants', 'flops'], 'is for shaders: give one with --wgsl');
-  const given = command.opts();
-  const options = completeOptions(Object.fromEntries(MODEL_OPTIONS.map((name) => [name, given[name]])));
-  return { what: 'model', options, repeats: given.repeats };
+  return { what: 'model', options: completeOptions(givenOptions(command)), repeats: command.opts().repeats };
 }
 
 function shaderRequest(command: Command): ProfileRequest {
-  refuse(command, [...MODEL_OPTIONS, 'sort', 'trace'], 'is for the step of a model, not for --wgsl');
+  refuse(
+    command,
+    [...STEP_OPTIONS.map(({ name }) => name), 'sort', 'trace'],
+    'is for the step of a model, not for --wgsl',
+  );
   const { wgsl, buffers, workgroups, constants = [], repeats, flops } = command.opts();
   if (wgsl.length > 2) throw new OptionError('--wgsl can be given twice; more than two shaders are not compared');
   if (!buffers) throw new OptionError(`--wgsl needs --buffers, a file with a line for each: ${BINDING_HELP}`);

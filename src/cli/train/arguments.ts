@@ -1,12 +1,20 @@
 // The options of `npm run train`: those of the trainer's table, and those that only a command has.
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 import { ACCEPTED } from '../../data/formats.ts';
-import { flagOf, OPTIONS, parseOption, type TrainOptions } from '../../train/options.ts';
-import { createCommand, parse, refuseEmpty, resolveData, resolvePath } from '../arguments.ts';
+import type { GivenOptions } from '../../train/options.ts';
+import {
+  addRunOptions,
+  createCommand,
+  givenOptions,
+  parse,
+  refuseEmpty,
+  resolveData,
+  resolvePath,
+} from '../arguments.ts';
 
 export interface Arguments {
   /** The trainer's options that were given; the others have their defaults, or what the checkpoint says. */
-  readonly given: { readonly [name in keyof TrainOptions]?: string | number };
+  readonly given: GivenOptions;
   /** A folder or an address; the built-in digits without. */
   readonly data: string | undefined;
   readonly out: string | undefined;
@@ -35,9 +43,8 @@ export function parseArguments(args: readonly string[]): Arguments | undefined {
   if (!parse(command, args)) return undefined;
   const { data, out, resume, headed = false, json = false } = command.opts();
   refuseEmpty({ data, out, resume });
-  const names = Object.keys(OPTIONS).filter((name) => command.getOptionValueSource(name) === 'cli');
   return {
-    given: Object.fromEntries(names.map((name) => [name, command.getOptionValue(name)])),
+    given: givenOptions(command),
     data: data && resolveData(data),
     out: out && resolvePath(out),
     resume: typeof resume === 'string' ? resolvePath(resume) : resume,
@@ -50,13 +57,7 @@ function describeCommand(): Command {
   const command = createCommand(COMMAND)
     .usage('[options]')
     .description('Trains a model on the GPU, in headless Chrome, and writes what it learned into a run folder.');
-  for (const [name, rule] of Object.entries(OPTIONS)) {
-    const { flag, help } = flagOf(name as keyof TrainOptions);
-    const option = new Option(flag, help);
-    option.argParser((text) => parseOption(name as keyof TrainOptions, text));
-    command.addOption(rule.default === undefined ? option : option.default(rule.default));
-  }
-  return command
+  return addRunOptions(command)
     .option('--data <where>', `folder or http(s) address of images (default: built-in stroke digits): ${ACCEPTED}`)
     .option('--out <folder>', 'run folder to write to (default: runs/MODEL-TIME)')
     .option(

@@ -105,10 +105,10 @@ function newestRun(): string {
 export function historyOf(path: string, { step, progress }: Checkpoint): TrainEvent[] {
   const file = join(dirname(path), METRICS);
   if (!existsSync(file)) return [];
-  const { options, data, epochSums } = progress;
-  const epochs = Math.floor((step * options.batch) / data.images);
+  const { batch, data, epochSums } = progress;
+  const epochs = Math.floor((step * batch) / data.count);
   // At an epoch's last step, sums that are still there say that the epoch has not been told.
-  const ended = step === Math.ceil((epochs * data.images) / options.batch) && epochSums.steps > 0 ? epochs - 1 : epochs;
+  const ended = step === Math.ceil((epochs * data.count) / batch) && epochSums.steps > 0 ? epochs - 1 : epochs;
   return readFileSync(file, 'utf8')
     .split('\n')
     .flatMap(parseLine)

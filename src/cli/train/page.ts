@@ -1,10 +1,12 @@
 // The page behind `npm run train`: runs the trainer, and sends what it tells and makes to the command.
 
+import type { Dataset } from '../../data/images.ts';
 import { NotFiniteError } from '../../errors.ts';
 import { Gpu } from '../../gpu/gpu.ts';
 import { type Checkpoint, decodeCheckpoint } from '../../train/checkpoint.ts';
 import type { Means, StepEvent, TrainEvent } from '../../train/events.ts';
-import { Trainer } from '../../train/trainer.ts';
+import { trainByName } from '../../train/named.ts';
+import type { Trainer } from '../../train/trainer.ts';
 import { drawPicture, toPng } from '../../view/pictures.ts';
 import { LossCurve, plotPicture } from '../../view/plot.ts';
 import { get, loadData } from './fetch.ts';
@@ -44,8 +46,8 @@ async function train(base: string, stop: AbortSignal): Promise<Outcome> {
   const lost = gpu.lost.then((error) => {
     throw error;
   });
-  const trainer = await Promise.race([Trainer.create(gpu, dataset, job.options, checkpoint), lost]);
-  const session = new Session(base, trainer, job.history, checkpoint);
+  const trainer = await Promise.race([trainByName(gpu, dataset, job.options, { checkpoint }), lost]);
+  const session = new Session(base, trainer, dataset, job.history, checkpoint);
   return Promise.race([session.train(stop), lost]);
 }
 
@@ -54,6 +56,7 @@ const tell: Tell = (...args) => (globalThis as unknown as Record<typeof TELL, Te
 class Session {
   private readonly base: string;
   private readonly trainer: Trainer;
+  private readonly dataset: Dataset;
   private readonly curve: LossCurve;
   /** A step event is kept for metrics.jsonl every so many steps. */
   private readonly every: number;
@@ -66,9 +69,16 @@ class Session {
   private savedAt = 0;
   private test: Means | undefined;
 
-  constructor(base: string, trainer: Trainer, history: readonly TrainEvent[], checkpoint: Checkpoint | undefined) {
+  constructor(
+    base: string,
+    trainer: Trainer,
+    dataset: Dataset,
+    history: readonly TrainEvent[],
+    checkpoint: Checkpoint | undefined,
+  ) {
     this.base = base;
     this.trainer = trainer;
+    this.dataset = dataset;
     this.hasCheckpoint = checkpoint !== undefined;
     this.curve = new LossCurve((epoch) => trainer.stepsUntil(epoch));
     for (const event of history) this.curve.add(event);
@@ -77,8 +87,8 @@ class Session {
   }
 
   async train(stop: AbortSignal): Promise<Outcome> {
-    const { trainer } = this;
-    const { gpu, parameters, terms, step, totalSteps, dataset, streamedThrough } = trainer;
+    const { trainer, dataset } = this;
+    const { gpu, parameters, terms, step, totalSteps, streamedThrough } = trainer;
     const { software } = gpu.adapter;
     const { height, width, channels } = dataset.train;
     const counts = { train: dataset.train.count, test: dataset.test.count };
@@ -103,7 +113,7 @@ class Session {
     }
     if (this.saved !== trainer.step) await this.saveAll();
     if (stop.aborted && trainer.step < totalSteps) return { event: 'stopped', step: trainer.step };
-    return { event: 'done', step: trainer.step, test: this.test ?? (await trainer.evaluate()) };
+    return { event: 'done', step: trainer.step, test: this.test ?? (await trainer.evaluate())! };
   }
 
   private async take(event: TrainEvent): Promise<void> {

@@ -110,7 +110,7 @@ export class TextReport implements Report {
 
   private epochLine({ epoch, train, test }: EpochEvent): string {
     const terms = this.run?.terms ?? Object.keys(train);
-    return `epoch ${epoch}: train ${describeTerms(terms, train)} · test ${describeTerms(terms, test)}`;
+    return `epoch ${epoch}: train ${describeTerms(terms, train)}${test ? ` · test ${describeTerms(terms, test)}` : ''}`;
   }
 
   private print(line: string): void {

@@ -10,8 +10,8 @@ import { logsumexp, sum } from '../../ops/reduce.ts';
 import { input } from '../../ops/source.ts';
 import type { Tensor } from '../../ops/tensor.ts';
 import { type TuneOptions, type TuneResult, tune, tuneKey } from '../../runtime/tune.ts';
+import { trainByName } from '../../train/named.ts';
 import { completeOptions, type TrainOptions } from '../../train/options.ts';
-import { Trainer } from '../../train/trainer.ts';
 
 /** Functions of the command, by which its page reaches it. */
 declare global {
@@ -38,7 +38,7 @@ export async function tuneModel(gpu: Gpu, given: Partial<TrainOptions>, tuning: 
   const options = completeOptions(given);
   const data = strokeDigits({ train: Math.max(1000, options.batch), test: 100 });
   // (Node 20 knows no `using`.)
-  (await Trainer.create(gpu, data, options, undefined, { tune: tuning })).destroy();
+  (await trainByName(gpu, data, options, { compile: { tune: tuning } })).destroy();
   return tuneKey(gpu);
 }
 

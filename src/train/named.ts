@@ -1,0 +1,55 @@
+// Runs of models by name: what the commands and the page train.
+import type { Dataset } from '../data/images.ts';
+import { imageTensors } from '../data/tensors.ts';
+import type { Gpu } from '../gpu/gpu.ts';
+import type { ImageBatch } from '../models/model.ts';
+import { Parameters } from '../nn/module.ts';
+import { Adam } from '../nn/optimizers.ts';
+import { inverseTimeSchedule } from '../nn/schedules.ts';
+import type { CompileOptions } from '../runtime/compile.ts';
+import { type Checkpoint, checkOptions, namedOptions } from './checkpoint.ts';
+import { MB } from './dataset.ts';
+import { FREE, type TrainOptions } from './options.ts';
+import { exampleCount } from './pictures.ts';
+import { createModel, modelEntry } from './registry/registry.ts';
+import { Trainer } from './trainer.ts';
+
+export interface NamedRun {
+  /** To go on from. */
+  readonly checkpoint?: Checkpoint | undefined;
+  readonly compile?: CompileOptions;
+}
+
+/**
+ * The trainer of a model by name.
+ *
+ * @param options as `completeOptions` gives them
+ * @throws OptionError, DataError or CheckpointError if these do not fit each other
+ */
+export function trainByName(gpu: Gpu, dataset: Dataset, options: TrainOptions, run: NamedRun = {}): Promise<Trainer> {
+  const { checkpoint, compile } = run;
+  if (checkpoint) {
+    const before = namedOptions(checkpoint.progress.options, checkpoint.name);
+    checkOptions(checkpoint.name, before, options, FREE, '--');
+  }
+  const data = imageTensors(dataset);
+  const model = createModel(dataset, options);
+  const { lr, decay, batch, epochs, steps, seed, budget } = options;
+  const schedule = decay ? inverseTimeSchedule({ lr, steps: decay }) : lr;
+  const { pictures } = modelEntry(options.model);
+  return Trainer.create(gpu, {
+    ...{ model, data, batch, epochs, steps, seed, options },
+    optimizer: new Adam(new Parameters(model, seed), { lr: schedule }),
+    budget: budget && budget * MB,
+    ...(pictures && {
+      pictures: {
+        shape: dataset.test,
+        examples: exampleCount(dataset.test.count),
+        build: (examples, key) => pictures(model, examples as unknown as ImageBatch, key),
+      },
+    }),
+    // The options were compared above, with what files of earlier versions leave out filled in.
+    free: Object.keys({ ...options, ...checkpoint?.progress.options }),
+    ...{ checkpoint, compile, ownsModel: true },
+  });
+}

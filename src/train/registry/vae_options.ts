@@ -1,0 +1,21 @@
+// What the VAEs have in common: options and pictures.
+import type { ImageBatch } from '../../models/model.ts';
+import type { VAE } from '../../models/vae.ts';
+import type { RandomKey } from '../../ops/random.ts';
+import { manifold, type Picture, reconstructions, samples } from '../pictures.ts';
+import { choice, real, whole } from '../rules.ts';
+
+export const hidden = whole('width of the hidden layers', 400);
+export const latent = whole('size of the code z', 20);
+export const likelihood = choice('what a pixel is to the decoder', ['bernoulli', 'gaussian']);
+export const beta = (value: number) => real('weight of the KL term', value);
+export const warmup = (value: number) =>
+  whole('steps in which the weight of the KL term rises from 0', value, { min: 0, max: 1e9 });
+
+export function vaePictures(vae: VAE, { images }: ImageBatch, key: RandomKey): Record<string, Picture> {
+  return {
+    reconstructions: reconstructions(images, vae.reconstruct(images)),
+    samples: samples(vae, key),
+    manifold: manifold(vae, images),
+  };
+}
