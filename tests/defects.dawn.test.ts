@@ -27,6 +27,8 @@ import {
   toF32,
 } from '../src/ops/elementwise.ts';
 import { gather, oneHot, scatterAdd } from '../src/ops/gather.ts';
+import { matmul } from '../src/ops/matmul.ts';
+import { matmulVariants } from '../src/ops/matmul_variants.ts';
 import { maxPool2d } from '../src/ops/pool.ts';
 import { logsumexp, max, maxOp, sum } from '../src/ops/reduce.ts';
 import { constant, input, Variable } from '../src/ops/source.ts';
@@ -213,6 +215,47 @@ describe.skipIf(missing)('on lavapipe', () => {
       expect(() => softmax(input('x', [3, 0]))).toThrow('softmax: axis 1 of [3, 0] has no elements');
       expect(() => crossEntropy(input('x', [3, 0]), input('y', [3], 'u32'))).toThrow(/at least one class/);
     });
+  });
+
+  describe('more workgroups than a dimension takes', () => {
+    const batch = 70001;
+    const data = (length: number) => Float32Array.from({ length }, (_, i) => ((i * 7919) % 23) - 11);
+    const [a, b] = [data(batch * 16), data(batch * 16)];
+
+    async function check(c: Tensor, inputs: Record<string, Float32Array>, m: number, n: number, name: string) {
+      const choose: ChooseVariant = (_, possible) => possible.find((variant) => variant.name === name)!;
+      const program = await compile(gpu, { outputs: { c } }, { chooseVariant: choose });
+      expect(program.dispatches.every(({ kernel }) => kernel.workgroups.every((count) => count <= 65535))).toBe(true);
+      program.run(inputs);
+      const got = (await program.read('c')) as Float32Array;
+      const { a, b } = inputs as { a: Float32Array; b: Float32Array };
+      const k = a.length / (c.size / n);
+      let wrong = 0;
+      for (let flat = 0; flat < got.length; flat++) {
+        const row = Math.floor(flat / n);
+        const from = Math.floor(row / m) * k * n;
+        let sum = 0;
+        for (let l = 0; l < k; l++) sum += a[row * k + l]! * b[from + l * n + (flat % n)]!;
+        if (Math.abs(sum - got[flat]!) > 1e-3) wrong++;
+      }
+      expect(wrong).toBe(0);
+      program.destroy();
+    }
+
+    const names = matmulVariants.map(({ name }) => name).filter((name) => !/8×8|16×|32×[48]|64×64|128|×8,/.test(name));
+    test.each(names)('a batch of 70,001 by %s', (name) =>
+      check(matmul(input('a', [batch, 4, 4]), input('b', [batch, 4, 4])), { a, b }, 4, 4, name),
+    );
+
+    test.each(names.filter((name) => /vectors/.test(name)))('a tall matrix by a vector by %s', (name) =>
+      check(
+        matmul(input('a', [batch * 16, 4]), input('b', [4, 1])),
+        { a: data(batch * 64), b: data(4) },
+        batch * 16,
+        1,
+        name,
+      ),
+    );
   });
 
   test('the gradient of max is finite where rounding leaves no element that equals the maximum', async () => {

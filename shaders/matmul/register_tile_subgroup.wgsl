@@ -13,6 +13,7 @@ diagnostic(off, subgroup_uniformity);
 // SUBGROUP), TILE_N4, GROUP_X (a multiple of SUBGROUP), GROUP_Y, BARE_STORE (nothing is fused behind, and tiles fill C),
 // BY_FOUR (four products are added up before a sum gets them: one access to it where a driver keeps sums in memory, but
 // one addition more where it has fused multiply-adds).
+// SPREAD: of GROUPS_X × GROUPS_Y workgroups for each of BATCHES matmuls, more than a dimension takes: they are counted through.
 // Hooks: as in register_tile.wgsl.
 const M: u32 = 64;
 const N: u32 = 64;
@@ -26,6 +27,10 @@ const GROUP_X: u32 = 4;
 const GROUP_Y: u32 = 8;
 const BARE_STORE: bool = false;
 const BY_FOUR: bool = false;
+const SPREAD: bool = false;
+const GROUPS_X: u32 = 1;
+const GROUPS_Y: u32 = 1;
+const BATCHES: u32 = 1;
 
 @group(0) @binding(0) var<storage, read> a: array<vec4f>;
 @group(0) @binding(1) var<storage, read> b: array<vec4f>;
@@ -47,7 +52,14 @@ fn store(row: u32, col4: u32, value: vec4f) {
 }
 
 @compute @workgroup_size(GROUP_X, GROUP_Y)
-fn main(@builtin(global_invocation_id) id: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_id) local: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
+  var tile = group;
+  if (SPREAD) {
+    let i = (group.z * groups.y + group.y) * groups.x + group.x;
+    tile = vec3u(i % GROUPS_X, i / GROUPS_X % GROUPS_Y, i / (GROUPS_X * GROUPS_Y));
+    if (tile.z >= BATCHES) { return; }
+  }
+  let id = tile * vec3u(GROUP_X, GROUP_Y, 1u) + local;
   batch = id.z;
   let col4 = id.x * TILE_N4;
   let row = id.y * TILE_M;

@@ -14,6 +14,7 @@ diagnostic(off, chromium.subgroup_matrix_uniformity);
 //
 // Constants: M, N, K, TRANSPOSE_A, TRANSPOSE_B, SIZE_M, SIZE_N, SIZE_K (a configuration of the adapter, multiples of 4),
 // BLOCKS_M, BLOCKS_N, DEPTH (a multiple of SIZE_K), THREADS (a multiple of the largest subgroup).
+// SPREAD: of GROUPS_X × GROUPS_Y workgroups for each of BATCHES matmuls, more than a dimension takes: they are counted through.
 // Aliases: Component (f32, or f16, which needs `enable f16`).
 // Hooks: as in register_tile.wgsl.
 const M: u32 = 64;
@@ -28,6 +29,10 @@ const BLOCKS_M: u32 = 4;
 const BLOCKS_N: u32 = 4;
 const DEPTH: u32 = 16;
 const THREADS: u32 = 128;
+const SPREAD: bool = false;
+const GROUPS_X: u32 = 1;
+const GROUPS_Y: u32 = 1;
+const BATCHES: u32 = 1;
 const TILE_M: u32 = BLOCKS_M * SIZE_M;
 const TILE_N: u32 = BLOCKS_N * SIZE_N;
 
@@ -86,10 +91,16 @@ fn block_b(n4: u32, k4: u32) -> mat4x4f {
 }
 
 @compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32, @builtin(subgroup_id) subgroup: u32, @builtin(num_subgroups) subgroups: u32) {
-  batch = group.z;
-  let first_m4 = group.y * (TILE_M / 4u);
-  let first_n4 = group.x * (TILE_N / 4u);
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32, @builtin(subgroup_id) subgroup: u32, @builtin(num_subgroups) subgroups: u32) {
+  var tile = group;
+  if (SPREAD) {
+    let i = (group.z * groups.y + group.y) * groups.x + group.x;
+    tile = vec3u(i % GROUPS_X, i / GROUPS_X % GROUPS_Y, i / (GROUPS_X * GROUPS_Y));
+    if (tile.z >= BATCHES) { return; }
+  }
+  batch = tile.z;
+  let first_m4 = tile.y * (TILE_M / 4u);
+  let first_n4 = tile.x * (TILE_N / 4u);
   var sums: array<Result, BLOCKS_M * BLOCKS_N>;
   for (var start = 0u; start < K; start += DEPTH) {
     for (var t = local; t < DEPTH * TILE_M / 16u; t += THREADS) {

@@ -8,6 +8,7 @@
 // Workgroup memory: 4 · DEPTH · (TILE_M + TILE_N) bytes, half of that where the operands are stored as f16. Threads: TILE_M · TILE_N / (16 · REG_M4 · REG_N4).
 //
 // Constants: M, N, K, TRANSPOSE_A, TRANSPOSE_B, TILE_M, TILE_N, DEPTH (all multiples of 4), REG_M4, REG_N4, THREADS.
+// SPREAD: of GROUPS_X × GROUPS_Y workgroups for each of BATCHES matmuls, more than a dimension takes: they are counted through.
 // Aliases: TileA, TileB (vec4f or vec4<f16>, which needs `enable f16`).
 // Hooks: as in register_tile.wgsl.
 const M: u32 = 64;
@@ -21,6 +22,10 @@ const DEPTH: u32 = 16;
 const REG_M4: u32 = 2;
 const REG_N4: u32 = 2;
 const THREADS: u32 = 64;
+const SPREAD: bool = false;
+const GROUPS_X: u32 = 1;
+const GROUPS_Y: u32 = 1;
+const BATCHES: u32 = 1;
 
 alias TileA = vec4f;
 alias TileB = vec4f;
@@ -74,10 +79,16 @@ fn block_b(n4: u32, k4: u32) -> mat4x4f {
 }
 
 @compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
-  batch = group.z;
-  let first_m4 = group.y * (TILE_M / 4u);
-  let first_n4 = group.x * (TILE_N / 4u);
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32) {
+  var tile = group;
+  if (SPREAD) {
+    let i = (group.z * groups.y + group.y) * groups.x + group.x;
+    tile = vec3u(i % GROUPS_X, i / GROUPS_X % GROUPS_Y, i / (GROUPS_X * GROUPS_Y));
+    if (tile.z >= BATCHES) { return; }
+  }
+  batch = tile.z;
+  let first_m4 = tile.y * (TILE_M / 4u);
+  let first_n4 = tile.x * (TILE_N / 4u);
   // Threads side by side take vec4s side by side, so that workgroup memory and stores are read and written in stretches.
   let threads_n = TILE_N / (4u * REG_N4);
   let my_m4 = (local / threads_n) * REG_M4;

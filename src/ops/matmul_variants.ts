@@ -45,29 +45,63 @@ function registerTile(
   tileN4: number,
   sensible?: Variant<MatmulAttrs>['sensible'],
 ): Variant<MatmulAttrs> {
-  const groupX = 8;
-  const groupY = 8;
   return {
     name: `register tile ${tileM}×${4 * tileN4}`,
     ...(tileM * tileN4 > 4 && { possible: isAligned }),
     ...(sensible && { sensible }),
     kernel(node, writer) {
       const { m, n, k } = sizesOf(node);
+      const tiles = [Math.ceil(n / 4 / tileN4), Math.ceil(m / tileM), batchOf(node)] as const;
+      const [x, y, z] = writer.traits.software ? ([8, 8, 1] as const) : threadsFor(...tiles);
+      const { constants, workgroups } = spread(
+        writer,
+        Math.ceil(tiles[0] / x),
+        Math.ceil(tiles[1] / y),
+        Math.ceil(tiles[2] / z),
+      );
       return {
         source: registerTileShader,
         constants: {
           ...constantsOf(node),
+          ...constants,
+          BATCHES: batchOf(node),
           TILE_M: tileM,
           TILE_N4: tileN4,
-          GROUP_X: groupX,
-          GROUP_Y: groupY,
+          GROUP_X: x,
+          GROUP_Y: y,
+          GROUP_Z: z,
           BY_FOUR: addsByFour(node, writer.traits),
         },
         hooks: matmulHooks(node, writer),
-        workgroups: [Math.ceil(n / 4 / tileN4 / groupX), Math.ceil(m / tileM / groupY), batchOf(node)],
+        workgroups,
         flops: 2 * node.size * k,
       };
     },
+  };
+}
+
+/** The threads of a workgroup, 64 at most, along columns, rows and the batch: those with the fewest to spare. */
+function threadsFor(columns: number, rows: number, batch: number): [number, number, number] {
+  const upTo = (count: number, most: number) => Math.min(most, 2 ** Math.ceil(Math.log2(Math.max(1, count))));
+  const spare = (size: readonly number[]) =>
+    [columns, rows, batch].reduce((all, count, axis) => all * Math.ceil(count / size[axis]!) * size[axis]!, 1);
+  let best: [number, number, number] | undefined;
+  for (let x = upTo(columns, 8); x >= 1; x /= 2) {
+    for (let y = upTo(rows, 64 / x); y >= 1; y /= 2) {
+      const size: [number, number, number] = [x, y, upTo(batch, 64 / (x * y))];
+      const fills = size[0] * size[1] * size[2] >= 32 || !best;
+      if (!best || (fills && spare(size) < spare(best))) best = size;
+    }
+  }
+  return best!;
+}
+
+/** The workgroups of a kernel, counted through where one dimension has more of them than WebGPU takes. */
+export function spread(writer: KernelWriter, x: number, y: number, z: number) {
+  const isSpread = [x, y, z].some((count) => writer.grid(count)[1] > 1);
+  return {
+    constants: { SPREAD: isSpread, GROUPS_X: x, GROUPS_Y: y, BATCHES: z },
+    workgroups: isSpread ? writer.grid(x * y * z) : ([x, y, z] as const),
   };
 }
 
@@ -124,17 +158,32 @@ function subgroupTile(
       const tile = { SUBGROUP: subgroupSize, TILE_M: tileM, TILE_N4: tileN4, GROUP_X: subgroupSize, GROUP_Y: groupY };
       const hooks = matmulHooks(node, writer);
       // One statement: it stores, and computes nothing.
+      const { constants, workgroups } = spread(
+        writer,
+        Math.ceil(n / 4 / tileN4 / subgroupSize),
+        Math.ceil(m / tileM / groupY),
+        batchOf(node),
+      );
       const isBare = hooks.store!.match(/;/g)?.length === 1 && m % tileM === 0 && n % (4 * tileN4) === 0;
       return {
         source: subgroupShader,
-        constants: { ...constantsOf(node), ...tile, BARE_STORE: isBare, BY_FOUR: addsByFour(node, writer.traits) },
+        constants: {
+          ...constantsOf(node),
+          ...constants,
+          ...tile,
+          BARE_STORE: isBare,
+          BY_FOUR: addsByFour(node, writer.traits),
+        },
         hooks,
-        workgroups: [Math.ceil(n / 4 / tileN4 / subgroupSize), Math.ceil(m / tileM / groupY), batchOf(node)],
+        workgroups,
         flops: 2 * node.size * k,
       };
     },
   };
 }
+
+/** Results that tiles may compute for each that is wanted: a tile twice as large is not twice as fast. */
+const MOST_WASTE = 2;
 
 /** Tile of one workgroup, through workgroup memory: what a GPU wants of a product of some size. */
 function workgroupTile(tile: number, reg4: number, leastGroups: number): Variant<MatmulAttrs> {
@@ -148,20 +197,22 @@ function workgroupTile(tile: number, reg4: number, leastGroups: number): Variant
     name: `workgroup tile ${tile}×${tile}, ${4 * reg4}×${4 * reg4} a thread`,
     possible: (node) => isAligned(node) && sizesOf(node).k > 0,
     sensible(node, { software }) {
+      const { m, n } = sizesOf(node);
       const [x, y, z] = groups(node);
-      return !software && x * y * z >= leastGroups;
+      return !software && x * y * tile * tile <= MOST_WASTE * m * n && x * y * z >= leastGroups;
     },
     kernel(node, writer) {
-      const constants = { TILE_M: tile, TILE_N: tile, DEPTH: depth, REG_M4: reg4, REG_N4: reg4, THREADS: threads };
+      const { constants, workgroups } = spread(writer, ...groups(node));
+      const tiles = { TILE_M: tile, TILE_N: tile, DEPTH: depth, REG_M4: reg4, REG_N4: reg4, THREADS: threads };
       return {
         source: workgroupShader,
-        constants: { ...constantsOf(node), ...constants },
+        constants: { ...constantsOf(node), ...constants, ...tiles },
         // What is stored as f16 loses nothing in a tile of f16.
         aliases: Object.fromEntries(
           node.inputs.flatMap(({ dtype }, i) => (dtype === 'f16' ? [[`Tile${'AB'[i]}`, 'vec4<f16>']] : [])),
         ),
         hooks: matmulHooks(node, writer),
-        workgroups: groups(node),
+        workgroups,
         flops: 2 * node.size * sizesOf(node).k,
       };
     },
@@ -211,9 +262,11 @@ function matrixVector(threads: 'alone' | 'together', sensible: Variant<MatmulAtt
             4,
           )
         : loadOperand(vectors, writer, batch);
+      const { constants, workgroups } = spread(writer, Math.ceil(long / 4 / columns), 1, batchOf(node));
       return {
         source: vectorShader,
         constants: {
+          ...constants,
           LONG: long,
           FEW: few,
           K: k,
@@ -227,7 +280,7 @@ function matrixVector(threads: 'alone' | 'together', sensible: Variant<MatmulAtt
           load_vectors: loadVectors,
           store: writer.store(at, VALUES, fours, long),
         },
-        workgroups: [Math.ceil(long / 4 / columns), 1, batchOf(node)],
+        workgroups,
         flops: 2 * node.size * k,
       };
     },

@@ -1,7 +1,7 @@
 // The product by the hardware's own products of small matrices (Chromium's experimental subgroup matrices): loaded only
 // where the device was asked for them. The extension may change, so the kernel is checked before its results count.
 import subgroupMatrixShader from '../../shaders/matmul/subgroup_matrix.wgsl?raw';
-import { batchOf, constantsOf, isAligned, type MatmulAttrs, matmulHooks, sizesOf } from './matmul_variants.ts';
+import { batchOf, constantsOf, isAligned, type MatmulAttrs, matmulHooks, sizesOf, spread } from './matmul_variants.ts';
 import type { Tensor, Variant } from './tensor.ts';
 
 /** As `GPUAdapterInfo.subgroupMatrixConfigs` lists them. */
@@ -52,22 +52,26 @@ function variantOf({ componentType, M, N, K }: SubgroupMatrixConfig, lanes: numb
       const [x, y, z] = groups(node);
       return !software && x * y * z >= 16;
     },
-    kernel: (node, writer) => ({
-      source: subgroupMatrixShader,
-      constants: {
-        ...constantsOf(node),
-        SIZE_M: M,
-        SIZE_N: N,
-        SIZE_K: K,
-        BLOCKS_M: blocks[0],
-        BLOCKS_N: blocks[1],
-        DEPTH: K * Math.max(1, Math.floor(16 / K)),
-        THREADS: lanes * Math.max(1, Math.floor(THREADS / lanes)),
-      },
-      aliases: { Component: componentType },
-      hooks: matmulHooks(node, writer),
-      workgroups: groups(node),
-      flops: 2 * node.size * sizesOf(node).k,
-    }),
+    kernel(node, writer) {
+      const { constants, workgroups } = spread(writer, ...groups(node));
+      return {
+        source: subgroupMatrixShader,
+        constants: {
+          ...constantsOf(node),
+          ...constants,
+          SIZE_M: M,
+          SIZE_N: N,
+          SIZE_K: K,
+          BLOCKS_M: blocks[0],
+          BLOCKS_N: blocks[1],
+          DEPTH: K * Math.max(1, Math.floor(16 / K)),
+          THREADS: lanes * Math.max(1, Math.floor(THREADS / lanes)),
+        },
+        aliases: { Component: componentType },
+        hooks: matmulHooks(node, writer),
+        workgroups,
+        flops: 2 * node.size * sizesOf(node).k,
+      };
+    },
   };
 }

@@ -1,0 +1,50 @@
+// Which tile the heuristic takes for a matmul on a described GPU, and how much of it is wasted.
+import { describe, expect, test } from 'vitest';
+import { kernelsOf, planGraph } from '../src/graph/plan.ts';
+import { matmul } from '../src/ops/matmul.ts';
+import { input } from '../src/ops/source.ts';
+import { DEFAULT_LIMITS } from '../src/ops/tensor.ts';
+
+const GPU = { software: false, subgroupSize: 32, f16: false, limits: DEFAULT_LIMITS };
+
+function kernelOf(batch: number, m: number, k: number, n: number) {
+  const c = matmul(input('a', [batch, m, k]), input('b', [batch, k, n]));
+  const [one] = kernelsOf(planGraph({ outputs: { c }, updates: [] }, GPU));
+  return one!.lowered;
+}
+
+/** Results that the threads of a kernel of tiles compute for each that is wanted. */
+function wasteOf(batch: number, m: number, k: number, n: number): number {
+  const { variant, constants, workgroups } = kernelOf(batch, m, k, n);
+  if (!variant.includes('tile')) return 1;
+  const { TILE_M, TILE_N, TILE_N4, GROUP_X, GROUP_Y, GROUP_Z } = constants as Record<string, number>;
+  const area = TILE_N ? TILE_M! * TILE_N : TILE_M! * 4 * TILE_N4! * GROUP_X! * GROUP_Y! * GROUP_Z!;
+  return (area * workgroups[0] * workgroups[1] * workgroups[2]) / (batch * m * n);
+}
+
+describe('on a GPU', () => {
+  test.each([
+    [4096, 8, 8, 8],
+    [1024, 12, 64, 12],
+    [196, 32, 128, 12],
+    [1, 25088, 72, 12],
+    [128, 16, 16, 16],
+    [1, 132, 64, 132],
+  ])('%i times %i×%i×%i wastes less than three quarters', (batch, m, k, n) => {
+    expect(wasteOf(batch, m, k, n)).toBeLessThan(4);
+  });
+
+  test('a tile wastes less than three quarters, whatever the sizes', () => {
+    for (let m = 5; m < 300; m += 7) {
+      for (const n of [5, 8, 9, 20, 33, 36, 64, 65, 100, 132, 260, 1000]) {
+        for (const batch of [1, 3, 64]) expect(wasteOf(batch, m, 16, n), `${batch}, ${m}, ${n}`).toBeLessThan(4);
+      }
+    }
+  });
+
+  test('large matmuls take the largest tile', () => {
+    expect(kernelOf(1, 4096, 64, 4096).variant).toMatch(/workgroup tile 128/);
+    expect(kernelOf(1, 512, 64, 512).variant).toMatch(/workgroup tile 64/);
+    expect(kernelOf(1, 128, 64, 400).variant).toMatch(/workgroup tile 32/);
+  });
+});
