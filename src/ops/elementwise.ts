@@ -100,6 +100,26 @@ export const elementwise = {
     grad: (g, [a]) => [mul(g, exp(a!))],
     flops: 12,
   }),
+  log1p: define('log1p', {
+    wgsl: (a) => `log1p(${a})`,
+    functions,
+    reference: Math.log1p,
+    grad: (g, [a]) => [div(g, add(a!, 1))],
+    range: [-0.5, 4],
+    flops: 16,
+  }),
+  pow: define('pow', {
+    wgsl: (a, b) => `pow(${a}, ${b})`,
+    reference: (a, b) => a ** b,
+    grad: (g, [a, b], y) => [mul(g, mul(b!, pow(a!, sub(b!, 1)))), mul(g, mul(y, log(a!)))],
+    range: [
+      [0.2, 3],
+      [-2, 2],
+    ],
+    flops: 16,
+    tolerance: 2e-4,
+  }),
+  floor: define('floor', { wgsl: (a) => `floor(${a})`, reference: Math.floor, grad: flat }),
   log: define('log', {
     wgsl: (a) => `log(${a})`,
     reference: Math.log,
@@ -291,6 +311,10 @@ export const exp = unary(elementwise.exp);
 /** exp(a) − 1, exact near 0. */
 export const expm1 = unary(elementwise.expm1);
 export const log = unary(elementwise.log);
+/** log(1 + a), exact near 0. */
+export const log1p = unary(elementwise.log1p);
+/** The greatest integer that is not above a; its gradient is 0. */
+export const floor = unary(elementwise.floor);
 export const sin = unary(elementwise.sin);
 export const cos = unary(elementwise.cos);
 export const tanh = unary(elementwise.tanh);
@@ -301,6 +325,21 @@ export const relu = unary(elementwise.relu);
 export const erf = unary(elementwise.erf);
 /** 1 where a is neither infinite nor NaN, else 0. */
 export const isFinite = unary(elementwise.isFinite);
+
+/** a to the power of b: of a negative a, NaN unless b is a number, and that an integer. */
+export function pow(a: Operand, b: Operand): Tensor {
+  if (b === 2 && typeof a !== 'number') return square(a);
+  if (typeof a === 'number' || typeof b !== 'number' || !Number.isInteger(b)) {
+    return apply(elementwise.pow, operands(a, b), {});
+  }
+  const size = apply(elementwise.pow, operands(abs(a), b), {});
+  return b % 2 === 0 ? size : mul(sign(a), size);
+}
+
+/** a, cut to at least `low` and at most `high`; a NaN stays. */
+export function clamp(a: Tensor, low: Operand, high: Operand): Tensor {
+  return minimum(maximum(a, low), high);
+}
 
 /** `a` where the condition is not 0, else `b`. */
 export function where(condition: Tensor, a: Operand, b: Operand): Tensor {

@@ -4,7 +4,7 @@ import rowsShader from '../../shaders/reduce/rows.wgsl?raw';
 import rowsWorkgroupShader from '../../shaders/reduce/rows_workgroup.wgsl?raw';
 import { ShapeError } from '../errors.ts';
 import { Affine } from './affine.ts';
-import { div, equal, exp, maximum, mul, sub } from './elementwise.ts';
+import { div, equal, exp, maximum, mul, neg, sub } from './elementwise.ts';
 import {
   apply,
   axisOf,
@@ -260,6 +260,8 @@ function reduce(op: Op<ReduceAttrs>) {
 
 export const sum = reduce(sumOp);
 export const max = reduce(maxOp);
+/** The least; equal ones share the gradient. */
+export const min = (x: Tensor, options?: ReduceOptions): Tensor => neg(max(neg(x), options));
 /** log Σ exp, without overflow. */
 export const logsumexp = reduce(logsumexpOp);
 

@@ -91,6 +91,33 @@ export function packVariables(name: string, variables: readonly Variable[]): Var
   return all;
 }
 
+/** Arrays by element type, and what a plain list of numbers is. */
+const TYPES = [
+  ['f32', Float32Array],
+  ['u32', Uint32Array],
+  ['u8', Uint8Array],
+] as const;
+
+/**
+ * A constant from data of the host: f32 of a Float32Array or a list of numbers, u32 of a Uint32Array, u8 of a Uint8Array. The
+ * data are copied now, and uploaded once a device, when a program first uses them.
+ *
+ * @param shape of as many elements as there are data; one axis by default
+ * @throws ShapeError if there are more or fewer
+ */
+export function tensor(
+  data: Float32Array | Uint32Array | Uint8Array | readonly number[],
+  shape: Shape = [data.length],
+): Tensor {
+  const copy = Array.isArray(data)
+    ? Float32Array.from(data)
+    : (data as Float32Array | Uint32Array | Uint8Array).slice();
+  const type = TYPES.find(([, kind]) => copy instanceof kind);
+  if (!type) throw new ShapeError(`tensor takes numbers, a Float32Array, Uint32Array or Uint8Array, got ${data}`);
+  if (sizeOf(shape) !== copy.length) throw new ShapeError(`tensor: ${copy.length} numbers are not ${show(shape)}`);
+  return new Variable('tensor', shape, { dtype: type[0], init: () => copy }).tensor;
+}
+
 export const inputOp: Op<{ name: string; shape: Shape; dtype: DType }> = {
   name: 'input',
   infer: (_, { shape, dtype }) => ({ shape, dtype }),

@@ -93,9 +93,11 @@ export interface Variant<A = unknown> {
   sensible?(node: Tensor<A>, traits: AdapterTraits): boolean;
   /**
    * Whether it relies on what drivers have been found to get wrong (the order of lanes in a subgroup, say): then its
-   * result is compared with the last variant's, on the op's first sample that it computes, before it is used.
+   * result is compared with the last variant's, on its probe, before it is used.
    */
   readonly doubtful?: boolean;
+  /** What it is tried on where a program has nothing fit for it: small, and in every form. */
+  readonly probe?: readonly Sample<A>[];
   kernel(node: Tensor<A>, writer: KernelWriter): Kernel;
 }
 

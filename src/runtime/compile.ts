@@ -54,10 +54,13 @@ export async function compile(
   });
   if (wrong.size === 0) return program;
   program.destroy();
+  const names = [...wrong].map(({ name }) => name).join(', ');
+  console.warn(`glia: this driver computes wrongly what these kernels ask, so that others take their place: ${names}`);
   const isWrong = ({ variant }: Group) => variant !== undefined && wrong.has(variant);
   const instead: ChooseVariant = (node, possible) => {
     const right = possible.filter((variant) => !wrong.has(variant));
-    return choose?.(node, right) ?? right.at(-1);
+    // The next that is a good choice, for these kernels alone.
+    return choose?.(node, right) ?? right.find(({ sensible }) => sensible?.(node, planned.adapter) ?? true);
   };
   const schedule = chooseVariants(planned.schedule, planned.adapter, instead, isWrong);
   return build(gpu, description, { ...planned, schedule });
