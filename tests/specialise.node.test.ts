@@ -134,3 +134,20 @@ describe('what is not there is an error', () => {
     expect(() => specialise(shader, {})).toThrow(/cannot unroll up to «count»/);
   });
 });
+
+describe('the variable of a loop that is written out', () => {
+  const loop = (body: string) => `fn main() {
+  for (var r = 0u; r < 2u; r++) { // unroll
+    ${body}
+  }
+}`;
+
+  test('is replaced where it stands for itself, and not where a component has its name', () => {
+    const text = specialise(loop('total.r += color.r * f32(r) + row;'), {});
+    for (const r of [0, 1]) expect(text).toContain(`total.r += color.r * f32(${r}u) + row;`);
+  });
+
+  test('may not be declared again within', () => {
+    expect(() => specialise(loop('let r = 3u;'), {})).toThrow('the loop over r: it declares another r');
+  });
+});

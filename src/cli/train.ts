@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { dirname, relative } from 'node:path';
 import type { ViteDevServer } from 'vite';
 import { GliaError, NotFiniteError, OptionError } from '../errors.ts';
-import { decodeCheckpoint } from '../train/checkpoint.ts';
+import { decodeCheckpoint, namedOptions } from '../train/checkpoint.ts';
 import type { TrainEvent } from '../train/events.ts';
 import { completeOptions } from '../train/options.ts';
 import { showPath } from './arguments.ts';
@@ -33,12 +33,19 @@ async function prepare(parsed: Arguments) {
   const { given, data, out, resume } = parsed;
   const saved = resume === undefined ? undefined : readCheckpoint(findCheckpoint(resume, out));
   // --steps is for a quick look at one run; what goes on from it goes to the end.
-  const inherited = saved && { ...saved.checkpoint.progress.options, steps: undefined };
+  const before = saved && namedOptions(saved.checkpoint.progress.options, saved.path);
+  const inherited = before && { ...before, steps: undefined };
+  if (before && given.model !== undefined && given.model !== before.model) {
+    throw new OptionError(
+      `${saved.path} was made with --model ${before.model}, not with --model ${given.model}: resume with the same`,
+    );
+  }
   const options = completeOptions({ ...inherited, ...given });
   const folder = saved ? new RunFolder(out ?? dirname(saved.path)) : newRun(out, options.model);
   if (saved && folder.hasCheckpoint && relative(folder.path, dirname(saved.path)) !== '') {
     throw new OptionError(`${folder.path} holds another run than the one to resume: give another --out`);
   }
+  folder.check();
   return { options, saved, folder, data: data === undefined ? undefined : await findData(data) };
 }
 
@@ -94,6 +101,8 @@ async function train(run: Prepared, parsed: Arguments, server: ViteDevServer): P
   } catch (error) {
     report.close();
     throw started && folder.hasCheckpoint ? withCheckpoint(error, out, resumeCommand(parsed, out)) : error;
+  } finally {
+    folder.release();
   }
 }
 

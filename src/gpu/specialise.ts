@@ -14,16 +14,27 @@ export interface Specialisation {
   readonly functions?: readonly string[];
 }
 
+type Constants = Readonly<Record<string, number | boolean>>;
+
+/** Replaces the values of `const` declarations; lines stay where they are. */
+function setConstants(source: string, constants: Constants): string {
+  const left = new Set(Object.keys(constants));
+  const text = source.replace(/^(const (\w+): (\w+) = )[^;]*;/gm, (declaration, head, name: string, type: string) => {
+    if (!left.delete(name)) return declaration;
+    const value = constants[name]!;
+    if ((type === 'u32' || type === 'i32') && !Number.isInteger(value) && typeof value !== 'boolean') {
+      throw new ShaderError(`constant ${name} is ${type}, got ${value}`);
+    }
+    return `${head}${value};`;
+  });
+  const [missing] = left;
+  if (missing !== undefined) throw new ShaderError(`the shader declares no constant ${missing}`);
+  return text;
+}
+
 /** Replaces the value of a `const` declaration; lines stay where they are. */
 export function setConstant(source: string, name: string, value: number | boolean): string {
-  const pattern = new RegExp(`^(const ${name}: (\\w+) = )[^;]*;`, 'm');
-  const match = pattern.exec(source);
-  if (!match) throw new ShaderError(`the shader declares no constant ${name}`);
-  const integer = match[2] === 'u32' || match[2] === 'i32';
-  if (integer && !Number.isInteger(value) && typeof value !== 'boolean') {
-    throw new ShaderError(`constant ${name} is ${match[2]}, got ${value}`);
-  }
-  return source.replace(pattern, `$1${value};`);
+  return setConstants(source, { [name]: value });
 }
 
 function setAlias(source: string, name: string, type: string): string {
@@ -32,11 +43,29 @@ function setAlias(source: string, name: string, type: string): string {
   return source.replace(pattern, `$1${type};`);
 }
 
-function setHook(source: string, name: string, body: string): string {
-  const start = new RegExp(`^fn ${name}\\(`, 'm').exec(source);
-  if (!start) throw new ShaderError(`the shader declares no hook ${name}`);
-  const open = source.indexOf('{', start.index);
-  return `${source.slice(0, open)}{${body}\n}${source.slice(closing(source, open))}`;
+/** A shader in pieces, the bodies of some of its functions left out. */
+interface Template {
+  readonly directives: string;
+  /** Text, a hook's name, text, a hook's name, …, text. */
+  readonly pieces: readonly string[];
+}
+
+/** Cuts the bodies of hooks out of a shader. */
+function cutHooks(source: string, names: readonly string[]): string[] {
+  const found = names.map((name) => {
+    const start = new RegExp(`^fn ${name}\\(`, 'm').exec(source);
+    if (!start) throw new ShaderError(`the shader declares no hook ${name}`);
+    const open = source.indexOf('{', start.index);
+    return { name, open, end: closing(source, open) };
+  });
+  found.sort((a, b) => a.open - b.open);
+  let at = 0;
+  const pieces = found.flatMap(({ name, open, end }) => {
+    const before = source.slice(at, open + 1);
+    at = end - 1;
+    return [before, name];
+  });
+  return [...pieces, source.slice(at)];
 }
 
 const LOOP = /for \(var (\w+) = (\w+)u?; \1 < ([^;]+); \1(\+\+| \+= \w+)\) \{ \/\/ unroll/;
@@ -81,6 +110,7 @@ const ELSE = /^ else (?:if \([^{]*\) )?\{/;
  * never run need not be unrolled, sent to the driver, and read there.
  */
 function choose(source: string, constants: ReadonlyMap<string, number>): string {
+  if (constants.size === 0) return source;
   const pattern = new RegExp(`\\bif \\((${[...constants.keys()].join('|')})(?: == (\\d+)u?)?\\) `);
   let text = source;
   for (let match = pattern.exec(text); match; match = pattern.exec(text)) {
@@ -100,21 +130,27 @@ function choose(source: string, constants: ReadonlyMap<string, number>): string 
 
 /** Writes out every loop marked `// unroll`, outermost first. The marked loop is the same shader, only slower. */
 function unroll(source: string, constants: ReadonlyMap<string, number>): string {
-  let text = source;
-  for (let match = LOOP.exec(text); match; match = LOOP.exec(text)) {
+  const parts: string[] = [];
+  let rest = source;
+  for (let match = LOOP.exec(rest); match; match = LOOP.exec(rest)) {
     const [head, variable, start, bound, step] = match;
     const open = match.index + head.indexOf('{');
-    const end = closing(text, open);
-    const body = text.slice(open + 1, end - 1).replace(/^ \/\/ unroll/, '');
-    const name = new RegExp(`\\b${variable}\\b`, 'g');
+    const end = closing(rest, open);
+    const body = rest.slice(open + 1, end - 1).replace(/^ \/\/ unroll/, '');
+    if (new RegExp(`\\b(let|var|const) ${variable}\\b`).test(body)) {
+      throw new ShaderError(`cannot unroll the loop over ${variable}: it declares another ${variable}`);
+    }
+    // The variable, and not a component of its name.
+    const name = new RegExp(`(?<![.\\w])${variable}\\b`, 'g');
     const increment = step === '++' ? 1 : evaluate(step!.replace('+=', ''), constants);
     const copies: string[] = [];
     for (let i = evaluate(start!, constants); i < evaluate(bound!, constants); i += increment) {
-      copies.push(`{${body.replace(name, `${i}u`)}}`);
+      copies.push(`{${unroll(body.replace(name, `${i}u`), constants)}}`);
     }
-    text = text.slice(0, match.index) + copies.join('\n') + text.slice(end);
+    parts.push(rest.slice(0, match.index), copies.join('\n'));
+    rest = rest.slice(end);
   }
-  return text;
+  return parts.join('') + rest;
 }
 
 /** A shuffle from a lane that is known once loops are written out is a broadcast, which drivers do in an instruction. */
@@ -124,6 +160,39 @@ function broadcasts(source: string): string {
 
 const DIRECTIVE = /^(enable|requires|diagnostic)\b[^;]*;$/gm;
 
+/** Text with its choices between constants made, and its marked loops written out. */
+function writtenOut(text: string, constants: ReadonlyMap<string, number>): string {
+  return broadcasts(unroll(choose(text, constants), constants));
+}
+
+/** Results that are asked for again and again, of any number of arguments that make a key; the latest hundreds are kept. */
+function remember<T>(make: () => T, key: string, known: Map<string, T>): T {
+  let result = known.get(key);
+  if (result === undefined) {
+    if (known.size >= 256) known.clear();
+    result = make();
+    known.set(key, result);
+  }
+  return result;
+}
+
+const templates = new Map<string, Template>();
+const libraries = new Map<string, string>();
+
+/** A shader with all that does not depend on what its hooks do: many kernels of a model share it. */
+function templateOf(source: string, { constants = {}, hooks = {}, aliases = {} }: Specialisation): Template {
+  let text = setConstants(source, constants);
+  for (const [name, type] of Object.entries(aliases)) text = setAlias(text, name, type);
+  // Directives stand before all else.
+  const directives = text.match(DIRECTIVE)?.join('\n') ?? '';
+  const values = constantsOf(text);
+  const pieces = cutHooks(text.replace(DIRECTIVE, ''), Object.keys(hooks));
+  return {
+    directives,
+    pieces: pieces.map((piece, i) => (i % 2 ? piece : writtenOut(piece, values))),
+  };
+}
+
 /**
  * The WGSL of a kernel.
  *
@@ -131,21 +200,16 @@ const DIRECTIVE = /^(enable|requires|diagnostic)\b[^;]*;$/gm;
  * @throws ShaderError if the source lacks a constant or hook that is named
  */
 export function specialise(source: string, what: Specialisation): string {
-  let text = source;
-  for (const [name, value] of Object.entries(what.constants ?? {})) text = setConstant(text, name, value);
-  for (const [name, body] of Object.entries(what.hooks ?? {})) text = setHook(text, name, body);
-  for (const [name, type] of Object.entries(what.aliases ?? {})) text = setAlias(text, name, type);
-  const functions = what.functions?.join('\n\n');
-  for (const [, name] of functions?.matchAll(/^(?:fn|struct|const|alias)\s+(\w+)/gm) ?? []) {
-    if (new RegExp(`^(fn|struct|const|alias) ${name}\\b`, 'm').test(text))
-      throw new ShaderError(
-        `the kernel declares ${name} itself: a function that an op brings along needs another name`,
-      );
+  const { constants, hooks = {}, aliases, declarations, functions = [] } = what;
+  const key = [source, JSON.stringify([constants, aliases, Object.keys(hooks)])].join('\n');
+  const { directives, pieces } = remember(() => templateOf(source, what), key, templates);
+  const brought = functions.join('\n\n');
+  const called = brought && remember(() => writtenOut(brought, constantsOf(brought)), brought, libraries);
+  for (const [, name] of brought.matchAll(/^(?:fn|struct|const|alias)\s+(\w+)/gm)) {
+    const declares = new RegExp(`^(fn|struct|const|alias) ${name}\\b`, 'm');
+    if (!pieces.some((piece, i) => i % 2 === 0 && declares.test(piece))) continue;
+    throw new ShaderError(`the kernel declares ${name} itself: a function that an op brings along needs another name`);
   }
-  // Directives stand before all else.
-  const directives = text.match(DIRECTIVE)?.join('\n') ?? '';
-  const body = text.replace(DIRECTIVE, '');
-  const whole = [directives, what.declarations, functions, body].filter(Boolean).join('\n\n');
-  const constants = constantsOf(whole);
-  return broadcasts(unroll(choose(whole, constants), constants));
+  const body = pieces.map((piece, i) => (i % 2 ? `${hooks[piece]}\n` : piece)).join('');
+  return [directives, declarations, called, body].filter(Boolean).join('\n\n');
 }

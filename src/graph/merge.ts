@@ -8,6 +8,14 @@ import type { Materialised } from './materialise.ts';
 import { dependencies, Heap, rankBy, sorted, TopologicalOrder } from './order.ts';
 import { type Group, isIsolated, type Schedule } from './schedule.ts';
 
+/** Of many groups that a group could be merged with, so many of the nearest are tried. */
+const MAX_PARTNERS = 32;
+
+/** What reductions that share a kernel have in common, but for the op. */
+function joinKey({ op, attrs, inputs }: Tensor): string {
+  return op.traits?.joins ? `${JSON.stringify(attrs)} ${inputs.map(({ shape }) => shape.join()).join(' ')}` : '';
+}
+
 /** Whether one kernel can compute both heavy ops. */
 function joinable(a: Tensor, b: Tensor): boolean {
   return (
@@ -23,6 +31,8 @@ export class Merging {
   readonly makers = new Map<Tensor, Draft>();
   readonly readers = new Map<Tensor, Set<Draft>>();
   readonly groups: Set<Draft>;
+  /** Groups of reductions, by what those have in common that may share a kernel. */
+  private readonly joining = new Map<string, Set<Draft>>();
   private readonly memory: Memory;
   /** What outlives the run: outputs, and new values of variables. */
   private readonly kept: ReadonlySet<Tensor>;
@@ -41,6 +51,12 @@ export class Merging {
 
   private add(group: Draft): void {
     this.groups.add(group);
+    const key = group.heavies[0] && joinKey(group.heavies[0]);
+    if (key) {
+      const joining = this.joining.get(key);
+      if (joining) joining.add(group);
+      else this.joining.set(key, new Set([group]));
+    }
     for (const node of [...group.outputs, ...group.heavies]) this.makers.set(node, group);
     for (const node of group.reads.keys()) {
       const readers = this.readers.get(node);
@@ -51,6 +67,7 @@ export class Merging {
 
   private remove(group: Draft): void {
     this.groups.delete(group);
+    if (group.heavies[0]) this.joining.get(joinKey(group.heavies[0]))?.delete(group);
     for (const node of [...group.outputs, ...group.heavies]) this.makers.delete(node);
     for (const node of group.reads.keys()) this.readers.get(node)!.delete(group);
   }
@@ -90,46 +107,39 @@ export class Merging {
   private partners(second: Draft): Draft[] {
     if (second.container || isIsolated(second.outputs[0]!)) return [];
     const found = new Set<Draft>();
-    for (const node of second.reads.keys()) {
-      const maker = this.makers.get(node);
-      if (maker) found.add(maker);
-      for (const reader of this.readers.get(node)!) found.add(reader);
-    }
-    if (second.heavies.length > 0) for (const sibling of this.madeBeside(second)) found.add(sibling);
-    found.delete(second);
-    const place = this.order.placeOf(second);
-    const distance = (group: Draft) => {
-      const at = this.order.placeOf(group);
-      return at < place ? place - at : this.groups.size + at;
-    };
-    return [...found].sort((a, b) => distance(a) - distance(b));
-  }
-
-  /** Who makes what is read together with a group's results. */
-  private madeBeside(group: Draft): Set<Draft> {
-    const found = new Set<Draft>();
-    for (const node of group.outputs) {
-      for (const reader of this.readers.get(node) ?? []) {
-        for (const other of reader.reads.keys()) {
-          const maker = this.makers.get(other);
-          if (maker) found.add(maker);
-        }
+    const [heavy] = second.heavies;
+    if (heavy) {
+      for (const group of this.joining.get(joinKey(heavy)) ?? []) found.add(group);
+    } else {
+      for (const node of second.reads.keys()) {
+        const maker = this.makers.get(node);
+        if (maker) found.add(maker);
+        for (const reader of this.readers.get(node)!) if (reader.reads.get(node)) found.add(reader);
       }
     }
-    return found;
+    found.delete(second);
+    const place = this.order.placeOf(second);
+    const far = this.order.size;
+    return [...found]
+      .map((group) => {
+        const at = this.order.placeOf(group);
+        return { group, distance: at < place ? place - at : far + at };
+      })
+      .sort((a, b) => a.distance - b.distance)
+      .slice(0, MAX_PARTNERS)
+      .map(({ group }) => group);
   }
 
   /** Groups that a new one may have made able to merge. */
   private touched(merged: Draft): Set<Draft> {
     const found = new Set([merged]);
     for (const node of merged.outputs) for (const reader of this.readers.get(node) ?? []) found.add(reader);
-    for (const node of merged.reads.keys()) {
-      for (const reader of this.readers.get(node)!) found.add(reader);
+    for (const [node, aligned] of merged.reads) {
+      if (aligned) for (const reader of this.readers.get(node)!) found.add(reader);
       // Reductions that now have a reader in common.
       const maker = this.makers.get(node);
       if (maker && maker.heavies.length > 0) found.add(maker);
     }
-    if (merged.heavies.length > 0) for (const sibling of this.madeBeside(merged)) found.add(sibling);
     return found;
   }
 

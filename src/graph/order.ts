@@ -124,7 +124,11 @@ export class TopologicalOrder<G extends Group> {
     this.before = before;
     this.after = after;
     this.place = new Map(groups.map((group, i) => [group, i]));
+    this.size = groups.length;
   }
+
+  /** Places are below this. */
+  readonly size: number;
 
   placeOf(group: G): number {
     return this.place.get(group)!;

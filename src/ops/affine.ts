@@ -82,6 +82,13 @@ export class Affine {
 
   /** As a WGSL expression of type u32; it wraps around as WGSL does, so a negative constant is subtracted. */
   toString(): string {
+    this.text ??= this.write();
+    return this.text;
+  }
+
+  private text: string | undefined;
+
+  private write(): string {
     const parts: string[] = [];
     for (const [name, { scale }] of [...this.terms].sort(([a], [b]) => (a < b ? -1 : 1))) {
       parts.push(scale === 1 ? name : `${name} * ${scale >>> 0}u`);
