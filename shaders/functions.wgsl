@@ -23,6 +23,14 @@ fn expm1(x: f32) -> f32 {
   return select(exp(x) - 1.0, series, abs(x) < 0.5);
 }
 
+/// log(1 + x), exact near 0: 2·artanh(x / (2 + x)) by its series.
+fn log1p(x: f32) -> f32 {
+  let s = x / (2.0 + x);
+  let q = s * s;
+  let series = 2.0 * s * (1.0 + q * (0.33333333 + q * (0.2 + q * (0.14285714 + q * 0.11111111))));
+  return select(log(1.0 + x), series, abs(x) < 0.25);
+}
+
 /// The error function, to 1.5e-7 (Abramowitz and Stegun, Handbook of Mathematical Functions, 7.1.26).
 fn erf(x: f32) -> f32 {
   let t = 1.0 / (1.0 + 0.3275911 * abs(x));

@@ -4,10 +4,10 @@ import functions from '../../shaders/functions.wgsl?raw';
 import { defineOp, type PointwiseGrad, type PointwiseSpec } from './define.ts';
 import { erfReference } from './erf.ts';
 import { constant } from './source.ts';
-import { apply, elementType, type Op, type Tensor } from './tensor.ts';
+import { apply, type Computed, type DType, elementType, type Op, type Tensor, type TensorOf } from './tensor.ts';
 
 /** A tensor, or a number that stands for a constant of the other operand's type. */
-export type Operand = Tensor | number;
+export type Operand<D extends DType = DType> = TensorOf<D> | number;
 
 /** An entry of the table. */
 const define = (name: string, spec: Omit<PointwiseSpec, 'name'>) => defineOp({ name, ...spec });
@@ -100,6 +100,26 @@ export const elementwise = {
     grad: (g, [a]) => [mul(g, exp(a!))],
     flops: 12,
   }),
+  log1p: define('log1p', {
+    wgsl: (a) => `log1p(${a})`,
+    functions,
+    reference: Math.log1p,
+    grad: (g, [a]) => [div(g, add(a!, 1))],
+    range: [-0.5, 4],
+    flops: 16,
+  }),
+  pow: define('pow', {
+    wgsl: (a, b) => `pow(${a}, ${b})`,
+    reference: (a, b) => a ** b,
+    grad: (g, [a, b], y) => [mul(g, mul(b!, pow(a!, sub(b!, 1)))), mul(g, mul(y, log(a!)))],
+    range: [
+      [0.2, 3],
+      [-2, 2],
+    ],
+    flops: 16,
+    tolerance: 2e-4,
+  }),
+  floor: define('floor', { wgsl: (a) => `floor(${a})`, reference: Math.floor, grad: flat }),
   log: define('log', {
     wgsl: (a) => `log(${a})`,
     reference: Math.log,
@@ -253,7 +273,7 @@ export const elementwise = {
 } satisfies Record<string, Op<object>>;
 
 function unary(op: Op<object>) {
-  return (a: Tensor): Tensor => apply(op, [a], {});
+  return <D extends DType>(a: TensorOf<D>) => apply(op, [a], {}) as TensorOf<Computed<D>>;
 }
 
 function operands(a: Operand, b: Operand): [Tensor, Tensor] {
@@ -262,7 +282,8 @@ function operands(a: Operand, b: Operand): [Tensor, Tensor] {
 }
 
 function binary(op: Op<object>) {
-  return (a: Operand, b: Operand): Tensor => apply(op, operands(a, b), {});
+  return <D extends DType = 'f32'>(a: Operand<D>, b: Operand<D>) =>
+    apply(op, operands(a, b), {}) as TensorOf<Computed<D>>;
 }
 
 export const add = binary(elementwise.add);
@@ -291,6 +312,10 @@ export const exp = unary(elementwise.exp);
 /** exp(a) − 1, exact near 0. */
 export const expm1 = unary(elementwise.expm1);
 export const log = unary(elementwise.log);
+/** log(1 + a), exact near 0. */
+export const log1p = unary(elementwise.log1p);
+/** The greatest integer that is not above a; its gradient is 0. */
+export const floor = unary(elementwise.floor);
 export const sin = unary(elementwise.sin);
 export const cos = unary(elementwise.cos);
 export const tanh = unary(elementwise.tanh);
@@ -302,16 +327,31 @@ export const erf = unary(elementwise.erf);
 /** 1 where a is neither infinite nor NaN, else 0. */
 export const isFinite = unary(elementwise.isFinite);
 
+/** a to the power of b: of a negative a, NaN unless b is a number, and that an integer. */
+export function pow(a: Operand, b: Operand): Tensor {
+  if (b === 2 && typeof a !== 'number') return square(a);
+  if (typeof a === 'number' || typeof b !== 'number' || !Number.isInteger(b)) {
+    return apply(elementwise.pow, operands(a, b), {});
+  }
+  const size = apply(elementwise.pow, operands(abs(a), b), {});
+  return b % 2 === 0 ? size : mul(sign(a), size);
+}
+
+/** a, cut to at least `low` and at most `high`; a NaN stays. */
+export function clamp(a: Tensor, low: Operand, high: Operand): Tensor {
+  return minimum(maximum(a, low), high);
+}
+
 /** `a` where the condition is not 0, else `b`. */
-export function where(condition: Tensor, a: Operand, b: Operand): Tensor {
-  return apply(elementwise.where, [condition, ...operands(a, b)], {});
+export function where<D extends DType = 'f32'>(condition: Tensor, a: Operand<D>, b: Operand<D>): TensorOf<Computed<D>> {
+  return apply(elementwise.where, [condition, ...operands(a, b)], {}) as TensorOf<Computed<D>>;
 }
 
 /** An f32 tensor rounded to f16, and stored so: in half the memory. Whatever reads it gets f32. */
-export const toF16 = unary(elementwise.toF16);
+export const toF16 = (a: Tensor): TensorOf<'f16'> => apply(elementwise.toF16, [a], {}) as TensorOf<'f16'>;
 
 /** A tensor of another type as f32. */
-export function toF32(a: Tensor): Tensor {
-  if (a.dtype === 'f16') return mul(a, 1);
-  return a.dtype === 'f32' ? a : apply(a.dtype === 'u8' ? elementwise.byteToF32 : elementwise.toF32, [a], {});
+export function toF32(a: Tensor): TensorOf<'f32'> {
+  const direct = a.dtype === 'f32' ? a : a.dtype === 'f16' ? mul(a, 1) : undefined;
+  return (direct ?? apply(a.dtype === 'u8' ? elementwise.byteToF32 : elementwise.toF32, [a], {})) as TensorOf<'f32'>;
 }

@@ -121,6 +121,14 @@ const MIDDLING = 2.5e6;
 const LONG = 8e6;
 const LONGEST = 1e8;
 
+/** What a tile that is to be validated is tried on: in each form, with a tile that is not filled. */
+export const PROBE = [false, true].flatMap((transposeA) =>
+  [false, true].map((transposeB) => ({
+    inputs: [transposeA ? [20, 36] : [36, 20], transposeB ? [68, 20] : [20, 68]].map((shape) => ({ shape })),
+    attrs: { transposeA, transposeB },
+  })),
+);
+
 /**
  * Register tile whose rows of A are shared in the subgroup: the fastest on a CPU adapter.
  *
@@ -136,6 +144,7 @@ function subgroupTile(
   return {
     name: `register tile ${tileM}×${4 * tileN4}, subgroup broadcast`,
     doubtful: true,
+    probe: PROBE,
     possible: (node, { subgroupSize }) =>
       subgroupSize >= 4 && fits(subgroupSize) && tileM % subgroupSize === 0 && isAligned(node),
     sensible(node, { software }) {

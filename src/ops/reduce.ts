@@ -4,7 +4,7 @@ import rowsShader from '../../shaders/reduce/rows.wgsl?raw';
 import rowsWorkgroupShader from '../../shaders/reduce/rows_workgroup.wgsl?raw';
 import { ShapeError } from '../errors.ts';
 import { Affine } from './affine.ts';
-import { div, equal, exp, maximum, mul, sub } from './elementwise.ts';
+import { div, equal, exp, maximum, mul, neg, sub } from './elementwise.ts';
 import {
   apply,
   axisOf,
@@ -19,6 +19,7 @@ import {
   sizeOf,
   stridesOf,
   type Tensor,
+  type TensorOf,
 } from './tensor.ts';
 import { broadcastTo, reshape } from './view.ts';
 
@@ -250,20 +251,22 @@ export interface ReduceOptions {
 }
 
 function reduce(op: Op<ReduceAttrs>) {
-  return (x: Tensor, { axis, keepDims = false }: ReduceOptions = {}): Tensor => {
+  return (x: Tensor, { axis, keepDims = false }: ReduceOptions = {}): TensorOf<'f32'> => {
     const list = axis === undefined ? x.shape.map((_, i) => i) : typeof axis === 'number' ? [axis] : axis;
     const axes = [...new Set(list.map((one) => axisOf(one, x.shape.length)))].sort((a, b) => a - b);
-    const result = apply(op, [x], { axes });
+    const result = apply(op, [x], { axes }) as TensorOf<'f32'>;
     return keepDims ? reshape(result, kept(x.shape, axes)) : result;
   };
 }
 
 export const sum = reduce(sumOp);
 export const max = reduce(maxOp);
+/** The least; equal ones share the gradient. */
+export const min = (x: Tensor, options?: ReduceOptions): Tensor => neg(max(neg(x), options));
 /** log Σ exp, without overflow. */
 export const logsumexp = reduce(logsumexpOp);
 
-export function mean(x: Tensor, options: ReduceOptions = {}): Tensor {
+export function mean(x: Tensor, options: ReduceOptions = {}): TensorOf<'f32'> {
   const total = sum(x, options);
   return mul(total, total.size / x.size);
 }

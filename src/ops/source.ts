@@ -1,6 +1,17 @@
 // Where values come from: the caller's inputs, variables that live on the GPU from run to run, constants, indices.
 import { ShapeError } from '../errors.ts';
-import { apply, type DType, elementType, type Op, type Shape, show, sizeOf, type Tensor, wordsFor } from './tensor.ts';
+import {
+  apply,
+  type DType,
+  elementType,
+  type Op,
+  type Shape,
+  show,
+  sizeOf,
+  type Tensor,
+  type TensorOf,
+  wordsFor,
+} from './tensor.ts';
 
 /** The block of GPU memory that a variable lies in; several variables may share one. */
 export interface Block {
@@ -91,17 +102,51 @@ export function packVariables(name: string, variables: readonly Variable[]): Var
   return all;
 }
 
+/** Arrays by element type, and what a plain list of numbers is. */
+const TYPES = [
+  ['f32', Float32Array],
+  ['u32', Uint32Array],
+  ['u8', Uint8Array],
+] as const;
+
+/**
+ * A constant from data of the host: f32 of a Float32Array or a list of numbers, u32 of a Uint32Array, u8 of a Uint8Array. The
+ * data are copied now, and uploaded once a device, when a program first uses them.
+ *
+ * @param shape of as many elements as there are data; one axis by default
+ * @throws ShapeError if there are more or fewer
+ */
+export function tensor(
+  data: Float32Array | Uint32Array | Uint8Array | readonly number[],
+  shape: Shape = [data.length],
+): Tensor {
+  const copy = Array.isArray(data)
+    ? Float32Array.from(data)
+    : (data as Float32Array | Uint32Array | Uint8Array).slice();
+  const type = TYPES.find(([, kind]) => copy instanceof kind);
+  if (!type) throw new ShapeError(`tensor takes numbers, a Float32Array, Uint32Array or Uint8Array, got ${data}`);
+  if (sizeOf(shape) !== copy.length) throw new ShapeError(`tensor: ${copy.length} numbers are not ${show(shape)}`);
+  return new Variable('tensor', shape, { dtype: type[0], init: () => copy }).tensor;
+}
+
 export const inputOp: Op<{ name: string; shape: Shape; dtype: DType }> = {
   name: 'input',
   infer: (_, { shape, dtype }) => ({ shape, dtype }),
 };
 
+/** What the caller gives at every run. Its name is there for TypeScript alone; any tensor of the type may follow in a `let`. */
+export type Input<N extends string = string, D extends DType = DType> = TensorOf<D> & { readonly inputName?: N };
+
 /** A value that the caller gives at every run. */
-export function input(name: string, shape: Shape, dtype: DType = 'f32'): Tensor {
+export function input<N extends string, D extends DType = 'f32'>(
+  name: N,
+  shape: Shape,
+  dtype: D = 'f32' as D,
+): Input<N, D> {
   for (const dim of shape) {
     if (!Number.isInteger(dim) || dim < 0) throw new ShapeError(`input ${name}: ${show(shape)} is not a shape`);
   }
-  return apply(inputOp, [], { name, shape, dtype });
+  return apply(inputOp, [], { name, shape, dtype }) as Input<N, D>;
 }
 
 export const variableOp: Op<{ variable: Variable }> = {
@@ -136,8 +181,8 @@ export const constantOp: Op<{ value: number; dtype: DType }> = {
 };
 
 /** A scalar that is known when the graph is built. */
-export function constant(value: number, dtype: DType = 'f32'): Tensor {
-  return apply(constantOp, [], { value, dtype });
+export function constant<D extends DType = 'f32'>(value: number, dtype: D = 'f32' as D): TensorOf<D> {
+  return apply(constantOp, [], { value, dtype }) as TensorOf<D>;
 }
 
 export const iotaOp: Op<{ shape: Shape; axis: number; dtype: DType }> = {

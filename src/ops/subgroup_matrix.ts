@@ -1,8 +1,17 @@
 // The product by the hardware's own products of small matrices (Chromium's experimental subgroup matrices): loaded only
 // where the device was asked for them. The extension may change, so the kernel is checked before its results count.
 import subgroupMatrixShader from '../../shaders/matmul/subgroup_matrix.wgsl?raw';
-import { batchOf, constantsOf, isAligned, type MatmulAttrs, matmulHooks, sizesOf, spread } from './matmul_variants.ts';
-import type { Tensor, Variant } from './tensor.ts';
+import {
+  batchOf,
+  constantsOf,
+  isAligned,
+  type MatmulAttrs,
+  matmulHooks,
+  PROBE,
+  sizesOf,
+  spread,
+} from './matmul_variants.ts';
+import type { DType, Tensor, Variant } from './tensor.ts';
 
 /** As `GPUAdapterInfo.subgroupMatrixConfigs` lists them. */
 export interface SubgroupMatrixConfig {
@@ -44,6 +53,10 @@ function variantOf({ componentType, M, N, K }: SubgroupMatrixConfig, lanes: numb
   return {
     name: `subgroup matrix ${M}×${N}×${K} of ${componentType}`,
     doubtful: true,
+    probe: PROBE.map(({ inputs, attrs }) => ({
+      inputs: inputs.map(({ shape }) => ({ shape, dtype: componentType as DType })),
+      attrs,
+    })),
     possible: (node) =>
       isAligned(node) &&
       sizesOf(node).k > 0 &&

@@ -8,6 +8,9 @@ import type { Affine } from './affine.ts';
  */
 export type DType = 'f32' | 'u32' | 'u8' | 'f16';
 
+/** The type of what is computed from elements of a type. */
+export type Computed<D extends DType> = D extends 'f32' | 'f16' ? 'f32' : 'u32';
+
 export type Shape = readonly number[];
 
 /** A dense array in row-major order, in float64: what references compute with. */
@@ -93,9 +96,11 @@ export interface Variant<A = unknown> {
   sensible?(node: Tensor<A>, traits: AdapterTraits): boolean;
   /**
    * Whether it relies on what drivers have been found to get wrong (the order of lanes in a subgroup, say): then its
-   * result is compared with the last variant's, on the op's first sample that it computes, before it is used.
+   * result is compared with the last variant's, on its probe, before it is used.
    */
   readonly doubtful?: boolean;
+  /** What it is tried on where a program has nothing fit for it: small, and in every form. */
+  readonly probe?: readonly Sample<A>[];
   kernel(node: Tensor<A>, writer: KernelWriter): Kernel;
 }
 
@@ -265,6 +270,9 @@ export interface Op<A = unknown> {
   readonly check?: Check<A> | false;
 }
 
+/** A tensor whose element type TypeScript knows. */
+export type TensorOf<D extends DType> = Tensor<unknown, D>;
+
 let nextId = 0;
 const path: string[] = [];
 
@@ -294,14 +302,14 @@ export function currentPath(): string {
   return path.join('.');
 }
 
-/** A value in the graph: an op applied to other tensors. It holds no data. */
-export class Tensor<A = unknown> {
+/** A value in the graph: an op applied to other tensors. It holds no data. `A` are the op's attributes. */
+export class Tensor<A = unknown, D extends DType = DType> {
   readonly id: number = nextId++;
   readonly op: Op<A>;
   readonly inputs: readonly Tensor[];
   readonly attrs: A;
   readonly shape: Shape;
-  readonly dtype: DType;
+  readonly dtype: D;
   /** Where in the model it was made. */
   readonly path: string;
   /**
@@ -317,7 +325,7 @@ export class Tensor<A = unknown> {
     inputs: readonly Tensor[],
     attrs: A,
     shape: Shape,
-    dtype: DType,
+    dtype: D,
     path: string,
     results?: readonly ResultType[],
   ) {

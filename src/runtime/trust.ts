@@ -35,7 +35,7 @@ function workOf(gpu: Gpu, op: Op, variant: Variant, groups: readonly Group[]): A
   const sizeOf = ({ size, inputs }: Tensor) => inputs.reduce((sum, x) => sum + x.size, size);
   const [node] = nodes.sort((a, b) => sizeOf(a) - sizeOf(b));
   if (node) return alone(node.op, node.inputs, node.attrs);
-  const samples = (op.check ? (op.check.samples ?? []) : []).map(({ inputs, attrs }) => alone(op, inputs, attrs));
+  const samples = (variant.probe ?? []).map(({ inputs, attrs }) => alone(op, inputs, attrs));
   return samples.find(({ result }) => possibleVariants(result, traitsOf(gpu)).includes(variant));
 }
 
