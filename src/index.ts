@@ -90,7 +90,7 @@ export { gather, oneHot, scatterAdd } from './ops/gather.ts';
 export { matmul } from './ops/matmul.ts';
 export { bernoulli, normal, permutation, type RandomKey, randomKey, uniform } from './ops/random.ts';
 export { logsumexp, max, mean, min, type ReduceOptions, sum } from './ops/reduce.ts';
-export { constant, input, iota, tensor, Variable } from './ops/source.ts';
+export { constant, type Input, input, iota, tensor, Variable } from './ops/source.ts';
 export {
   apply,
   applyAll,
@@ -102,6 +102,7 @@ export {
   type Shape,
   scope,
   Tensor,
+  type TensorOf,
   zeroGrad,
 } from './ops/tensor.ts';
 export { std, type VarianceOptions, variance, variance as var } from './ops/variance.ts';
@@ -116,10 +117,10 @@ export {
   memoryOf,
   type ProgramDescription,
 } from './runtime/compile.ts';
-export type { Dispatch, RunInputs } from './runtime/dispatch.ts';
+export type { Dispatch, InputsOf, OutputArray, Outputs, RunInputs } from './runtime/dispatch.ts';
 export type { DispatchProfile, Profile, ProfileOptions } from './runtime/profile.ts';
 export type { Program, ProgramInput, RunOptions } from './runtime/program.ts';
-export { type BufferRange, type HostArray, Readback } from './runtime/readback.ts';
+export { type ArrayOf, type BufferRange, type HostArray, Readback } from './runtime/readback.ts';
 export type { TuneCandidate, TuneOptions, TuneResult } from './runtime/tune.ts';
 export type { TuneStore } from './runtime/tune_store.ts';
 export { freeVariables, readVariable, writeVariable } from './runtime/variables.ts';

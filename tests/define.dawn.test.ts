@@ -125,7 +125,7 @@ describe.skipIf(missing)("ops of one's own", () => {
     const data = Float64Array.from({ length: 20 }, (_, i) => ((i * 7) % 5) - 0.5);
     const program = await compile(gpu, { outputs: { y, norm, z, loss: sum(y) } });
     program.run({ x: Float32Array.from(data) });
-    const [ys, norms, zs] = (await Promise.all(['y', 'norm', 'z'].map((name) => program.read(name)))) as [
+    const [ys, norms, zs] = (await Promise.all((['y', 'norm', 'z'] as const).map((name) => program.read(name)))) as [
       Float32Array,
       Float32Array,
       Float32Array,

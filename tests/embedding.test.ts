@@ -141,7 +141,7 @@ describe("the app's buffers", () => {
     const list = [1, 2, 3, 4] as unknown as Float32Array;
     expect(() => program.run({ x: list })).toThrow(/or a GPUBuffer, got Array of 4/);
     expect(() => program.run({ x: new Float32Array(4), z: small })).toThrow(/no input z; its inputs are: x/);
-    await expect(program.read('z')).rejects.toThrow(OptionError);
+    await expect(program.read('z' as 'y')).rejects.toThrow(OptionError);
   });
 });
 

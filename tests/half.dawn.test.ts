@@ -95,7 +95,7 @@ describe.skipIf(missing)('f16', () => {
     });
     program.run({ x: bits });
     const halves = Array.from(values, toHalf);
-    for (const name of ['wide', 'value', 'part']) expect(Array.from(await program.read(name))).toEqual(halves);
+    for (const name of ['wide', 'value', 'part'] as const) expect(Array.from(await program.read(name))).toEqual(halves);
     expect(Array.from(await program.read('same'))).toEqual(Array.from(bits));
     const sums = halves.map((half) => toHalf(half + half));
     expect(Array.from(await program.read('moved'), halfOfBits)).toEqual(sums);

@@ -57,10 +57,10 @@ describe.skipIf(missing)('programs and the memory of an app', () => {
     const x = input('x', [4]);
     using program = await compile(gpu, { outputs: { a: exp(x), b: exp(x), c: reshape(exp(x), [2, 2]) } });
     const wanted = [1, Math.fround(Math.E)];
-    for (const name of ['a', 'b', 'c']) {
+    for (const name of ['a', 'b', 'c'] as const) {
       const mine = appBuffer(4);
       program.run({ x: Float32Array.of(0, 1, 0, 1) }, { outputs: { [name]: mine } });
-      for (const other of ['a', 'b', 'c'].filter((one) => one !== name)) {
+      for (const other of (['a', 'b', 'c'] as const).filter((one) => one !== name)) {
         const values = await program.read(other);
         expect(values[0], `${other}, with ${name} given`).toBeCloseTo(wanted[0]!, 5);
         expect(values[1]).toBeCloseTo(wanted[1]!, 5);
@@ -82,7 +82,8 @@ describe.skipIf(missing)('programs and the memory of an app', () => {
     using program = await compile(gpu, { outputs: { bytes: bytes.tensor, given, line: reshape(given, [1, 5]) } });
     program.run({ given: Uint8Array.of(1, 2, 3, 4, 250) });
     expect(Array.from(await program.read('bytes'))).toEqual([9, 8, 7, 6, 5, 4, 255]);
-    for (const name of ['given', 'line']) expect(Array.from(await program.read(name))).toEqual([1, 2, 3, 4, 250]);
+    for (const name of ['given', 'line'] as const)
+      expect(Array.from(await program.read(name))).toEqual([1, 2, 3, 4, 250]);
     expect(program.outputRange('bytes').size).toBe(28);
     freeVariables(gpu, [bytes]);
   });

@@ -2,7 +2,7 @@
 import shader from '../../shaders/reduce/argmax.wgsl?raw';
 import { ShapeError } from '../errors.ts';
 import { Affine } from './affine.ts';
-import { apply, axisOf, elementType, type Op, show, sizeOf, type Tensor } from './tensor.ts';
+import { apply, axisOf, elementType, type Op, show, sizeOf, type Tensor, type TensorOf } from './tensor.ts';
 import { transpose } from './view.ts';
 
 export const argmaxOp: Op<object> = {
@@ -53,8 +53,8 @@ export const argmaxOp: Op<object> = {
 };
 
 /** The position of the greatest element along an axis, the last unless told; of equal ones, the first; a NaN counts as greatest. u32. */
-export function argmax(x: Tensor, axis = -1): Tensor {
+export function argmax(x: Tensor, axis = -1): TensorOf<'u32'> {
   const along = axisOf(axis, x.shape.length);
   const axes = x.shape.map((_, i) => i);
-  return apply(argmaxOp, [transpose(x, [...axes.filter((i) => i !== along), along])], {});
+  return apply(argmaxOp, [transpose(x, [...axes.filter((i) => i !== along), along])], {}) as TensorOf<'u32'>;
 }

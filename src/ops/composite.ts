@@ -14,6 +14,7 @@ import {
   show,
   stridesOf,
   type Tensor,
+  type TensorOf,
 } from './tensor.ts';
 
 interface Composite<A> {
@@ -147,13 +148,13 @@ export const silu = (x: Tensor): Tensor => apply(siluOp, [x], {});
 export const leakyRelu = (x: Tensor, slope = 0.01): Tensor => apply(leakyReluOp, [x], { slope });
 
 /** exp(x) / Σ exp(x) along an axis, the last unless told. */
-export function softmax(x: Tensor, axis = -1): Tensor {
-  return apply(softmaxOp, [x], { axis: axisOf(axis, x.shape.length), log: false });
+export function softmax(x: Tensor, axis = -1): TensorOf<'f32'> {
+  return apply(softmaxOp, [x], { axis: axisOf(axis, x.shape.length), log: false }) as TensorOf<'f32'>;
 }
 
 /** log softmax(x) along an axis, the last unless told. */
-export function logSoftmax(x: Tensor, axis = -1): Tensor {
-  return apply(softmaxOp, [x], { axis: axisOf(axis, x.shape.length), log: true });
+export function logSoftmax(x: Tensor, axis = -1): TensorOf<'f32'> {
+  return apply(softmaxOp, [x], { axis: axisOf(axis, x.shape.length), log: true }) as TensorOf<'f32'>;
 }
 
 /** −log p(target) of Bernoulli variables with the given logits, element by element, in nats; target in [0, 1]. */

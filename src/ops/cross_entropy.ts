@@ -4,7 +4,7 @@ import { add, mul, sub } from './elementwise.ts';
 import { gather, oneHot } from './gather.ts';
 import { logsumexp, sum } from './reduce.ts';
 import { constant } from './source.ts';
-import { apply, elementType, type Op, type Sample, show, type Tensor } from './tensor.ts';
+import { apply, elementType, type Op, type Sample, show, type Tensor, type TensorOf } from './tensor.ts';
 import { broadcastTo } from './view.ts';
 
 export const crossEntropyOp: Op<object> = {
@@ -52,6 +52,6 @@ function sample(count: number, classes: number, dtype: 'u32' | 'u8' = 'u32'): Sa
  * −log softmax(logits)[label] of each row, in nats: logits [N, C], labels u32 or u8 [N]. NaN for a label from C on: the loss
  * is then not finite, and no optimizer takes the step.
  */
-export function crossEntropy(logits: Tensor, labels: Tensor): Tensor {
-  return apply(crossEntropyOp, [logits, labels], {});
+export function crossEntropy(logits: Tensor, labels: Tensor): TensorOf<'f32'> {
+  return apply(crossEntropyOp, [logits, labels], {}) as TensorOf<'f32'>;
 }

@@ -4,10 +4,10 @@ import functions from '../../shaders/functions.wgsl?raw';
 import { defineOp, type PointwiseGrad, type PointwiseSpec } from './define.ts';
 import { erfReference } from './erf.ts';
 import { constant } from './source.ts';
-import { apply, elementType, type Op, type Tensor } from './tensor.ts';
+import { apply, type Computed, type DType, elementType, type Op, type Tensor, type TensorOf } from './tensor.ts';
 
 /** A tensor, or a number that stands for a constant of the other operand's type. */
-export type Operand = Tensor | number;
+export type Operand<D extends DType = DType> = TensorOf<D> | number;
 
 /** An entry of the table. */
 const define = (name: string, spec: Omit<PointwiseSpec, 'name'>) => defineOp({ name, ...spec });
@@ -273,7 +273,7 @@ export const elementwise = {
 } satisfies Record<string, Op<object>>;
 
 function unary(op: Op<object>) {
-  return (a: Tensor): Tensor => apply(op, [a], {});
+  return <D extends DType>(a: TensorOf<D>) => apply(op, [a], {}) as TensorOf<Computed<D>>;
 }
 
 function operands(a: Operand, b: Operand): [Tensor, Tensor] {
@@ -282,7 +282,8 @@ function operands(a: Operand, b: Operand): [Tensor, Tensor] {
 }
 
 function binary(op: Op<object>) {
-  return (a: Operand, b: Operand): Tensor => apply(op, operands(a, b), {});
+  return <D extends DType = 'f32'>(a: Operand<D>, b: Operand<D>) =>
+    apply(op, operands(a, b), {}) as TensorOf<Computed<D>>;
 }
 
 export const add = binary(elementwise.add);
@@ -342,15 +343,15 @@ export function clamp(a: Tensor, low: Operand, high: Operand): Tensor {
 }
 
 /** `a` where the condition is not 0, else `b`. */
-export function where(condition: Tensor, a: Operand, b: Operand): Tensor {
-  return apply(elementwise.where, [condition, ...operands(a, b)], {});
+export function where<D extends DType = 'f32'>(condition: Tensor, a: Operand<D>, b: Operand<D>): TensorOf<Computed<D>> {
+  return apply(elementwise.where, [condition, ...operands(a, b)], {}) as TensorOf<Computed<D>>;
 }
 
 /** An f32 tensor rounded to f16, and stored so: in half the memory. Whatever reads it gets f32. */
-export const toF16 = unary(elementwise.toF16);
+export const toF16 = (a: Tensor): TensorOf<'f16'> => apply(elementwise.toF16, [a], {}) as TensorOf<'f16'>;
 
 /** A tensor of another type as f32. */
-export function toF32(a: Tensor): Tensor {
-  if (a.dtype === 'f16') return mul(a, 1);
-  return a.dtype === 'f32' ? a : apply(a.dtype === 'u8' ? elementwise.byteToF32 : elementwise.toF32, [a], {});
+export function toF32(a: Tensor): TensorOf<'f32'> {
+  const direct = a.dtype === 'f32' ? a : a.dtype === 'f16' ? mul(a, 1) : undefined;
+  return (direct ?? apply(a.dtype === 'u8' ? elementwise.byteToF32 : elementwise.toF32, [a], {})) as TensorOf<'f32'>;
 }

@@ -2,7 +2,7 @@
 // two matrices, or of as many pairs as a first axis counts.
 import { ShapeError } from '../errors.ts';
 import { type MatmulAttrs, matmulVariants, sizes } from './matmul_variants.ts';
-import { apply, elementType, type Op, show, sizeOf, type Tensor } from './tensor.ts';
+import { apply, elementType, type Op, show, sizeOf, type Tensor, type TensorOf } from './tensor.ts';
 
 export type { MatmulAttrs } from './matmul_variants.ts';
 
@@ -98,6 +98,6 @@ function product(a: Tensor, b: Tensor, transposeA: boolean, transposeB: boolean)
 }
 
 /** The matrix product of [M, K] and [K, N], or of [B, M, K] and [B, K, N]; an operand may be stored transposed. */
-export function matmul(a: Tensor, b: Tensor, { transposeA = false, transposeB = false } = {}): Tensor {
-  return product(a, b, transposeA, transposeB);
+export function matmul(a: Tensor, b: Tensor, { transposeA = false, transposeB = false } = {}): TensorOf<'f32'> {
+  return product(a, b, transposeA, transposeB) as TensorOf<'f32'>;
 }

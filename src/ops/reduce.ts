@@ -19,6 +19,7 @@ import {
   sizeOf,
   stridesOf,
   type Tensor,
+  type TensorOf,
 } from './tensor.ts';
 import { broadcastTo, reshape } from './view.ts';
 
@@ -250,10 +251,10 @@ export interface ReduceOptions {
 }
 
 function reduce(op: Op<ReduceAttrs>) {
-  return (x: Tensor, { axis, keepDims = false }: ReduceOptions = {}): Tensor => {
+  return (x: Tensor, { axis, keepDims = false }: ReduceOptions = {}): TensorOf<'f32'> => {
     const list = axis === undefined ? x.shape.map((_, i) => i) : typeof axis === 'number' ? [axis] : axis;
     const axes = [...new Set(list.map((one) => axisOf(one, x.shape.length)))].sort((a, b) => a - b);
-    const result = apply(op, [x], { axes });
+    const result = apply(op, [x], { axes }) as TensorOf<'f32'>;
     return keepDims ? reshape(result, kept(x.shape, axes)) : result;
   };
 }
@@ -265,7 +266,7 @@ export const min = (x: Tensor, options?: ReduceOptions): Tensor => neg(max(neg(x
 /** log Σ exp, without overflow. */
 export const logsumexp = reduce(logsumexpOp);
 
-export function mean(x: Tensor, options: ReduceOptions = {}): Tensor {
+export function mean(x: Tensor, options: ReduceOptions = {}): TensorOf<'f32'> {
   const total = sum(x, options);
   return mul(total, total.size / x.size);
 }

@@ -1,6 +1,17 @@
 // Where values come from: the caller's inputs, variables that live on the GPU from run to run, constants, indices.
 import { ShapeError } from '../errors.ts';
-import { apply, type DType, elementType, type Op, type Shape, show, sizeOf, type Tensor, wordsFor } from './tensor.ts';
+import {
+  apply,
+  type DType,
+  elementType,
+  type Op,
+  type Shape,
+  show,
+  sizeOf,
+  type Tensor,
+  type TensorOf,
+  wordsFor,
+} from './tensor.ts';
 
 /** The block of GPU memory that a variable lies in; several variables may share one. */
 export interface Block {
@@ -123,12 +134,19 @@ export const inputOp: Op<{ name: string; shape: Shape; dtype: DType }> = {
   infer: (_, { shape, dtype }) => ({ shape, dtype }),
 };
 
+/** What the caller gives at every run. Its name is there for TypeScript alone; any tensor of the type may follow in a `let`. */
+export type Input<N extends string = string, D extends DType = DType> = TensorOf<D> & { readonly inputName?: N };
+
 /** A value that the caller gives at every run. */
-export function input(name: string, shape: Shape, dtype: DType = 'f32'): Tensor {
+export function input<N extends string, D extends DType = 'f32'>(
+  name: N,
+  shape: Shape,
+  dtype: D = 'f32' as D,
+): Input<N, D> {
   for (const dim of shape) {
     if (!Number.isInteger(dim) || dim < 0) throw new ShapeError(`input ${name}: ${show(shape)} is not a shape`);
   }
-  return apply(inputOp, [], { name, shape, dtype });
+  return apply(inputOp, [], { name, shape, dtype }) as Input<N, D>;
 }
 
 export const variableOp: Op<{ variable: Variable }> = {
@@ -163,8 +181,8 @@ export const constantOp: Op<{ value: number; dtype: DType }> = {
 };
 
 /** A scalar that is known when the graph is built. */
-export function constant(value: number, dtype: DType = 'f32'): Tensor {
-  return apply(constantOp, [], { value, dtype });
+export function constant<D extends DType = 'f32'>(value: number, dtype: D = 'f32' as D): TensorOf<D> {
+  return apply(constantOp, [], { value, dtype }) as TensorOf<D>;
 }
 
 export const iotaOp: Op<{ shape: Shape; axis: number; dtype: DType }> = {

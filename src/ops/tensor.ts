@@ -8,6 +8,9 @@ import type { Affine } from './affine.ts';
  */
 export type DType = 'f32' | 'u32' | 'u8' | 'f16';
 
+/** The type of what is computed from elements of a type. */
+export type Computed<D extends DType> = D extends 'f32' | 'f16' ? 'f32' : 'u32';
+
 export type Shape = readonly number[];
 
 /** A dense array in row-major order, in float64: what references compute with. */
@@ -267,6 +270,9 @@ export interface Op<A = unknown> {
   readonly check?: Check<A> | false;
 }
 
+/** A tensor whose element type TypeScript knows. */
+export type TensorOf<D extends DType> = Tensor<unknown, D>;
+
 let nextId = 0;
 const path: string[] = [];
 
@@ -296,14 +302,14 @@ export function currentPath(): string {
   return path.join('.');
 }
 
-/** A value in the graph: an op applied to other tensors. It holds no data. */
-export class Tensor<A = unknown> {
+/** A value in the graph: an op applied to other tensors. It holds no data. `A` are the op's attributes. */
+export class Tensor<A = unknown, D extends DType = DType> {
   readonly id: number = nextId++;
   readonly op: Op<A>;
   readonly inputs: readonly Tensor[];
   readonly attrs: A;
   readonly shape: Shape;
-  readonly dtype: DType;
+  readonly dtype: D;
   /** Where in the model it was made. */
   readonly path: string;
   /**
@@ -319,7 +325,7 @@ export class Tensor<A = unknown> {
     inputs: readonly Tensor[],
     attrs: A,
     shape: Shape,
-    dtype: DType,
+    dtype: D,
     path: string,
     results?: readonly ResultType[],
   ) {

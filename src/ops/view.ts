@@ -6,6 +6,7 @@ import {
   apply,
   axisOf,
   broadcastShapes,
+  type DType,
   elementType,
   type NdArray,
   type Op,
@@ -15,6 +16,7 @@ import {
   sizeOf,
   stridesOf,
   type Tensor,
+  type TensorOf,
 } from './tensor.ts';
 
 /** Builds a reference result from a rule that says which element of which input stands at some coordinates. */
@@ -55,10 +57,10 @@ export const reshapeOp: Op<{ shape: Shape }> = {
 };
 
 /** The same elements in row-major order under another shape; one size may be −1. */
-export function reshape(x: Tensor, shape: Shape): Tensor {
+export function reshape<D extends DType>(x: TensorOf<D>, shape: Shape): TensorOf<D> {
   const known = shape.filter((dim) => dim !== -1).reduce((product, dim) => product * dim, 1);
   const resolved = shape.map((dim) => (dim === -1 ? x.size / known : dim));
-  return apply(reshapeOp, [x], { shape: resolved });
+  return apply(reshapeOp, [x], { shape: resolved }) as TensorOf<D>;
 }
 
 export const transposeOp: Op<{ axes: readonly number[] }> = {

@@ -4,18 +4,20 @@ import { Gpu } from '../gpu/gpu.ts';
 import { type Graph, rootsOf, topological, type Update } from '../graph/graph.ts';
 import { kernelsOf, type Plan, type PlanOptions, planGraph, prepareGraph } from '../graph/plan.ts';
 import type { ChooseVariant } from '../graph/variants.ts';
-import { inputOp } from '../ops/source.ts';
+import { type Input, inputOp } from '../ops/source.ts';
 import { type AdapterTraits, Tensor } from '../ops/tensor.ts';
-import type { Dispatch } from './dispatch.ts';
+import type { Dispatch, Outputs } from './dispatch.ts';
 import { experimentalOf } from './experimental.ts';
 import { Program, type ProgramInput } from './program.ts';
 
 /** What a program computes. */
-export interface ProgramDescription {
+export interface ProgramDescription<O extends Outputs = Outputs, I extends readonly Input[] = readonly Input[]> {
   /** Results by name. */
-  readonly outputs?: Readonly<Record<string, Tensor>>;
+  readonly outputs?: O;
   /** Variables and what they hold after a run. */
   readonly updates?: readonly Update[];
+  /** All its inputs: with these, TypeScript knows what `run` takes. One that is not named here is an error then. */
+  readonly inputs?: I;
 }
 
 /** A description with how to compile it. */
@@ -34,9 +36,11 @@ export function traitsOf(gpu: Gpu): AdapterTraits {
   };
 }
 
-function inputsOf(graph: Graph): Map<string, ProgramInput> {
+function inputsOf(graph: Graph, listed: readonly Input[] | undefined): Map<string, ProgramInput> {
   const inputs = new Map<string, ProgramInput>();
-  for (const node of topological(rootsOf(graph))) {
+  const other = listed?.find((node) => node.op !== inputOp);
+  if (other) throw new OptionError(`inputs of compile takes what input() made, got a result of ${other.op.name}`);
+  for (const node of topological([...rootsOf(graph), ...(listed ?? [])])) {
     if (node.op !== inputOp) continue;
     const input = node.attrs as ProgramInput;
     const other = inputs.get(input.name);
@@ -44,6 +48,9 @@ function inputsOf(graph: Graph): Map<string, ProgramInput> {
       throw new OptionError(
         `two inputs are called ${input.name}: make it once, and use the tensor wherever it is wanted`,
       );
+    if (listed && !listed.includes(node as Input)) {
+      throw new OptionError(`input ${input.name} is used, and is not among the inputs that compile was given`);
+    }
     inputs.set(input.name, input);
   }
   return inputs;
@@ -112,7 +119,14 @@ export async function build(gpu: Gpu, description: Work, planned: Plan): Promise
   const dispatches = await Promise.all(pending);
   const storage = storageOn(gpu, description.storage);
   const { memory, schedule } = planned;
-  const parts = { storage, dispatches, memory, schedule, inputs: inputsOf(graph), names: graph.outputs };
+  const parts = {
+    storage,
+    dispatches,
+    memory,
+    schedule,
+    inputs: inputsOf(graph, description.inputs),
+    names: graph.outputs,
+  };
   let program: Program | undefined;
   try {
     return await gpu.guarded('the program', () => {

@@ -3,8 +3,9 @@ import { Gpu } from '../gpu/gpu.ts';
 import type { Group } from '../graph/schedule.ts';
 import { type MemoryNeed, memoryNeed } from '../graph/sizes.ts';
 import { type ChooseVariant, chooseVariants } from '../graph/variants.ts';
-import type { Tensor } from '../ops/tensor.ts';
+import type { Input } from '../ops/source.ts';
 import { build, type ProgramDescription, plan, type Work } from './build.ts';
+import type { InputsOf, OutputArray, Outputs } from './dispatch.ts';
 import { loadExperimental } from './experimental.ts';
 import type { Program } from './program.ts';
 import type { HostArray } from './readback.ts';
@@ -31,11 +32,11 @@ export interface CompileOptions {
  *
  * @throws ShaderError if the driver refuses a kernel, OutOfMemoryError if the memory planned is not to be had
  */
-export async function compile(
+export async function compile<O extends Outputs = Outputs, const I extends readonly Input[] = readonly Input[]>(
   gpu: Gpu,
-  graph: ProgramDescription,
+  graph: ProgramDescription<O, I>,
   { chooseVariant, tune: tuning, storage = 'f32' }: CompileOptions = {},
-): Promise<Program> {
+): Promise<Program<O, InputsOf<I>>> {
   const description: Work = { ...graph, storage };
   if (gpu instanceof Gpu) await loadExperimental(gpu);
   // Few programs are tuned; those that are not need not load the tuner.
@@ -52,7 +53,7 @@ export async function compile(
     program.destroy();
     throw error;
   });
-  if (wrong.size === 0) return program;
+  if (wrong.size === 0) return program as unknown as Program<O, InputsOf<I>>;
   program.destroy();
   const names = [...wrong].map(({ name }) => name).join(', ');
   console.warn(`glia: this driver computes wrongly what these kernels ask, so that others take their place: ${names}`);
@@ -63,7 +64,8 @@ export async function compile(
     return choose?.(node, right) ?? right.find(({ sensible }) => sensible?.(node, planned.adapter) ?? true);
   };
   const schedule = chooseVariants(planned.schedule, planned.adapter, instead, isWrong);
-  return build(gpu, description, { ...planned, schedule });
+  const right = await build(gpu, description, { ...planned, schedule });
+  return right as unknown as Program<O, InputsOf<I>>;
 }
 
 /**
@@ -83,18 +85,20 @@ export async function memoryOf(
 export type InputData = HostArray | GPUBuffer;
 
 /** Computes tensors once: compiles, runs, reads and destroys. For loops, compile and keep the Program. */
-export async function evaluate<T extends Readonly<Record<string, Tensor>>>(
+export async function evaluate<T extends Outputs>(
   gpu: Gpu,
   outputs: T,
   inputs: Readonly<Record<string, InputData>> = {},
   options: CompileOptions = {},
-): Promise<Record<keyof T, HostArray>> {
+): Promise<{ [N in keyof T]: OutputArray<T[N]> }> {
   const program = await compile(gpu, { outputs }, options);
   try {
     program.run(inputs);
     const names = Object.keys(outputs);
     const values = await Promise.all(names.map((name) => program.read(name)));
-    return Object.fromEntries(names.map((name, i) => [name, values[i]])) as Record<keyof T, HostArray>;
+    return Object.fromEntries(names.map((name, i) => [name, values[i]])) as unknown as {
+      [N in keyof T]: OutputArray<T[N]>;
+    };
   } finally {
     program.destroy();
   }

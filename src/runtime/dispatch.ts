@@ -1,6 +1,8 @@
 // One dispatch of a program: what it was made from, and what is set to run it.
 import type { Lowered } from '../graph/lower.ts';
-import type { HostArray } from './readback.ts';
+import type { Input } from '../ops/source.ts';
+import type { Tensor } from '../ops/tensor.ts';
+import type { ArrayOf, HostArray } from './readback.ts';
 
 export interface Dispatch {
   readonly kernel: Lowered;
@@ -25,3 +27,16 @@ export function record(pass: GPUComputePassEncoder, { pipeline, group, workgroup
 
 /** Values by input name: typed arrays are copied to the GPU; the app's own buffers are used where they are. */
 export type RunInputs = Readonly<Record<string, HostArray | GPUBuffer>>;
+
+/** Outputs by name, as they were given to `compile`. */
+export type Outputs = Readonly<Record<string, Tensor>>;
+
+/** What a program takes, of the inputs that `compile` was told of. */
+export type InputsOf<I extends readonly Input[]> = {
+  readonly [T in I[number] as NonNullable<T['inputName']>]: ArrayOf<T['dtype']> | GPUBuffer;
+};
+
+/** What reading an output gives: bytes are widened to u32. */
+export type OutputArray<T extends Tensor> = ArrayOf<
+  'u8' extends T['dtype'] ? 'u32' | Exclude<T['dtype'], 'u8'> : T['dtype']
+>;

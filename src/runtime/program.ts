@@ -7,7 +7,7 @@ import type { Schedule } from '../graph/schedule.ts';
 import { type MemoryNeed, memoryNeed } from '../graph/sizes.ts';
 import { alignedSize, type Block, type Variable } from '../ops/source.ts';
 import { bytesOf, type DType, type Shape, show, sizeOf, type Tensor, wordsFor } from '../ops/tensor.ts';
-import { type Command, type Dispatch, type RunInputs, record } from './dispatch.ts';
+import { type Command, type Dispatch, type OutputArray, type Outputs, type RunInputs, record } from './dispatch.ts';
 import type { Profile, ProfileOptions } from './profile.ts';
 import { ARRAYS, type BufferRange, copyOut, type HostArray } from './readback.ts';
 import { Uploads } from './uploads.ts';
@@ -29,11 +29,11 @@ interface ProgramParts {
   readonly names: Readonly<Record<string, Tensor>>;
 }
 
-export interface RunOptions {
+export interface RunOptions<O extends Outputs = Outputs> {
   /** How many times in a row, in one pass; 1 by default. */
   readonly steps?: number;
   /** Buffers of the app to write outputs to, without a copy; created with STORAGE usage. */
-  readonly outputs?: Readonly<Record<string, GPUBuffer>>;
+  readonly outputs?: { readonly [N in keyof O]?: GPUBuffer };
 }
 
 /** Buffers of the app that bind groups are kept for; beyond that, the oldest is made anew. */
@@ -69,7 +69,8 @@ interface Given {
   readonly packs: readonly (readonly [GPUBuffer, number])[];
 }
 
-export class Program {
+/** What `compile` makes: `O` are its outputs, `I` what it is given at every run, as far as `compile` was told. */
+export class Program<O extends Outputs = Outputs, I extends RunInputs = RunInputs> {
   readonly gpu: Gpu;
   readonly dispatches: readonly Dispatch[];
   readonly inputs: ReadonlyMap<string, ProgramInput>;
@@ -235,7 +236,7 @@ export class Program {
     const given: Bound = new Map();
     const packs: [GPUBuffer, number][] = [];
     const names = new Map<string, string>();
-    for (const [name, buffer] of Object.entries(outputs)) {
+    for (const [name, buffer] of Object.entries(outputs) as [string, GPUBuffer][]) {
       const { named, stored, place } = this.output(name);
       const { size, dtype } = stored;
       checkBuffer(buffer, size * bytesOf(dtype), `output ${name} is ${dtype}${show(named.shape)}`);
@@ -306,7 +307,7 @@ export class Program {
    * Records the dispatches, `steps` times, into a pass that is open. Inputs are GPUBuffers here: nothing can be copied in
    * the middle of a pass.
    */
-  encodePass(pass: GPUComputePassEncoder, inputs: RunInputs = {}, options: RunOptions = {}): void {
+  encodePass(pass: GPUComputePassEncoder, inputs: I = {} as I, options: RunOptions<O> = {}): void {
     const { bound, arrays, packs } = this.bind(inputs, options.outputs);
     if (arrays.length > 0) throw new OptionError('encodePass takes GPUBuffers; encode takes arrays as well');
     if (packs.length > 0) throw new OptionError('encodePass gives no pack to a buffer; encode does');
@@ -323,7 +324,7 @@ export class Program {
    * Records one compute pass into the app's own encoder; the app submits it, when it likes. Arrays are copied now, for this
    * recording alone; to record often, give GPUBuffers, which are used where they are.
    */
-  encode(encoder: GPUCommandEncoder, inputs: RunInputs = {}, options: RunOptions = {}): void {
+  encode(encoder: GPUCommandEncoder, inputs: I = {} as I, options: RunOptions<O> = {}): void {
     this.encodeWith(encoder, inputs, options, (arrays) => {
       if (arrays.length > 0) this.uploads ??= new Uploads(this.gpu);
       this.uploads?.record(encoder, arrays);
@@ -351,7 +352,7 @@ export class Program {
    *
    * @throws OptionError if inputs are missing, unknown, or of the wrong size
    */
-  run(inputs: RunInputs = {}, options: RunOptions = {}, then?: (encoder: GPUCommandEncoder) => void): void {
+  run(inputs: I = {} as I, options: RunOptions<O> = {}, then?: (encoder: GPUCommandEncoder) => void): void {
     const { device } = this.gpu;
     const encoder = device.createCommandEncoder();
     this.encodeWith(encoder, inputs, options, (arrays) => this.write(arrays));
@@ -371,7 +372,7 @@ export class Program {
   }
 
   /** Where an output lies after a run: to copy from, or to bind in the app's own kernels. */
-  outputRange(name: string): BufferRange {
+  outputRange(name: keyof O & string): BufferRange {
     const { stored, place } = this.output(name);
     if (this.elsewhere.has(name))
       throw new OptionError(`output ${name} went to the buffer that was given: read it there`);
@@ -380,7 +381,7 @@ export class Program {
   }
 
   /** The value of an output after the last run; bytes and what is computed of them are u32. */
-  async read(name: string): Promise<HostArray> {
+  async read<N extends keyof O & string>(name: N): Promise<OutputArray<O[N]>> {
     const range = this.outputRange(name);
     if (!(range.buffer.usage & 0x04)) {
       throw new OptionError(
@@ -389,7 +390,7 @@ export class Program {
     }
     const { size, dtype } = this.output(name).stored;
     const values = await copyOut(this.gpu, range, dtype);
-    return values.subarray(0, size);
+    return values.subarray(0, size) as OutputArray<O[N]>;
   }
 
   /** Frees the intermediate results. Variables stay: they belong to the model. */

@@ -14,6 +14,9 @@ export interface BufferRange {
 export type HostArray = Float32Array | Uint32Array | Uint8Array | Uint16Array;
 
 /** The array that holds elements of a type. */
+export type ArrayOf<D extends DType> = { f32: Float32Array; u32: Uint32Array; u8: Uint8Array; f16: Uint16Array }[D];
+
+/** The array that holds elements of a type. */
 export const ARRAYS = { f32: Float32Array, u32: Uint32Array, u8: Uint8Array, f16: Uint16Array } as const;
 
 /**
