@@ -1,30 +1,14 @@
 // An op of one's own, with a kernel in WGSL: the running sum along each row, and its gradient, a running sum backwards.
 import * as glia from 'glia';
 import { checkOp } from 'glia/testing';
+import wgsl from './cumsum.wgsl?raw';
 import type { Stage } from './stage.ts';
-
-const WGSL = `
-const ROWS: u32 = 1;
-const LENGTH: u32 = 4;
-const REVERSE: bool = false;
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read_write> y: array<f32>;
-@compute @workgroup_size(64)
-fn main(@builtin(global_invocation_id) id: vec3u) {
-  if (id.x >= ROWS) { return; }
-  var total = 0.0;
-  for (var i = 0u; i < LENGTH; i++) {
-    let at = id.x * LENGTH + select(i, LENGTH - 1 - i, REVERSE);
-    total += x[at];
-    y[at] = total;
-  }
-}`;
 
 const cumsumOp: glia.Op<{ reverse: boolean }> = glia.defineOp<{ reverse: boolean }>({
   name: 'cumsum',
   infer: ([x]) => ({ shape: x!.shape, dtype: 'f32' }),
   kernel: {
-    wgsl: WGSL,
+    wgsl,
     inputs: ['x'],
     outputs: ['y'],
     constants: ({ shape, attrs }) => ({ ROWS: shape[0]!, LENGTH: shape[1]!, REVERSE: attrs.reverse }),

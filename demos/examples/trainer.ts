@@ -16,29 +16,24 @@ function spirals(seed: number) {
     x[2 * i] = along * Math.cos(angle) + 0.02 * random.normal();
     x[2 * i + 1] = along * Math.sin(angle) + 0.02 * random.normal();
   }
-  return {
-    count: COUNT,
-    tensors: { x: { dtype: 'f32', shape: [2], data: x }, label: { dtype: 'u32', shape: [], data: label } },
+  const tensors = {
+    x: { dtype: 'f32', shape: [2], data: x },
+    label: { dtype: 'u32', shape: [], data: label },
   } as const;
+  return { count: COUNT, tensors };
 }
 
 export async function run({ say, plot }: Stage) {
   using gpu = await glia.Gpu.request();
   const create = (checkpoint?: Uint8Array) => {
-    const model = new glia.Sequential(
-      new glia.Linear(2, 64),
-      new glia.Tanh(),
-      new glia.Linear(64, 64),
-      new glia.Tanh(),
-    );
-    const head = new glia.Linear(64, 2);
-    const network = new glia.Sequential(model, head);
+    const [first, second, head] = [new glia.Linear(2, 64), new glia.Linear(64, 64), new glia.Linear(64, 2)];
+    const model = new glia.Sequential(first, new glia.Tanh(), second, new glia.Tanh(), head);
     return Trainer.create(gpu, {
-      model: network,
+      model,
       data: { name: 'spirals', train: spirals(1), test: spirals(2) },
-      optimizer: new glia.AdamW(new glia.Parameters(network), { lr: 1e-2 }),
+      optimizer: new glia.AdamW(new glia.Parameters(model), { lr: 1e-2 }),
       loss({ x, label }) {
-        const logits = network.forward(x);
+        const logits = model.forward(x);
         return { loss: glia.crossEntropy(logits, label), accuracy: glia.equal(glia.argmax(logits), label) };
       },
       batch: 100,
@@ -47,21 +42,18 @@ export async function run({ say, plot }: Stage) {
     });
   };
   const losses: number[] = [];
-  let checkpoint: Uint8Array | undefined;
-  let accuracy = 0;
+  let [checkpoint, accuracy]: [Uint8Array | undefined, number] = [undefined, 0];
   for (const _ of ['begin', 'go on']) {
     using trainer = await create(checkpoint);
     for await (const event of trainer.train()) {
       if (event.event === 'step') losses.push(event.loss);
-      else accuracy = event.test!.accuracy!;
-      if (event.event === 'epoch') say(`epoch ${event.epoch}: ${(100 * accuracy).toFixed(1)} % of the test right`);
-      if (event.event === 'epoch' && event.epoch === 6 && !checkpoint) break; // leaving the loop stops the run
+      if (event.event === 'step') continue;
+      accuracy = event.test!.accuracy!;
+      say(`epoch ${event.epoch}: ${(100 * accuracy).toFixed(1)} % of the test right`);
+      if (event.epoch === 6) break; // leaving the loop stops the run; the second trainer goes on from there
     }
     checkpoint = await trainer.checkpoint();
   }
-  plot(
-    Float32Array.from(losses, (_, i) => i + 1),
-    { loss: Float32Array.from(losses) },
-  );
+  plot(new Float32Array(losses.keys()), { loss: Float32Array.from(losses) });
   return { accuracy, steps: losses.length };
 }
