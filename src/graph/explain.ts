@@ -3,8 +3,16 @@ import { type Tensor, typeOf } from '../ops/tensor.ts';
 import { topological } from './graph.ts';
 import { type Draft, draft, Memory, type Refusal } from './legality.ts';
 import { Merging } from './merge.ts';
-import { namesOf, schedulesRoots, titleOf } from './print_schedule.ts';
+import { linesOf, namesOf, schedulesRoots, titleOf } from './print_schedule.ts';
 import { isIsolated, type Schedule, stored } from './schedule.ts';
+
+/** The schedule as `printSchedule` gives it and, between each two neighbours, the reason why they are two dispatches. */
+export function printExplained(schedule: Schedule): string {
+  const reasons = explainSchedule(schedule);
+  return linesOf(schedule)
+    .flatMap((line, i) => (i === 0 ? [line] : [`    ${reasons[i - 1]}`, line]))
+    .join('\n');
+}
 
 /**
  * A line for each pair of groups that follow one another, or for the pair that is asked for.
@@ -54,10 +62,11 @@ export function explainSchedule(schedule: Schedule, a?: number, b?: number): str
       return 'kind' in merged ? words(merged) : 'they could be one, but others were nearer';
     }
     const [x, y] = [first.outputs[0]!, second.outputs[0]!];
-    if (x.size !== y.size) return `${typeOf(x)} and ${typeOf(y)} are of different sizes`;
-    if (second.heavies.length > 0 && first.outputs.some((node) => second.reads.has(node))) {
-      return `${names.get(x)} is read by ${second.heavies[0]!.op.name}, and so must be complete before`;
+    const operand = second.heavies.length > 0 && first.outputs.find((node) => second.reads.has(node));
+    if (operand) {
+      return `${names.get(operand)} is read by ${second.heavies[0]!.op.name}, and so must be complete before`;
     }
+    if (x.size !== y.size) return `${typeOf(x)} and ${typeOf(y)} are of different sizes`;
     return 'neither reads element by element what the other stores or reads, so nothing is gained';
   };
   const pairs = a === undefined ? groups.slice(1).map((_, i) => [i, i + 1] as const) : [[a, b ?? a + 1] as const];

@@ -32,9 +32,14 @@ export function titleOf({ heavies, outputs, reads, container }: Group): string {
  * that it may overwrite), and what it stores, with the reason why that is materialised.
  */
 export function printSchedule(schedule: Schedule): string {
+  return linesOf(schedule).join('\n');
+}
+
+/** The text of each dispatch. */
+export function linesOf(schedule: Schedule): string[] {
   const { groups, targets, why } = schedule;
   const names = namesOf(schedulesRoots(schedule));
-  const lines = groups.map((group, i) => {
+  return groups.map((group, i) => {
     const reads = [...group.reads].map(([node, aligned]) => `${aligned ? '=' : ''}${names.get(node)}`);
     const stores = group.outputs.map((node) => {
       const place = targets.get(node);
@@ -43,5 +48,4 @@ export function printSchedule(schedule: Schedule): string {
     const variant = group.variant ? ` by ${group.variant.name}` : '';
     return [`${i} ${titleOf(group)}${variant} (${reads.join(', ')})`, ...stores].join('\n');
   });
-  return lines.join('\n');
 }

@@ -372,6 +372,12 @@ export class Program<O extends Outputs = Outputs, I extends RunInputs = RunInput
     return explainSchedule(this.parts.schedule, a, b);
   }
 
+  /** The schedule as text: what each dispatch reads, computes and stores, and between two of them why they are two. */
+  async printSchedule(): Promise<string> {
+    const { printExplained } = await import('../graph/explain.ts');
+    return printExplained(this.parts.schedule);
+  }
+
   /** Variables that a run changes. */
   get updated(): Variable[] {
     return [...new Set(this.parts.schedule.targets.values())];
