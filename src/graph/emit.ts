@@ -91,12 +91,12 @@ function combine(coords: readonly Affine[], shape: Shape): Affine {
   return coords.reduce((sum, coord, axis) => sum.plus(coord.times(strides[axis]!)), Affine.constant(0));
 }
 
-/** What a hook body is given: the names of heavy ops' results, by flat index. */
+/** What a hook body is given: the names of kernel ops' results, by flat index. */
 export type Given = ReadonlyMap<Tensor, ReadonlyMap<string, string>>;
 
 export class BodyEmitter implements Emitter {
   private readonly text: KernelText;
-  private readonly isStored: (tensor: Tensor) => boolean;
+  private readonly isMaterialised: (tensor: Tensor) => boolean;
   private readonly given: Given | undefined;
   private memo = new Map<string, string>();
   private statements: string[] = [];
@@ -104,10 +104,10 @@ export class BodyEmitter implements Emitter {
   /** The flat indices that coordinates were made from, so that flattening these gives them back. */
   private readonly flats = new Map<string, Affine>();
 
-  /** @param isStored whether a tensor is to be loaded, rather than computed here */
-  constructor(text: KernelText, isStored: (tensor: Tensor) => boolean, given?: Given) {
+  /** @param isMaterialised whether a tensor is to be loaded, rather than computed here */
+  constructor(text: KernelText, isMaterialised: (tensor: Tensor) => boolean, given?: Given) {
     this.text = text;
-    this.isStored = isStored;
+    this.isMaterialised = isMaterialised;
     this.given = given;
   }
 
@@ -151,7 +151,7 @@ export class BodyEmitter implements Emitter {
       if (value === undefined) throw new Error(`${tensor} has no element ${flat} here`);
       return value;
     }
-    if (this.isStored(tensor)) return this.load(tensor, this.flatten(coords, tensor.shape));
+    if (this.isMaterialised(tensor)) return this.load(tensor, this.flatten(coords, tensor.shape));
     const expression = tensor.op.emit!(this, tensor, coords);
     return SIMPLE.test(expression) ? expression : this.let(expression);
   }

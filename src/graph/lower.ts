@@ -15,11 +15,11 @@ import {
 } from '../ops/tensor.ts';
 import { type Binding, BodyEmitter, KernelText, storedType } from './emit.ts';
 import { topological } from './graph.ts';
-import { type MemoryPlan, type Place, wordsOf } from './memory.ts';
-import { type Group, isSource, stored } from './schedule.ts';
+import { type Allocation, type MemoryPlan, wordsOf } from './memory.ts';
+import { baseOf, type Group, isSource } from './schedule.ts';
 
 export interface Lowered extends Kernel {
-  /** Which of the heavy op's variants; `pointwise` where there is no heavy op. */
+  /** Which of the variants of its kernel op; `pointwise` where there is none. */
   readonly variant: string;
   readonly variantOf: Variant | undefined;
   /** What it computes, for people: `matmul+add+relu`. */
@@ -27,7 +27,7 @@ export interface Lowered extends Kernel {
   readonly group: Group;
   readonly declarations: string;
   readonly functions: readonly string[];
-  readonly bindings: readonly (Binding & { readonly place: Place })[];
+  readonly bindings: readonly (Binding & { readonly allocation: Allocation })[];
   /** Bytes read and written once each: the least that it must move. */
   readonly bytes: number;
 }
@@ -36,30 +36,30 @@ class Writer implements KernelWriter {
   readonly traits: AdapterTraits;
   private readonly text: KernelText;
   private readonly group: Group;
-  private readonly places: ReadonlyMap<Tensor, Place>;
+  private readonly allocations: ReadonlyMap<Tensor, Allocation>;
 
-  constructor(text: KernelText, group: Group, places: ReadonlyMap<Tensor, Place>, traits: AdapterTraits) {
+  constructor(text: KernelText, group: Group, allocations: ReadonlyMap<Tensor, Allocation>, traits: AdapterTraits) {
     this.text = text;
     this.group = group;
-    this.places = places;
+    this.allocations = allocations;
     this.traits = traits;
   }
 
-  private readonly isStored = (tensor: Tensor) =>
-    isSource(tensor) || (this.places.has(tensor) && !this.group.outputs.includes(tensor));
+  private readonly isMaterialised = (tensor: Tensor) =>
+    isSource(tensor) || (this.allocations.has(tensor) && !this.group.outputs.includes(tensor));
 
   get nodes(): readonly Tensor[] {
-    return this.group.heavies;
+    return this.group.kernelOps;
   }
 
   load(tensor: Tensor, at: CoordsOf, lanes: 1 | 4): string {
-    const body = new BodyEmitter(this.text, this.isStored);
+    const body = new BodyEmitter(this.text, this.isMaterialised);
     body.statement(`return ${this.four(body, tensor, at, lanes)};`);
     return body.body;
   }
 
   loadEach(tensors: readonly Tensor[], at: CoordsOf, lanes: 1 | 4): string {
-    const body = new BodyEmitter(this.text, this.isStored);
+    const body = new BodyEmitter(this.text, this.isMaterialised);
     const fours = tensors.map((tensor) => this.four(body, tensor, at, lanes));
     body.statement(`return array<vec4f, ${tensors.length}>(${fours.join(', ')});`);
     return body.body;
@@ -84,12 +84,12 @@ class Writer implements KernelWriter {
   store(at: (lane: number) => Affine, values: readonly (readonly string[])[], column?: Affine, columns = 0): string {
     const flats = values[0]!.map((_, lane) => at(lane));
     const given = new Map(
-      this.group.heavies.map((heavy, i) => [
-        heavy,
+      this.group.kernelOps.map((kernelOp, i) => [
+        kernelOp,
         new Map(flats.map((flat, lane) => [flat.toString(), values[i]![lane]!])),
       ]),
     );
-    const body = new BodyEmitter(this.text, this.isStored, given);
+    const body = new BodyEmitter(this.text, this.isMaterialised, given);
     const stores: string[] = [];
     for (const output of this.group.outputs) {
       const results = flats.map((flat) => body.value(output, body.unflatten(flat, output.shape)));
@@ -173,30 +173,30 @@ function pointwiseFlops(group: Group): number {
     .reduce((flops, node) => flops + flopsOf(node) * node.size, 0);
 }
 
-function keyOfPlace(place: Place, tensor: Tensor): string {
-  if (place.kind === 'input') return `input ${place.name}`;
-  if (place.kind === 'slot') return `slot ${place.slot}+${place.offset}+${wordsOf(tensor)}`;
-  const { variable } = place;
+function keyOfAllocation(allocation: Allocation, tensor: Tensor): string {
+  if (allocation.kind === 'input') return `input ${allocation.name}`;
+  if (allocation.kind === 'slot') return `slot ${allocation.slot}+${allocation.offset}+${wordsOf(tensor)}`;
+  const { variable } = allocation;
   return `storage ${variable.place().id}+${variable.offset}+${variable.words}`;
 }
 
 /** Lowers one group of a schedule with variants, given where everything lies. */
-export function lower(group: Group, { places }: MemoryPlan, traits: AdapterTraits): Lowered {
-  const keyOf = (tensor: Tensor) => keyOfPlace(places.get(tensor)!, tensor);
+export function lower(group: Group, { allocations }: MemoryPlan, traits: AdapterTraits): Lowered {
+  const keyOf = (tensor: Tensor) => keyOfAllocation(allocations.get(tensor)!, tensor);
   const scalars = new Set<string>();
   const {
-    heavies: [heavy],
+    kernelOps: [kernelOp],
     variant,
   } = group;
-  if (heavy && !variant) throw new Error(`no variant was chosen for ${heavy}`);
+  if (kernelOp && !variant) throw new Error(`no variant was chosen for ${kernelOp}`);
   const write = () => {
     const text = new KernelText(keyOf, scalars);
-    const writer = new Writer(text, group, places, traits);
-    return { text, kernel: variant ? variant.kernel(heavy!, writer) : pointwise(group, writer) };
+    const writer = new Writer(text, group, allocations, traits);
+    return { text, kernel: variant ? variant.kernel(kernelOp!, writer) : pointwise(group, writer) };
   };
   // The first round finds out which buffers cannot be read four at a time; the second writes the text.
   const bindingOf = ({ tensor: view, writable }: { tensor: Tensor; writable: boolean }): Binding => {
-    const tensor = stored(view);
+    const tensor = baseOf(view);
     return { key: keyOf(tensor), tensor, element: storedType(tensor.dtype), writable, vector: false };
   };
   let before = -1;
@@ -221,7 +221,7 @@ export function lower(group: Group, { places }: MemoryPlan, traits: AdapterTrait
     functions: text.functions.all,
     bindings: (kernel.bindings?.map(bindingOf) ?? text.bindings).map((binding) => ({
       ...binding,
-      place: places.get(binding.tensor)!,
+      allocation: allocations.get(binding.tensor)!,
     })),
     bytes,
   };

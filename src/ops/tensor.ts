@@ -87,10 +87,10 @@ export interface AdapterTraits {
   readonly experimental?: ReadonlyMap<unknown, readonly Variant[]> | undefined;
 }
 
-/** One way to compute a heavy op: a kernel of its own. */
+/** One way to compute a kernel op: a kernel of its own. */
 export interface Variant<A = unknown> {
   readonly name: string;
-  /** Whether it computes this node, on this adapter; always, unless told. */
+  /** Whether it computes this node, on this adapter; by default always. */
   possible?(node: Tensor<A>, traits: AdapterTraits): boolean;
   /** Whether it is a sensible choice. The first that is possible and sensible is taken, unless the tuner knows better. */
   sensible?(node: Tensor<A>, traits: AdapterTraits): boolean;
@@ -122,7 +122,7 @@ export type Unflatten = (flat: Affine, shape: Shape) => Affine[];
 /** Coordinates of what a lane loads. */
 export type CoordsOf = (lane: number, unflatten: Unflatten) => readonly Affine[];
 
-/** Gives a heavy op the bodies of its shader's hooks. */
+/** Gives a kernel op the bodies of its shader's hooks. */
 export interface KernelWriter {
   readonly traits: AdapterTraits;
   /** The nodes that the kernel computes at once: the one it is asked for, and others of the op where it `joins` them. */
@@ -154,9 +154,9 @@ export interface KernelWriter {
 export interface SampleInput {
   readonly shape: Shape;
   readonly dtype?: DType;
-  /** Least value, −2 unless told. */
+  /** Least value, −2 by default. */
   readonly min?: number;
-  /** Greatest value, 2 unless told; for integers, included. */
+  /** Greatest value, 2 by default; for integers, included. */
   readonly max?: number;
 }
 
@@ -255,7 +255,7 @@ export interface Op<A = unknown> {
   alone?(node: Tensor<A>): string;
   /** Pointwise ops: the element at `coords`. They own no kernel and are fused into others. */
   emit?(emitter: Emitter, node: Tensor<A>, coords: readonly Affine[]): string;
-  /** Heavy ops: the dispatch, in one or more ways. The last must be possible everywhere. */
+  /** Kernel ops: the dispatch, in one or more ways. The last must be possible everywhere. */
   readonly variants?: readonly Variant<A>[];
   /**
    * Composite ops: the same in terms of other ops, which also gives the gradient if there is no rule for it. A list, if
@@ -264,7 +264,7 @@ export interface Op<A = unknown> {
   decompose?(inputs: readonly Tensor[], attrs: A): Tensor | readonly Tensor[];
   /** What its elements cost, and how kernels may take it in. */
   readonly traits?: OpTraits;
-  /** Views: whether a product reads well through this one, four neighbours at a time; always, unless told. */
+  /** Views: whether a product reads well through this one, four neighbours at a time; by default always. */
   wide?(node: Tensor<A>): boolean;
   /** What `checkOp` holds it against; that of a pointwise op follows from what it was defined by. */
   readonly check?: Check<A> | false;
