@@ -1,6 +1,7 @@
 // Turns a group of fused nodes into a kernel: a shader with its constants, its hooks, and the memory that it binds.
 import pointwiseShader from '../../shaders/pointwise.wgsl?raw';
 import { Affine } from '../ops/affine.ts';
+import { Expr, wgsl } from '../ops/expression.ts';
 import {
   type AdapterTraits,
   bytesOf,
@@ -32,8 +33,11 @@ export interface Lowered extends Kernel {
   readonly bytes: number;
 }
 
+const ZERO = wgsl`0.0`;
+
 class Writer implements KernelWriter {
   readonly traits: AdapterTraits;
+  storesBare = false;
   private readonly text: KernelText;
   private readonly group: Group;
   private readonly allocations: ReadonlyMap<Tensor, Allocation>;
@@ -54,31 +58,31 @@ class Writer implements KernelWriter {
 
   load(tensor: Tensor, at: CoordsOf, lanes: 1 | 4): string {
     const body = new BodyEmitter(this.text, this.isMaterialised);
-    body.statement(`return ${this.four(body, tensor, at, lanes)};`);
+    body.statement(wgsl`return ${this.four(body, tensor, at, lanes)};`);
     return body.body;
   }
 
   loadEach(tensors: readonly Tensor[], at: CoordsOf, lanes: 1 | 4): string {
     const body = new BodyEmitter(this.text, this.isMaterialised);
     const fours = tensors.map((tensor) => this.four(body, tensor, at, lanes));
-    body.statement(`return array<vec4f, ${tensors.length}>(${fours.join(', ')});`);
+    body.statement(wgsl`return array<vec4f, ${tensors.length}>(${Expr.join(fours, ', ')});`);
     return body.body;
   }
 
-  private four(body: BodyEmitter, tensor: Tensor, at: CoordsOf, lanes: 1 | 4): string {
+  private four(body: BodyEmitter, tensor: Tensor, at: CoordsOf, lanes: 1 | 4): Expr {
     const values = Array.from({ length: lanes }, (_, lane) => {
       const coords = at(lane, (flat, shape) => body.unflatten(flat, shape));
       const outside = coords.flatMap((coord, axis) =>
-        coord.max < tensor.shape[axis]! ? [] : [`${coord} < ${tensor.shape[axis]}u`],
+        coord.max < tensor.shape[axis]! ? [] : [wgsl`${coord} < ${tensor.shape[axis]!}u`],
       );
-      if (coords.some((coord, axis) => coord.min >= tensor.shape[axis]!)) return '0.0';
+      if (coords.some((coord, axis) => coord.min >= tensor.shape[axis]!)) return ZERO;
       const value = body.value(tensor, coords);
-      return outside.length ? `select(0.0, ${value}, ${outside.join(' && ')})` : value;
+      return outside.length ? wgsl`select(0.0, ${value}, ${Expr.join(outside, ' && ')})` : value;
     });
-    const whole = /^(\w+)\.x$/.exec(values[0]!)?.[1];
-    return whole && lanes === 4 && values.every((value, lane) => value === `${whole}.${'xyzw'[lane]}`)
-      ? whole
-      : `vec4f(${[...values, '0.0', '0.0', '0.0'].slice(0, 4).join(', ')})`;
+    const vector = values[0]!.component?.vector;
+    const isWhole = values.every(({ component }, lane) => component?.vector === vector && component?.lane === lane);
+    if (vector && lanes === 4 && isWhole) return vector;
+    return wgsl`vec4f(${Expr.join([...values, ZERO, ZERO, ZERO].slice(0, 4), ', ')})`;
   }
 
   store(at: (lane: number) => Affine, values: readonly (readonly string[])[], column?: Affine, columns = 0): string {
@@ -86,17 +90,17 @@ class Writer implements KernelWriter {
     const given = new Map(
       this.group.kernelOps.map((kernelOp, i) => [
         kernelOp,
-        new Map(flats.map((flat, lane) => [flat.toString(), values[i]![lane]!])),
+        new Map(flats.map((flat, lane) => [flat.toString(), new Expr(values[i]![lane]!)])),
       ]),
     );
     const body = new BodyEmitter(this.text, this.isMaterialised, given);
-    const stores: string[] = [];
+    const stores: Expr[] = [];
     for (const output of this.group.outputs) {
       const results = flats.map((flat) => body.value(output, body.unflatten(flat, output.shape)));
       const { multiple, rest } = flats[0]!.split(4);
       const guards = flats.map((_, lane) => {
         const at = column?.plus(lane);
-        return at && at.max >= columns ? `${at} < ${columns}u` : undefined;
+        return at && at.max >= columns ? wgsl`${at} < ${columns}u` : undefined;
       });
       const wide =
         flats.length === 4 &&
@@ -108,19 +112,22 @@ class Writer implements KernelWriter {
       const element = storedType(output.dtype);
       const half = element === 'f16';
       if (vector) {
-        const four = results.join(', ');
-        stores.push(`${name}[${multiple}] = vec4<${element}>(${half ? `vec4f(${four})` : four});`);
+        const four = Expr.join(results, ', ');
+        stores.push(wgsl`${name}[${multiple}] = vec4<${element}>(${half ? wgsl`vec4f(${four})` : four});`);
       } else {
         flats.forEach((flat, lane) => {
           // A constant that its guard leaves out: WGSL refuses it even so.
           if (flat.min >= output.size) return;
-          const assignment = `${name}[${flat}] = ${half ? `f16(${results[lane]})` : results[lane]};`;
-          stores.push(guards[lane] ? `if (${guards[lane]}) { ${assignment} }` : assignment);
+          const result = results[lane]!;
+          const assignment = wgsl`${name}[${flat}] = ${half ? wgsl`f16(${result})` : result};`;
+          const guard = guards[lane];
+          stores.push(guard ? wgsl`if (${guard}) { ${assignment} }` : assignment);
         });
       }
     }
     // All loads come first: an output may lie where an input lay.
     for (const store of stores) body.statement(store);
+    this.storesBare = body.needed().length === 1;
     return body.body;
   }
 
@@ -206,7 +213,6 @@ export function lower(group: Group, { allocations }: MemoryPlan, traits: Adapter
     result = write();
   }
   const { text, kernel } = result;
-  const half = /\bf16\b/.test([text.declarations, ...Object.values({ ...kernel.aliases, ...kernel.hooks })].join(' '));
   const touched = new Set([...group.outputs, ...group.reads.keys()]);
   const bytes = [...touched].reduce((sum, node) => sum + bytesOf(node.dtype) * node.size, 0);
   return {
@@ -217,7 +223,7 @@ export function lower(group: Group, { allocations }: MemoryPlan, traits: Adapter
     group,
     flops: kernel.flops + pointwiseFlops(group),
     // Directives come first, and these stand in front of the shader itself.
-    declarations: half ? `enable f16;\n${text.declarations}` : text.declarations,
+    declarations: traits.f16 ? `enable f16;\n${text.declarations}` : text.declarations,
     functions: text.functions.all,
     bindings: (kernel.bindings?.map(bindingOf) ?? text.bindings).map((binding) => ({
       ...binding,
