@@ -20,10 +20,10 @@ export function schedulesRoots({ groups }: Schedule): Tensor[] {
 }
 
 /** What a group computes, in an order in which it may: `matmul+add+relu`. */
-export function titleOf({ heavies, outputs, reads, container }: Group): string {
-  if (container) return 'pack, in place';
+export function titleOf({ kernelOps, outputs, reads, inPlaceConcat }: Group): string {
+  if (inPlaceConcat) return 'pack, in place';
   const nodes = topological(outputs, (node) => reads.has(node) || isSource(node));
-  const names = nodes.filter((node) => heavies.includes(node) || !node.op.traits?.view).map(({ op }) => op.name);
+  const names = nodes.filter((node) => kernelOps.includes(node) || !node.op.traits?.view).map(({ op }) => op.name);
   return names.filter((name) => name !== 'result').join('+') || 'copy';
 }
 
