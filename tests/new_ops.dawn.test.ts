@@ -4,8 +4,9 @@ import { startDawn } from '../src/cli/dawn/dawn.ts';
 import { ShapeError } from '../src/errors.ts';
 import { Gpu } from '../src/gpu/gpu.ts';
 import { gradients } from '../src/graph/autodiff.ts';
+import { argmax } from '../src/ops/argmax.ts';
 import { add, clamp, elementwise, floor, log1p, mul, pow, toF32 } from '../src/ops/elementwise.ts';
-import { min, sum } from '../src/ops/reduce.ts';
+import { logsumexp, max, min, sum } from '../src/ops/reduce.ts';
 import { input, tensor } from '../src/ops/source.ts';
 import { std, variance, varianceOp } from '../src/ops/variance.ts';
 import { compile, evaluate } from '../src/runtime/compile.ts';
@@ -25,6 +26,41 @@ describe.skipIf(missing)('further ops', () => {
   });
   test('variance', async () => {
     await checkOp(gpu, varianceOp);
+  });
+
+  test.each([0, 1])('reductions of infinities, by variant %i', async (variant) => {
+    // Rows and columns, in fours and not: all −∞, all +∞, a mixture, and the lowest finite number among −∞.
+    const lowest = -3.4028234663852886e38;
+    for (const [length, axis] of [
+      [8, 1],
+      [7, 1],
+      [8, 0],
+      [300, 1],
+    ] as const) {
+      const kinds = [
+        () => -Infinity,
+        () => Infinity,
+        (i: number) => (i === 3 ? 2 : -Infinity),
+        (i: number) => (i === 5 ? lowest : -Infinity),
+      ];
+      const shape = axis === 1 ? [4, length] : [length, 4];
+      const data = Float32Array.from({ length: 4 * length }, (_, flat) => {
+        const [row, column] = [Math.floor(flat / shape[1]!), flat % shape[1]!];
+        return axis === 1 ? kinds[row]!(column) : kinds[column]!(row);
+      });
+      const x = input('x', shape);
+      const values = await evaluate(
+        gpu,
+        { greatest: max(x, { axis }), least: min(x, { axis }), sums: logsumexp(x, { axis }), at: argmax(x, axis) },
+        { x: data },
+        { chooseVariant: (_, possible) => possible[Math.min(variant, possible.length - 1)]! },
+      );
+      expect([...values.greatest]).toEqual([-Infinity, Infinity, 2, lowest]);
+      expect([...values.least]).toEqual([-Infinity, Infinity, -Infinity, -Infinity]);
+      expect(values.sums[0]).toBe(-Infinity);
+      expect(values.sums[2]).toBe(2);
+      expect([...values.at]).toEqual([0, 0, 3, 5]);
+    }
   });
 
   test('clamp, powers of negative numbers, the least, near 0', async () => {

@@ -16,7 +16,7 @@ import { type ChooseVariant, chooseVariants } from './variants.ts';
 export interface PlanOptions {
   /** Overrules the heuristics' choice of kernel variants. */
   readonly choose?: ChooseVariant | undefined;
-  /** A last pass over the simplified graph: `storeHalf`, for mixed precision. */
+  /** A last pass over the simplified graph: `mixedPrecision`, for mixed precision. */
   readonly transform?: ((graph: Graph) => Graph) | undefined;
 }
 
@@ -93,8 +93,8 @@ export function* kernelsOf({ schedule, memory, adapter }: Plan): Generator<Plann
   }
 }
 
-function isDispatched({ container, outputs }: Group): boolean {
-  return !container && outputs.some(({ size }) => size > 0);
+function isDispatched({ inPlaceConcat, outputs }: Group): boolean {
+  return !inPlaceConcat && outputs.some(({ size }) => size > 0);
 }
 
 function check(graph: Graph): void {

@@ -2,6 +2,7 @@
 import { ShaderError, ShapeError } from '../errors.ts';
 import { setConstant } from '../gpu/specialise.ts';
 import type { Affine } from './affine.ts';
+import { Expr } from './expression.ts';
 import {
   broadcastShapes,
   type DType,
@@ -134,8 +135,9 @@ function pointwise(spec: PointwiseSpec): Op<object> {
     }),
     emit(emitter, { inputs }, coords) {
       const args = inputs.map((tensor) => emitter.value(tensor, broadcastCoords(coords, tensor.shape)));
-      const text = expression(inputs, args);
-      return functions ? emitter.use(text, functions) : text;
+      const texts = args.map(({ text }) => text);
+      const result = Expr.of(expression(inputs, texts), args);
+      return functions ? emitter.use(result, functions) : result;
     },
     alone({ inputs, dtype }) {
       const args = inputs.map((_, i) => `x${i}`);

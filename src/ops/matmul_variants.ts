@@ -157,14 +157,13 @@ function subgroupTile(
       const groupY = fewestLeftOver(Math.ceil(m / tileM));
       const tile = { SUBGROUP: subgroupSize, TILE_M: tileM, TILE_N4: tileN4, GROUP_X: subgroupSize, GROUP_Y: groupY };
       const hooks = matmulHooks(node, writer);
-      // One statement: it stores, and computes nothing.
       const { constants, workgroups } = spread(
         writer,
         Math.ceil(n / 4 / tileN4 / subgroupSize),
         Math.ceil(m / tileM / groupY),
         batchOf(node),
       );
-      const isBare = hooks.store!.match(/;/g)?.length === 1 && m % tileM === 0 && n % (4 * tileN4) === 0;
+      const isBare = writer.storesBare && m % tileM === 0 && n % (4 * tileN4) === 0;
       return {
         source: subgroupShader,
         constants: {

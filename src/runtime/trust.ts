@@ -24,14 +24,16 @@ export async function distrusted(gpu: Gpu, groups: readonly Group[]): Promise<Se
 }
 
 /** Whether nothing is fused to a group's op: then the op alone is the same kernel, and compiled already. */
-function isBare({ heavies, outputs, reads }: Group): boolean {
-  const [node] = heavies;
-  return heavies.length === 1 && outputs.length === 1 && outputs[0] === node && node!.inputs.every((x) => reads.has(x));
+function isBare({ kernelOps, outputs, reads }: Group): boolean {
+  const [node] = kernelOps;
+  return (
+    kernelOps.length === 1 && outputs.length === 1 && outputs[0] === node && node!.inputs.every((x) => reads.has(x))
+  );
 }
 
 /** What to try a variant on: the least that a program does by it, if nothing is fused to that, or else a sample of the op. */
 function workOf(gpu: Gpu, op: Op, variant: Variant, groups: readonly Group[]): Alone | undefined {
-  const nodes = groups.filter(isBare).map(({ heavies }) => heavies[0]!);
+  const nodes = groups.filter(isBare).map(({ kernelOps }) => kernelOps[0]!);
   const sizeOf = ({ size, inputs }: Tensor) => inputs.reduce((sum, x) => sum + x.size, size);
   const [node] = nodes.sort((a, b) => sizeOf(a) - sizeOf(b));
   if (node) return alone(node.op, node.inputs, node.attrs);
@@ -40,7 +42,7 @@ function workOf(gpu: Gpu, op: Op, variant: Variant, groups: readonly Group[]): A
 }
 
 async function isRight(gpu: Gpu, variant: Variant, groups: readonly Group[]): Promise<boolean> {
-  const { op } = groups[0]!.heavies[0]!;
+  const { op } = groups[0]!.kernelOps[0]!;
   const sample = workOf(gpu, op, variant, groups);
   if (!sample) return true;
   const results = [variant, op.variants!.at(-1)!].map(async (one) => {

@@ -1,4 +1,4 @@
-// The tuner: times the variants of every heavy op of a graph, for its own shapes, and remembers the fastest.
+// The tuner: times the variants of every kernel op of a graph, for its own shapes, and remembers the fastest.
 import type { Gpu } from '../gpu/gpu.ts';
 import { rootsOf, topological } from '../graph/graph.ts';
 import { type ChooseVariant, possibleVariants, signatureOf } from '../graph/variants.ts';
@@ -12,7 +12,7 @@ import { countsFor, lowerQuartile, median, repeated, type TimedPass, timePasses 
 import { type TuneStore, tuneStore } from './tune_store.ts';
 
 export interface TuneOptions {
-  /** Where winners are remembered: IndexedDB where there is one, unless told. */
+  /** Where winners are remembered: IndexedDB by default where there is one. */
   readonly store?: TuneStore;
   /** Measure again what is remembered. */
   readonly again?: boolean;
