@@ -478,13 +478,15 @@ export class Trainer {
   }
 
   /** The dispatches of the training step as text, and why no two neighbours are one. */
-  printSchedule(): Promise<string> 
+  printSchedule(): Promise<string> {
     return this.stepProgram.printSchedule();
+  }
 
   /** Profiles the training step; weights and counters stay as they are. */
-  profile(options?: ProfileOptions): Promise<Profile> 
+  profile(options?: ProfileOptions): Promise<Profile> {
     this.examples.load('train', this.step, this.examples.steps);
     return this.stepProgram.profile({}, options);
+  }
 
   private get progress(): Progress {
     const { batch, epochs, seed, lr, epochSums, data, optimizer } = this;
@@ -496,12 +498,14 @@ export class Trainer {
   }
 
   /** All that `create` needs to go on as if nothing had happened. */
-  checkpoint(): Promise<Uint8Array> 
+  checkpoint(): Promise<Uint8Array> {
     return encodeCheckpoint(this.gpu, this.optimizer, this.progress, this.buffers);
+  }
 
   /** The weights alone, under PyTorch's names and layouts. */
-  weights(): Promise<Uint8Array> 
+  weights(): Promise<Uint8Array> {
     return encodeWeights(this.gpu, this.parameters, this.options.options ?? {}, this.buffers);
+  }
 
   private resume(checkpoint: Checkpoint): void {
     const { progress } = checkpoint;
@@ -524,6 +528,7 @@ export class Trainer {
     freeVariables(this.gpu, [...own, ...model, ...this.examples.variables]);
   }
 
-  [Symbol.dispose](): void 
+  [Symbol.dispose](): void {
     this.destroy();
+  }
 }
