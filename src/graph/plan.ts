@@ -10,7 +10,7 @@ import { type MemoryPlan, planMemory } from './memory.ts';
 import type { Group, Schedule } from './schedule.ts';
 import { simplify, splitReductions } from './simplify.ts';
 import { checkSizes, checkSources } from './sizes.ts';
-import { splitProducts } from './split.ts';
+import { splitMatmuls } from './split.ts';
 import { type ChooseVariant, chooseVariants } from './variants.ts';
 
 export interface PlanOptions {
@@ -58,7 +58,7 @@ export function prepareGraph(
   check(graph);
   const busy = software ? BUSY_SOFTWARE : BUSY_GPU;
   // Cutting leaves reshapes behind.
-  const cut = splitReductions(splitProducts(simplify(graph), busy), busy, software ? 1 : REDUCTION_WORKGROUP);
+  const cut = splitReductions(splitMatmuls(simplify(graph), busy), busy, software ? 1 : REDUCTION_WORKGROUP);
   const result = simplify(cut);
   const half = f16 ? undefined : topological(rootsOf(result)).find(({ dtype }) => dtype === 'f16');
   if (half) {

@@ -119,7 +119,7 @@ function stacked(x: Tensor, own: Shape, lead: Shape, matrix: Shape, stack: reado
 }
 
 /**
- * The matrix product, as PyTorch's matmul: of [..., M, K] and [..., K, N], whose leading axes broadcast, it is
+ * As PyTorch's matmul: of [..., M, K] and [..., K, N], whose leading axes broadcast, it is
  * [..., M, N]. An operand of one axis, [K], is a row in front and a column behind, and leaves no axis in the result.
  *
  * @param options an operand of two axes or more may be stored with its last two the other way round

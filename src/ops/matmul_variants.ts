@@ -1,4 +1,4 @@
-// The kernels of the matrix product: which tiles there are, where each is possible, and where it is sensible.
+// The kernels of matmul: which tiles there are, where each is possible, and where it is sensible.
 import registerTileShader from '../../shaders/matmul/register_tile.wgsl?raw';
 import subgroupShader from '../../shaders/matmul/register_tile_subgroup.wgsl?raw';
 import vectorShader from '../../shaders/matmul/vector.wgsl?raw';
@@ -184,7 +184,7 @@ function subgroupTile(
 /** Results that tiles may compute for each that is wanted: a tile twice as large is not twice as fast. */
 const MOST_WASTE = 2;
 
-/** Tile of one workgroup, through workgroup memory: what a GPU wants of a product of some size. */
+/** Tile of one workgroup, through workgroup memory: what a GPU wants of a matmul of some size. */
 function workgroupTile(tile: number, reg4: number, leastGroups: number): Variant<MatmulAttrs> {
   const threads = (tile / (4 * reg4)) ** 2;
   const depth = 16;
@@ -222,7 +222,7 @@ function workgroupTile(tile: number, reg4: number, leastGroups: number): Variant
 const FEW = 4;
 
 /**
- * One thread four results of each of a few vectors: for a product with as few rows, or columns, of which a square tile
+ * One thread four results of each of a few vectors: for a matmul with as few rows, or columns, of which a square tile
  * would waste most.
  */
 function matrixVector(threads: 'alone' | 'together', sensible: Variant<MatmulAttrs>['sensible']): Variant<MatmulAttrs> {
@@ -293,7 +293,7 @@ export function sizesOf({ inputs, attrs }: Tensor<MatmulAttrs>): Sizes {
   return sizes(inputs[0]!.shape, inputs[1]!.shape, attrs);
 }
 
-/** How many products it is. */
+/** How many matrices there are. */
 export function batchOf({ shape }: Tensor<MatmulAttrs>): number {
   return shape.length > 2 ? shape[0]! : 1;
 }
@@ -337,7 +337,7 @@ function loadOperand(x: Tensor, writer: KernelWriter, batch: Affine): string {
   return writer.load(x, (lane) => [batch, row, column.plus(lane)].slice(-x.shape.length), 4);
 }
 
-/** The hooks that every tile of the product has. */
+/** The hooks that every matmul tile has. */
 export function matmulHooks(node: Tensor<MatmulAttrs>, writer: KernelWriter): Record<string, string> {
   const [a, b] = node.inputs as [Tensor, Tensor];
   const { m, n } = sizesOf(node);

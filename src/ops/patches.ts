@@ -1,6 +1,6 @@
 // The patches that a convolution sees, as a matrix, and its transpose: patches added up to an image.
 //
-// `patches` is im2col as a view: a product reads it through its hooks, and nothing is stored. Images are channels-last, so
+// `patches` is im2col as a view: a matmul reads it through its hooks, and nothing is stored. Images are channels-last, so
 // that four neighbours of a row are four channels of one position: one bounds test, one vec4 load.
 // `sumPatches` is its transpose written as a gather, so that the order of the additions is fixed.
 

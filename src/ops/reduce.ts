@@ -244,7 +244,7 @@ function sumOver(x: Tensor, axes: readonly number[]): Tensor {
 }
 
 export interface ReduceOptions {
-  /** One axis or several, from the end if negative; all unless told. */
+  /** One axis or several, from the end if negative; all by default. */
   readonly axis?: number | readonly number[];
   /** Keep the reduced axes with size 1. */
   readonly keepDims?: boolean;
