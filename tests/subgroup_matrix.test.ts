@@ -48,7 +48,7 @@ function emulated(source: string): string {
     [/subgroupMatrixMultiplyAccumulate\(/g, 'accumulate('],
     [/subgroupMatrixStore<row_major>\(&tile_c, /g, 'store_result('],
     [/, @builtin\(subgroup_id\) subgroup: u32, @builtin\(num_subgroups\) subgroups: u32/, ''],
-    [/^ {2}batch = group\.z;$/m, '  batch = group.z;\n  let subgroup = 0u;\n  let subgroups = 1u;'],
+    [/^ {2}batch = tile\.z;$/m, '  batch = tile.z;\n  let subgroup = 0u;\n  let subgroups = 1u;'],
   ];
   let text = source;
   for (const [pattern, replacement] of replacements) {
