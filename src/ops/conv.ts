@@ -261,7 +261,7 @@ export const conv2dWeightOp: Op<WeightAttrs> = {
 };
 
 export interface ConvOptions {
-  /** One number for both axes, or one each; as in PyTorch, 1, 0, 1 and 1 unless told. */
+  /** One number for both axes, or one each; as in PyTorch, 1, 0, 1 and 1 by default. */
   readonly stride?: number | Pair;
   readonly padding?: number | Pair;
   readonly dilation?: number | Pair;
