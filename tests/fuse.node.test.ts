@@ -1,5 +1,6 @@
 // The passes of fusion, on graphs small enough to read: what is materialised and why, what is merged, in what order.
 import { describe, expect, test } from 'vitest';
+import { explainSchedule } from '../src/graph/explain.ts';
 import { fuse } from '../src/graph/fuse.ts';
 import type { Graph, Update } from '../src/graph/graph.ts';
 import { materialise } from '../src/graph/materialise.ts';
@@ -145,5 +146,26 @@ describe('limits', () => {
     while (level.length > 1) level = level.flatMap((a, i) => (i % 2 ? [add(level[i - 1]!, tanh(a))] : []));
     const kernels = [...kernelsOf(planGraph({ outputs: { y: level[0]! }, updates: [] }, adapterOf(8)))];
     for (const { code } of kernels) expect(code.length).toBeLessThan(200_000);
+  });
+});
+
+describe('explain says why two dispatches are not one', () => {
+  const why = (outputs: Record<string, Tensor>) => explainSchedule(fuse(simplify({ outputs, updates: [] })));
+
+  test('an operand must be complete; a reduction has another size', () => {
+    const x = input('x', [8, 8]);
+    const y = exp(x);
+    expect(why({ z: matmul(y, y) })).toEqual([
+      '0 (exp) and 1 (matmul): %0 is read by matmul, and so must be complete before',
+    ]);
+    expect(why({ z: sub(x, sum(x, { axis: 1, keepDims: true })) })).toEqual([
+      '0 (sum) and 1 (sub): f32[8] and f32[8, 8] are of different sizes',
+    ]);
+  });
+
+  test('too many buffers are counted', () => {
+    const many = Array.from({ length: 14 }, (_, i) => input(`x${i}`, [4]));
+    const [line] = why({ y: many.reduce((total, x) => add(total, mul(x, x))) });
+    expect(line).toMatch(/one kernel would bind \d+ buffers, of 8 at most/);
   });
 });

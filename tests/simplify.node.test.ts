@@ -3,9 +3,11 @@ import { describe, expect, test } from 'vitest';
 import { exactly, keyOf } from '../src/graph/equal.ts';
 import { type Graph, rootsOf, topological } from '../src/graph/graph.ts';
 import { simplify } from '../src/graph/simplify.ts';
-import { add, mul } from '../src/ops/elementwise.ts';
+import { add, exp, mul, neg, tanh } from '../src/ops/elementwise.ts';
+import { sum } from '../src/ops/reduce.ts';
 import { constant, input } from '../src/ops/source.ts';
 import { apply, type Op, type Tensor } from '../src/ops/tensor.ts';
+import { broadcastTo, reshape, stopGradient, transpose } from '../src/ops/view.ts';
 
 const graphOf = (outputs: Record<string, Tensor>): Graph => ({ outputs, updates: [] });
 
@@ -45,5 +47,56 @@ describe('equal nodes', () => {
       ({ op }) => op.name === 'constant',
     );
     expect(zeros.map(({ attrs }) => (attrs as { value: number }).value)).toEqual([-0, 0]);
+  });
+});
+
+describe('rules', () => {
+  const x = input('x', [2, 3]);
+  const fired = (result: Tensor) => {
+    const lines: string[] = [];
+    simplify(graphOf({ result }), {
+      trace: (rule, before, after) => lines.push(`${rule}: ${before.op.name} → ${after.op.name}`),
+    });
+    return lines;
+  };
+
+  test('a trace tells which fired on what', () => {
+    expect(fired(add(neg(neg(x)), mul(constant(2), 0)))).toMatchInlineSnapshot(`
+      [
+        "a double negation is none: neg → input",
+        "constants are folded: mul → constant",
+        "neutral elements are dropped: add → input",
+      ]
+    `);
+    expect(fired(sum(transpose(mul(x, input('w', [3]))), { axis: 1 }))).toMatchInlineSnapshot(`
+      [
+        "transposes follow reductions: sum → transpose",
+        "a factor that is the same all along a sum follows it: sum → mul",
+        "a transpose of a transpose is one: transpose → reshape",
+        "a reshape of a reshape is one: reshape → input",
+        "a reshape of a reshape is one: reshape → mul",
+      ]
+    `);
+  });
+
+  test('products that a sum goes over are not taken apart without end', () => {
+    let square = x;
+    for (let i = 0; i < 200; i++) square = mul(square, square);
+    expect(topological(rootsOf(simplify(graphOf({ y: sum(square) })))).length).toBeLessThan(250);
+    const w = input('w', [3]);
+    let both = mul(x, w);
+    for (let i = 0; i < 40; i++) both = mul(both, both);
+    expect(topological(rootsOf(simplify(graphOf({ y: sum(both, { axis: 0 }) })))).length).toBeLessThan(80);
+  });
+
+  test('nothing recurses to the depth of the model', () => {
+    let y: Tensor = broadcastTo(constant(1), [2, 3]);
+    for (let i = 0; i < 50_000; i++) y = i % 2 ? reshape(y, [2, 3]) : stopGradient(reshape(y, [3, 2]));
+    let z: Tensor = x;
+    for (let i = 0; i < 50_000; i++) z = i % 2 ? tanh(z) : exp(z);
+    const before = performance.now();
+    const { outputs } = simplify(graphOf({ y, z }));
+    expect(topological(Object.values(outputs)).length).toBeLessThan(50_010);
+    expect(performance.now() - before).toBeLessThan(20_000);
   });
 });

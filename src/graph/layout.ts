@@ -1,22 +1,14 @@
 // Rules that move transposes to where they cost nothing: behind elementwise ops and sums, until they meet their inverse
 // or a kernel that reads through them. A chain of convolutions, which keep channels last, so transposes nothing between.
-import { elementwise } from '../ops/elementwise.ts';
 import { type MatmulAttrs, matmulOp } from '../ops/matmul.ts';
 import type { ReduceAttrs } from '../ops/reduce.ts';
 import { apply, type Tensor } from '../ops/tensor.ts';
 import { inverse, reshape, type Slice, sliceOp, transpose, transposeOp } from '../ops/view.ts';
 
-const elementwiseOps = new Set<unknown>(Object.values(elementwise));
-
-export function isElementwise(node: Tensor): boolean {
-  return elementwiseOps.has(node.op);
-}
-
 const axesOf = (node: Tensor) => (node.attrs as { axes: readonly number[] }).axes;
 
 /** An elementwise op of transposed tensors, and of others that it broadcasts, is the transpose of one of the tensors. */
 export function elementwiseOfTransposes(node: Tensor): Tensor | undefined {
-  if (!isElementwise(node)) return undefined;
   const rank = node.shape.length;
   const whole = node.inputs.filter(({ size, shape }) => size === node.size && shape.length === rank);
   const [first] = whole;
@@ -35,7 +27,7 @@ export function elementwiseOfTransposes(node: Tensor): Tensor | undefined {
 /** A reduction of a transposed tensor is one of the tensor, over the axes where they came from. */
 export function reductionOfTranspose(node: Tensor): Tensor | undefined {
   const [x] = node.inputs;
-  if (!['sum', 'max', 'logsumexp'].includes(node.op.name) || x!.op !== transposeOp) return undefined;
+  if (x!.op !== transposeOp) return undefined;
   const from = axesOf(x!);
   const { axes } = node.attrs as ReduceAttrs;
   const ascending = (list: readonly number[]) => [...list].sort((a, b) => a - b);
@@ -51,7 +43,7 @@ export function reductionOfTranspose(node: Tensor): Tensor | undefined {
 /** A slice of a transposed tensor is the transpose of a slice. */
 export function sliceOfTranspose(node: Tensor): Tensor | undefined {
   const [x] = node.inputs;
-  if (node.op !== sliceOp || x!.op !== transposeOp) return undefined;
+  if (x!.op !== transposeOp) return undefined;
   const axes = axesOf(x!);
   const { starts, sizes } = node.attrs as Slice;
   const back = (list: readonly number[]) => inverse(axes).map((axis) => list[axis]!);
@@ -66,9 +58,8 @@ function turned(x: Tensor): boolean {
   return axes.every((axis, i) => axis === (i === last ? last - 1 : i === last - 1 ? last : i));
 }
 
-/** The product reads transposed operands in place. */
-export function productOfTransposes(node: Tensor): Tensor | undefined {
-  if (node.op !== matmulOp) return undefined;
+/** A matmul reads transposed operands in place. */
+export function matmulOfTransposes(node: Tensor): Tensor | undefined {
   const { transposeA, transposeB } = node.attrs as MatmulAttrs;
   const [a, b] = node.inputs as [Tensor, Tensor];
   if (!turned(a) && !turned(b)) return undefined;

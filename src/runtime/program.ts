@@ -366,6 +366,12 @@ export class Program<O extends Outputs = Outputs, I extends RunInputs = RunInput
     return profileProgram(this, inputs, options);
   }
 
+  /** Why each two neighbouring dispatches, or two by number, are not one: a line for each pair. */
+  async explain(a?: number, b?: number): Promise<string[]> {
+    const { explainSchedule } = await import('../graph/explain.ts');
+    return explainSchedule(this.parts.schedule, a, b);
+  }
+
   /** Variables that a run changes. */
   get updated(): Variable[] {
     return [...new Set(this.parts.schedule.targets.values())];

@@ -8,13 +8,24 @@ import { classifier } from './classifier.ts';
 import { convClassifier } from './conv_classifier.ts';
 import { convVae } from './conv_vae.ts';
 import { cvae } from './cvae.ts';
+import { denoising } from './denoising.ts';
 import type { ModelEntry } from './entry.ts';
 import { iwae } from './iwae.ts';
 import { vae } from './vae.ts';
 import { vqVae } from './vq_vae.ts';
 
 /** The first is the one by default. */
-const ENTRIES: readonly ModelEntry[] = [vae, convVae, betaVae, iwae, cvae, vqVae, classifier, convClassifier];
+const ENTRIES: readonly ModelEntry[] = [
+  vae,
+  convVae,
+  betaVae,
+  iwae,
+  cvae,
+  vqVae,
+  classifier,
+  convClassifier,
+  denoising,
+];
 
 export const MODELS: ReadonlyMap<string, ModelEntry> = new Map(ENTRIES.map((entry) => [entry.name, entry]));
 
