@@ -48,6 +48,7 @@ export {
 } from './ops/composite.ts';
 export { crossEntropy } from './ops/cross_entropy.ts';
 export { defineOp, type KernelSpec, type PointwiseGrad, type PointwiseSpec } from './ops/define.ts';
+export { einsum } from './ops/einsum.ts';
 export {
   abs,
   add,

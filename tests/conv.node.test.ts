@@ -6,7 +6,7 @@ import { type Graph, printGraph } from '../src/graph/graph.ts';
 import { lower } from '../src/graph/lower.ts';
 import { planMemory } from '../src/graph/memory.ts';
 import { simplify } from '../src/graph/simplify.ts';
-import { splitProducts } from '../src/graph/split.ts';
+import { splitMatmuls } from '../src/graph/split.ts';
 import { chooseVariants } from '../src/graph/variants.ts';
 import { Conv2d } from '../src/nn/conv.ts';
 import { ReLU, Sequential } from '../src/nn/layers.ts';
@@ -72,12 +72,12 @@ test('a product of few results that sums over much becomes a stack, and a sum of
   const tn = matmul(input('a', [4096, 32]), input('b', [4096, 12]), { transposeA: true });
   const nt = matmul(input('a', [8, 4096]), input('b', [12, 4096]), { transposeB: true });
   for (const y of [tn, nt]) {
-    const text = printGraph(splitProducts(graphOf(y), 1024));
+    const text = printGraph(splitMatmuls(graphOf(y), 1024));
     expect(text).toMatch(/matmul\(.*f32\[32, (32|8), 12\]/);
     expect(text).toMatch(/sum\(.*"axes":\[0\]/);
   }
   const large = graphOf(matmul(input('a', [512, 4096]), input('b', [4096, 512])));
-  expect(printGraph(splitProducts(large, 1024))).toBe(printGraph(large));
+  expect(printGraph(splitMatmuls(large, 1024))).toBe(printGraph(large));
 });
 
 test('division by a multiplication and a shift is exact', () => {

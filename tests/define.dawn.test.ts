@@ -214,6 +214,51 @@ describe.skipIf(missing)("ops of one's own", () => {
     await expect(compile(gpu, { outputs: { y: apply(typo, [x], {}) } })).rejects.toThrow(/typo: the driver refuses/);
   });
 
+  test('an op of several results next to others: what is pointwise is fused before and behind it, and not to it', async () => {
+    const x = input('x', [6, 20]);
+    const w = input('w', [20, 4]);
+    const [norm, unit] = applyAll(rowNormOp, [exp(mul(x, 0.5))], {}) as [Tensor, Tensor];
+    const both = relu(sub(div(unit, reshape(norm, [6, 1])), 0.04));
+    const outputs = { both, product: tanh(matmul(both, w)), log: add(norm, sum(unit, { axis: 1 })), unit };
+    const program = await compile(gpu, { outputs });
+    const lines = (await program.printSchedule()).split('\n').filter((line) => /^\d/.test(line));
+    expect(lines.map((line) => line.replace(/^\d+ (\S+) .*/, '$1')).sort()).toEqual(
+      ['mul+exp', 'rowNorm', 'div+sub+relu', 'matmul+tanh', 'sum+add'].sort(),
+    );
+    const data = Float32Array.from({ length: 120 }, (_, i) => Math.sin(i));
+    const weights = Float32Array.from({ length: 80 }, (_, i) => Math.cos(i));
+    program.run({ x: data, w: weights });
+    const got = {
+      both: await program.read('both'),
+      product: await program.read('product'),
+      log: await program.read('log'),
+      unit: await program.read('unit'),
+    };
+    program.destroy();
+    const near = (actual: ArrayLike<number>, expected: readonly number[]) => {
+      expect(actual).toHaveLength(expected.length);
+      for (const [i, value] of expected.entries()) expect(actual[i]).toBeCloseTo(value, 5);
+    };
+    const rows = Array.from({ length: 6 }, (_, r) =>
+      [...data.subarray(20 * r, 20 * r + 20)].map((v) => Math.exp(v / 2)),
+    );
+    const norms = rows.map((row) => Math.hypot(...row));
+    const units = rows.map((row, r) => row.map((value) => value / norms[r]!));
+    const relued = units.map((row, r) => row.map((value) => Math.max(0, value / norms[r]! - 0.04)));
+    near(got.unit as Float32Array, units.flat());
+    near(got.both as Float32Array, relued.flat());
+    near(
+      got.log as Float32Array,
+      units.map((row, r) => norms[r]! + row.reduce((a, b) => a + b)),
+    );
+    near(
+      got.product as Float32Array,
+      relued.flatMap((row) =>
+        [0, 1, 2, 3].map((c) => Math.tanh(row.reduce((total, value, k) => total + value * weights[4 * k + c]!, 0))),
+      ),
+    );
+  });
+
   test('shapes that lie', () => {
     expect(() => apply(rowNormOp, [x], {})).toThrow('rowNorm gives 2 results: use applyAll');
     expect(() => applyAll(rowNormOp, [x, x], {})).toThrow('rowNorm: takes 1 tensors (x), got 2');

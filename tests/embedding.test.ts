@@ -177,7 +177,7 @@ test('after destroy, nothing is left allocated', async () => {
   expect(alive.size).toBeGreaterThan(4);
   expect(gpu.allocations).toBe(alive.size);
   program.destroy();
-  freeVariables(gpu, [parameters.flat, adam.step, ...Object.values(adam.state)]);
+  freeVariables(gpu, [parameters.flat, ...adam.variables]);
   expect(gpu.allocatedBytes).toBe(0);
   expect(alive.size).toBe(0);
   const again = await compile(gpu, graph);

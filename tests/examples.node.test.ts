@@ -44,6 +44,14 @@ const shows: Record<string, (result: never) => void> = {
   custom_loss({ below }: { below: number[] }) {
     for (const [i, share] of [0.1, 0.5, 0.9].entries()) expect(Math.abs(below[i]! - share)).toBeLessThan(0.06);
   },
+  custom_op: ({ error }: { error: number }) => expect(error).toBeLessThan(1e-3),
+  learning_rate({ smooth }: { smooth: number[] }) {
+    for (const [i, loss] of smooth.entries()) if (i > 0) expect(loss, `rate ${i}`).toBeLessThan(smooth[i - 1]!);
+  },
+  trainer({ accuracy, steps }: { accuracy: number; steps: number }) {
+    expect(steps).toBe(240);
+    expect(accuracy).toBeGreaterThan(0.97);
+  },
   // A picture of one colour packs to next to nothing.
   three: ({ bitmap }: { bitmap: string }) => expect(bitmap.length).toBeGreaterThan(20_000),
 };

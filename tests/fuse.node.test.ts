@@ -1,6 +1,6 @@
 // The passes of fusion, on graphs small enough to read: what is materialised and why, what is merged, in what order.
 import { describe, expect, test } from 'vitest';
-import { explainSchedule } from '../src/graph/explain.ts';
+import { explainSchedule, printExplained } from '../src/graph/explain.ts';
 import { fuse } from '../src/graph/fuse.ts';
 import type { Graph, Update } from '../src/graph/graph.ts';
 import { materialise } from '../src/graph/materialise.ts';
@@ -160,6 +160,17 @@ describe('explain says why two dispatches are not one', () => {
     ]);
     expect(why({ z: sub(x, sum(x, { axis: 1, keepDims: true })) })).toEqual([
       '0 (sum) and 1 (sub): f32[8] and f32[8, 8] are of different sizes',
+    ]);
+  });
+
+  test('the reason stands between the two in the printed schedule', () => {
+    const x = exp(input('x', [8, 8]));
+    expect(printExplained(fuse({ outputs: { z: matmul(x, x) }, updates: [] })).split('\n')).toEqual([
+      '0 exp (=x)',
+      '  %0 f32[8, 8]: read many times by matmul',
+      '    0 (exp) and 1 (matmul): %0 is read by matmul, and so must be complete before',
+      '1 matmul (%0)',
+      '  %1 f32[8, 8]: an output',
     ]);
   });
 

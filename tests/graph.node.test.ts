@@ -31,7 +31,9 @@ const TRAITS = { software: true, subgroupSize: 4, f16: false, limits: DEFAULT_LI
 const labels = (graph: Graph, maxBuffers?: number) => {
   const schedule = chooseVariants(fuse(simplify(graph), maxBuffers), TRAITS);
   const memory = planMemory(schedule);
-  return schedule.groups.filter(({ container }) => !container).map((group) => lower(group, memory, TRAITS).label);
+  return schedule.groups
+    .filter(({ inPlaceConcat }) => !inPlaceConcat)
+    .map((group) => lower(group, memory, TRAITS).label);
 };
 
 describe('shapes', () => {
@@ -211,18 +213,18 @@ describe('memory', () => {
   /** No two tensors that are alive at once share memory, unless one takes the other's place element by element. */
   function checkPlan(schedule: Schedule): void {
     const { groups } = schedule;
-    const { places, slots } = planMemory(schedule);
+    const { allocations, slots } = planMemory(schedule);
     const lives = new Map<Tensor, { from: number; to: number }>();
     groups.forEach(({ outputs, reads }, index) => {
       for (const node of outputs) lives.set(node, { from: index, to: index });
       for (const node of reads.keys()) if (lives.has(node)) lives.get(node)!.to = index;
     });
     for (const [a, lifeA] of lives) {
-      const placeA = places.get(a)!;
+      const placeA = allocations.get(a)!;
       if (placeA.kind !== 'slot') continue;
       expect(slots[placeA.slot]).toBeGreaterThanOrEqual(placeA.offset + wordsOf(a));
       for (const [b, lifeB] of lives) {
-        const placeB = places.get(b)!;
+        const placeB = allocations.get(b)!;
         if (a === b || placeB.kind !== 'slot' || placeA.slot !== placeB.slot || b.inputs.includes(a)) continue;
         const apartInSpace = placeA.offset + wordsOf(a) <= placeB.offset || placeB.offset + wordsOf(b) <= placeA.offset;
         const heir = lifeA.to === lifeB.from && groups[lifeB.from]!.reads.get(a) === true;

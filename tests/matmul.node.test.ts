@@ -1,7 +1,12 @@
 // Which tile the heuristic takes for a matmul on a described GPU, and how much of it is wasted.
 import { describe, expect, test } from 'vitest';
+import { gradients } from '../src/graph/autodiff.ts';
+import { rootsOf, topological } from '../src/graph/graph.ts';
 import { kernelsOf, planGraph } from '../src/graph/plan.ts';
+import { simplify } from '../src/graph/simplify.ts';
+import { mul } from '../src/ops/elementwise.ts';
 import { matmul } from '../src/ops/matmul.ts';
+import { sum } from '../src/ops/reduce.ts';
 import { input } from '../src/ops/source.ts';
 import { DEFAULT_LIMITS } from '../src/ops/tensor.ts';
 
@@ -47,4 +52,33 @@ describe('on a GPU', () => {
     expect(kernelOf(1, 512, 64, 512).variant).toMatch(/workgroup tile 64/);
     expect(kernelOf(1, 128, 64, 400).variant).toMatch(/workgroup tile 32/);
   });
+});
+
+test('a batch of rows and one weight is one flat matmul, and so are its gradients', () => {
+  const [x, w] = [input('x', [2, 3, 5, 8]), input('w', [8, 4])];
+  const y = matmul(x, w);
+  const graph = simplify({
+    outputs: { y, ...Object.fromEntries(gradients(sum(mul(y, y)), [x, w]).entries()) },
+    updates: [],
+  });
+  const shapes = topological(rootsOf(graph))
+    .filter(({ op }) => op.name === 'matmul')
+    .map(({ inputs, shape }) => [...inputs.map((x) => x.shape), shape]);
+  expect(shapes).toEqual([
+    [
+      [30, 8],
+      [8, 4],
+      [30, 4],
+    ],
+    [
+      [30, 4],
+      [8, 4],
+      [30, 8],
+    ],
+    [
+      [30, 8],
+      [30, 4],
+      [8, 4],
+    ],
+  ]);
 });

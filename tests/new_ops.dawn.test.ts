@@ -1,12 +1,16 @@
 // Ops that are functions of others, and constants from the host's data, on lavapipe in Node.
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import functions from '../shaders/functions.wgsl?raw';
 import { startDawn } from '../src/cli/dawn/dawn.ts';
 import { ShapeError } from '../src/errors.ts';
 import { Gpu } from '../src/gpu/gpu.ts';
 import { gradients } from '../src/graph/autodiff.ts';
+import { argmax } from '../src/ops/argmax.ts';
+import { defineOp } from '../src/ops/define.ts';
 import { add, clamp, elementwise, floor, log1p, mul, pow, toF32 } from '../src/ops/elementwise.ts';
-import { min, sum } from '../src/ops/reduce.ts';
-import { input, tensor } from '../src/ops/source.ts';
+import { logsumexp, max, min, sum } from '../src/ops/reduce.ts';
+import { input, iota, tensor } from '../src/ops/source.ts';
+import { apply } from '../src/ops/tensor.ts';
 import { std, variance, varianceOp } from '../src/ops/variance.ts';
 import { compile, evaluate } from '../src/runtime/compile.ts';
 import { checkOp } from '../src/testing/check_op.ts';
@@ -25,6 +29,56 @@ describe.skipIf(missing)('further ops', () => {
   });
   test('variance', async () => {
     await checkOp(gpu, varianceOp);
+  });
+
+  test.each([0, 1])('reductions of infinities, by variant %i', async (variant) => {
+    // Rows and columns, in fours and not: all −∞, all +∞, a mixture, and the lowest finite number among −∞.
+    const lowest = -3.4028234663852886e38;
+    for (const [length, axis] of [
+      [8, 1],
+      [7, 1],
+      [8, 0],
+      [300, 1],
+    ] as const) {
+      const kinds = [
+        () => -Infinity,
+        () => Infinity,
+        (i: number) => (i === 3 ? 2 : -Infinity),
+        (i: number) => (i === 5 ? lowest : -Infinity),
+      ];
+      const shape = axis === 1 ? [4, length] : [length, 4];
+      const data = Float32Array.from({ length: 4 * length }, (_, flat) => {
+        const [row, column] = [Math.floor(flat / shape[1]!), flat % shape[1]!];
+        return axis === 1 ? kinds[row]!(column) : kinds[column]!(row);
+      });
+      const x = input('x', shape);
+      const values = await evaluate(
+        gpu,
+        { greatest: max(x, { axis }), least: min(x, { axis }), sums: logsumexp(x, { axis }), at: argmax(x, axis) },
+        { x: data },
+        { chooseVariant: (_, possible) => possible[Math.min(variant, possible.length - 1)]! },
+      );
+      expect([...values.greatest]).toEqual([-Infinity, Infinity, 2, lowest]);
+      expect([...values.least]).toEqual([-Infinity, Infinity, -Infinity, -Infinity]);
+      expect(values.sums[0]).toBe(-Infinity);
+      expect(values.sums[2]).toBe(2);
+      expect([...values.at]).toEqual([0, 0, 3, 5]);
+    }
+  });
+
+  test('Box and Muller never take the root of a negative number, whichever of the 2^24 numbers they are given', async () => {
+    const radius = defineOp({
+      name: 'radius',
+      wgsl: (x) => `normal_from_bits(vec4u(${x} << 8u, 0u, 0u, 0u)).x`,
+      functions,
+      dtypes: ['u32'],
+      result: 'f32',
+    });
+    const r = apply(radius, [iota([2 ** 24], 0, 'u32')], {});
+    // A NaN would be the least and the greatest.
+    const { least, greatest } = await evaluate(gpu, { least: min(r), greatest: max(r) });
+    expect(Math.abs(least[0]!)).toBeLessThan(1e-3);
+    expect(greatest[0]).toBeCloseTo(Math.sqrt(2 * Math.log(2 ** 24)), 2);
   });
 
   test('clamp, powers of negative numbers, the least, near 0', async () => {

@@ -29,6 +29,23 @@ test('prints a table and totals, and writes JSON and a trace', { timeout: TIMEOU
   }
 });
 
+test('explains why neighbouring dispatches are two, and measures nothing', { timeout: TIMEOUT }, async () => {
+  const { code, stdout, stderr } = await profile('--explain', '--hidden', '16', '--latent', '2', '--batch', '8');
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  const [adapter, , ...lines] = stdout.trimEnd().split('\n');
+  expect(adapter).toMatch(/\w/);
+  // A line for each dispatch in order, and between two of them a line that names both.
+  const heads = lines.filter((line) => /^\d/.test(line));
+  const reasons = lines.filter((line) => /^ {4}\d/.test(line));
+  expect(heads.length).toBeGreaterThan(10);
+  expect(heads.map((line) => Number.parseInt(line, 10))).toEqual([...heads.keys()]);
+  expect(reasons).toHaveLength(heads.length - 1);
+  reasons.forEach((line, i) => {
+    expect(line).toMatch(new RegExp(`^ {4}${i} \\(.+\\) and ${i + 1} \\(.+\\): .+`));
+  });
+  expect(stdout).toMatch(/is read by matmul, and so must be complete before/);
+});
+
 test('compares two shaders', { timeout: TIMEOUT }, async () => {
   const code = `@group(0) @binding(0) var<storage, read_write> x: array<f32>;
 @compute @workgroup_size(64) fn main(@builtin(global_invocation_id) id: vec3u) { x[id.x] += 1.0; }`;
@@ -48,6 +65,8 @@ test.each([
   [['--wgsl', 'nowhere.wgsl', '--workgroups', '1', '--buffers', 'x'], /--wgsl: nowhere\.wgsl cannot be read/],
   [['--wgsl', 'a.wgsl', '--workgroups', '1'], /--wgsl needs --buffers/],
   [['--wgsl', 'a.wgsl', '--batch', '3'], /--batch is for the step of a model/],
+  [['--explain', '--sort'], /--sort is for what is measured, and --explain measures nothing/],
+  [['--wgsl', 'a.wgsl', '--explain'], /--explain is for the step of a model/],
   [['--repeats', '0'], /--repeats must be a positive whole number/],
 ])('refuses %j', (args, message) => {
   expect(() => parseArguments(args)).toThrow(OptionError);

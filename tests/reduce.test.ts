@@ -41,9 +41,9 @@ test.each(cases)('three at once: $kind of $of, $name', async ({ shape, axis, red
     { outputs },
     { chooseVariant: (_, possible) => possible.find((variant) => variant.name === name) },
   );
-  const heavy = program.dispatches.filter(({ kernel }) => kernel.group.heavies.length > 0);
+  const heavy = program.dispatches.filter(({ kernel }) => kernel.group.kernelOps.length > 0);
   expect(program.dispatches).toHaveLength(heavy.length);
-  expect(heavy.map(({ kernel }) => kernel.group.heavies.length)).toEqual(heavy.map(() => 3));
+  expect(heavy.map(({ kernel }) => kernel.group.kernelOps.length)).toEqual(heavy.map(() => 3));
   const seed = 1 + Math.floor(Math.random() * 2 ** 31);
   const random = randomFrom(seed);
   const [xs, ys] = [randomValues({ shape }, random), randomValues({ shape }, random)];

@@ -60,6 +60,28 @@ describe('rules', () => {
     return lines;
   };
 
+  test('a rule that did not apply to a node is not tried on it again', () => {
+    let tried = 0;
+    const op: Op<object> = {
+      name: 'counted',
+      infer: ([x]) => x!,
+      get decompose(): undefined {
+        tried++;
+        return undefined;
+      },
+    };
+    const y = apply(op, [x], {});
+    tried = 0;
+    expect(fired(neg(neg(neg(neg(y))))).length).toBeGreaterThan(0);
+    expect(tried).toBe(1);
+  });
+
+  test('a chain of 50,000 comes to rest', () => {
+    let y: Tensor = x;
+    for (let i = 0; i < 50_000; i++) y = i % 2 ? exp(y) : tanh(y);
+    expect(topological(rootsOf(simplify(graphOf({ y }))))).toHaveLength(50_001);
+  });
+
   test('a trace tells which fired on what', () => {
     expect(fired(add(neg(neg(x)), mul(constant(2), 0)))).toMatchInlineSnapshot(`
       [

@@ -35,6 +35,13 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   for (var c = 0u; c < COUNT; c++) { // unroll
     top[c] = vec4f(select(LOWEST, 0.0, KIND == 0u));
   }
+  if (KIND == 1u) {
+    // The greatest of nothing is -∞, which no constant of WGSL may be.
+    var least = 0xff800000u;
+    for (var c = 0u; c < COUNT; c++) { // unroll
+      top[c] = vec4f(bitcast<f32>(least));
+    }
+  }
   for (var r = 0u; r < STEPS; r += UNROLL) {
     for (var u = 0u; u < UNROLL; u++) { // unroll
       let values = load(o, r + u);

@@ -49,6 +49,13 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   for (var c = 0u; c < COUNT; c++) { // unroll
     state[c] = vec2f(select(LOWEST, 0.0, KIND == 0u), 0.0);
   }
+  if (KIND == 1u) {
+    // The greatest of nothing is -∞, which no constant of WGSL may be.
+    var least = 0xff800000u;
+    for (var c = 0u; c < COUNT; c++) { // unroll
+      state[c].x = bitcast<f32>(least);
+    }
+  }
   for (var r = local; r < STEPS; r += THREADS) {
     let values = load(o, r);
     for (var c = 0u; c < COUNT; c++) { // unroll

@@ -5,6 +5,7 @@ import type { ViteDevServer } from 'vite';
 import { type BenchOptions, ENGINES, type EngineName, MEMORY, type Row, select, TELL } from '../bench/results.ts';
 import { GliaError, OptionError } from '../errors.ts';
 import { createCommand, parse, resolvePath } from './arguments.ts';
+import { benchCompiling } from './bench/compile.ts';
 import { measureFirstSteps } from './bench/first-step.ts';
 import { benchInNode } from './bench/node.ts';
 import { fetchTensorFlow } from './bench/peers.ts';
@@ -26,6 +27,7 @@ const FRESH = ['load', MEMORY.id];
 interface Arguments extends ReportOptions {
   readonly headed: boolean;
   readonly node: boolean;
+  readonly compile: boolean;
   readonly driver: string | undefined;
 }
 
@@ -36,7 +38,8 @@ Examples:
   ${COMMAND} --peers none --rounds 3      Glia alone
   ${COMMAND} --json bench.json            every sample, too
   ${COMMAND} --node                       on this machine's GPU, or else on the CPU, without a browser
-  ${COMMAND} --node --driver lavapipe     on Mesa's driver for the CPU`;
+  ${COMMAND} --node --driver lavapipe     on Mesa's driver for the CPU
+  ${COMMAND} --compile                    how long graphs take to become WGSL, without a device`;
 
 /** @returns undefined if help was asked for, and printed. @throws OptionError */
 function parseArguments(args: readonly string[]): Arguments | undefined {
@@ -53,11 +56,21 @@ function parseArguments(args: readonly string[]): Arguments | undefined {
     .option('--json <file>', 'write every sample to a file')
     .option('--headed', 'show the browser')
     .option('--node', 'in Node on Dawn, without a browser')
+    .option(
+      '--compile',
+      'how long Glia takes from traced graphs to WGSL: perceptrons of 10 to 160 layers, the default VAE',
+    )
     .option('--driver <name>', `with --node: ${DRIVER_HELP}`)
     .addHelpText('after', EXAMPLES);
   if (!parse(command, args)) return undefined;
-  const { only, rounds, json, headed = false, node = false, driver } = command.opts();
+  const { only, rounds, json, headed = false, node = false, compile = false, driver } = command.opts();
   const peers = command.opts().peers ?? ['jax', 'tfjs', ...(node ? ['pytorch'] : [])];
+  if (compile) {
+    const given = ['only', 'peers', 'json', 'headed', 'node'].find(
+      (name) => command.getOptionValueSource(name) === 'cli',
+    );
+    if (given) throw new OptionError(`--compile needs no device and has no peers: leave out --${given}`);
+  }
   if (headed && node) throw new OptionError('--headed shows the browser, and --node has none: leave one of them out');
   if (driver !== undefined && !node) throw new OptionError('--driver goes with --node: a browser chooses for itself');
   if (!node && peers.includes('pytorch')) throw new OptionError('--peers pytorch goes with --node');
@@ -66,12 +79,16 @@ function parseArguments(args: readonly string[]): Arguments | undefined {
   if (unknown !== undefined) throw new OptionError(`--peers ${unknown}: there are ${Object.keys(PEERS).join(', ')}`);
   const chosen = peers.flatMap((name: string) => PEERS[name]);
   const engines = (Object.keys(ENGINES) as EngineName[]).filter((name) => name === 'glia' || chosen.includes(name));
-  return { engines, only, rounds, json: json && resolvePath(json), headed, node, driver };
+  return { engines, only, rounds, json: json && resolvePath(json), headed, node, compile, driver };
 }
 
 export async function main(args: string[], { server }: { server: ViteDevServer }): Promise<number> {
   const asked = parseArguments(args);
   if (!asked) return 0;
+  if (asked.compile) {
+    benchCompiling(asked.rounds);
+    return 0;
+  }
   if (asked.node) return (await benchInNode(asked, asked.driver)) ? 0 : 1;
   const without = asked.engines.includes('tfjs') && !(await fetchTensorFlow());
   const options = without ? { ...asked, engines: asked.engines.filter((name) => name !== 'tfjs') } : asked;

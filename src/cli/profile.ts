@@ -23,6 +23,14 @@ import { tableOf } from './profile/table.ts';
 /** Columns of a terminal, or of a file. */
 const WIDTH = 120;
 
+/** The dispatches of a step on an adapter, in words. */
+export interface Explained {
+  readonly adapter: string;
+  readonly schedule: string;
+}
+
+export type Found = Profile | ShaderProfile | Explained;
+
 /** What the page answers. */
 export type Answer<T> =
   | { readonly result: T }
@@ -38,6 +46,9 @@ export async function main(args: string[], { server }: { server: ViteDevServer }
     printModel(profile, parsed);
     write(parsed.json, { options: request.options, ...profile });
     write(parsed.trace, traceOf(profile));
+  } else if (request.what === 'schedule') {
+    const { adapter, schedule } = found as Explained;
+    console.log(`${adapter}\n\n${schedule}`);
   } else {
     printShaders(found as ShaderProfile);
     write(parsed.json, found);
@@ -45,8 +56,8 @@ export async function main(args: string[], { server }: { server: ViteDevServer }
   return 0;
 }
 
-async function profileInPage(server: ViteDevServer, { request, headed }: Arguments): Promise<Profile | ShaderProfile> {
-  const answer = await inPage<Answer<Profile | ShaderProfile>>({
+async function profileInPage(server: ViteDevServer, { request, headed }: Arguments): Promise<Found> {
+  const answer = await inPage<Answer<Found>>({
     ...{ server, headed, path: 'src/cli/profile/page', during: 'it measured' },
     call: `profile(${JSON.stringify(request)})`,
   });

@@ -23,7 +23,9 @@ interface Arguments {
 function parseArguments(args: readonly string[]): Arguments | undefined {
   const command = createCommand('npm run tune --')
     .usage('[options]')
-    .description('Times the variants of every heavy kernel for the shapes of a model, and remembers the fastest.')
+    .description(
+      'Times the variants of every op with kernels of its own for the shapes of a model, and remembers the fastest.',
+    )
     .option('--file <path>', 'where the winners are remembered', 'runs/tuning.json')
     .option('--again', 'measure what is remembered, too', false)
     .option('--check', "measure all again, on the bench's shapes too: how near does the pick come to the best?", false)

@@ -1,6 +1,7 @@
 // Writes the WGSL of fused nodes: hook bodies, and the declarations of the buffers that they touch.
 import { Declarations } from '../gpu/library.ts';
 import { Affine } from '../ops/affine.ts';
+import { Expr, wgsl } from '../ops/expression.ts';
 import { type DType, type Emitter, elementType, type Shape, stridesOf, type Tensor, wordsFor } from '../ops/tensor.ts';
 
 /** A buffer as one kernel sees it. */
@@ -31,7 +32,8 @@ function within(index: Affine, length: number): Affine {
 }
 
 const COMPONENTS = ['x', 'y', 'z', 'w'];
-const SIMPLE = /^(\(?-?[\w.]+\)?)$/;
+/** Short enough to be written wherever it is used: a name, a component, a literal. */
+const SHORT = /^(\(?-?[\w.]+\)?)$/;
 
 /** The bindings and functions of one kernel, over all its hooks. */
 export class KernelText {
@@ -91,50 +93,53 @@ function combine(coords: readonly Affine[], shape: Shape): Affine {
   return coords.reduce((sum, coord, axis) => sum.plus(coord.times(strides[axis]!)), Affine.constant(0));
 }
 
-/** What a hook body is given: the names of heavy ops' results, by flat index. */
-export type Given = ReadonlyMap<Tensor, ReadonlyMap<string, string>>;
+/** What a hook body is given: the names of kernel ops' results, by flat index. */
+export type Given = ReadonlyMap<Tensor, ReadonlyMap<string, Expr>>;
+
+function componentOf(vector: Expr, lane: number): Expr {
+  return new Expr(`${vector.text}.${COMPONENTS[lane]}`, vector.uses, { vector, lane });
+}
 
 export class BodyEmitter implements Emitter {
   private readonly text: KernelText;
-  private readonly isStored: (tensor: Tensor) => boolean;
+  private readonly isMaterialised: (tensor: Tensor) => boolean;
   private readonly given: Given | undefined;
-  private memo = new Map<string, string>();
-  private statements: string[] = [];
+  private memo = new Map<string, Expr>();
+  private statements: { readonly code: Expr; readonly declares?: string }[] = [];
   private count = 0;
   /** The flat indices that coordinates were made from, so that flattening these gives them back. */
   private readonly flats = new Map<string, Affine>();
 
-  /** @param isStored whether a tensor is to be loaded, rather than computed here */
-  constructor(text: KernelText, isStored: (tensor: Tensor) => boolean, given?: Given) {
+  /** @param isMaterialised whether a tensor is to be loaded, rather than computed here */
+  constructor(text: KernelText, isMaterialised: (tensor: Tensor) => boolean, given?: Given) {
     this.text = text;
-    this.isStored = isStored;
+    this.isMaterialised = isMaterialised;
     this.given = given;
   }
 
   get body(): string {
     return this.needed()
-      .map((statement) => `\n  ${statement}`)
+      .map(({ text }) => `\n  ${text}`)
       .join('');
   }
 
   /** The statements without the names that nothing uses: drivers take longer for more text. */
-  private needed(): string[] {
+  needed(): Expr[] {
     const used = new Set<string>();
-    const kept: string[] = [];
-    for (const statement of [...this.statements].reverse()) {
-      const name = /^let (\w+) = /.exec(statement)?.[1];
-      if (name && !used.has(name)) continue;
-      kept.push(statement);
-      for (const [word] of statement.matchAll(/\bv\d+\b/g)) if (word !== name) used.add(word);
+    const kept: Expr[] = [];
+    for (const { code, declares } of [...this.statements].reverse()) {
+      if (declares !== undefined && !used.has(declares)) continue;
+      kept.push(code);
+      for (const name of code.uses) used.add(name);
     }
     return kept.reverse();
   }
 
-  statement(text: string): void {
-    this.statements.push(text);
+  statement(code: Expr): void {
+    this.statements.push({ code });
   }
 
-  value(tensor: Tensor, coords: readonly Affine[]): string {
+  value(tensor: Tensor, coords: readonly Affine[]): Expr {
     const key = `${tensor.id}@${coords.join()}`;
     const known = this.memo.get(key);
     if (known) return known;
@@ -143,7 +148,7 @@ export class BodyEmitter implements Emitter {
     return result;
   }
 
-  private compute(tensor: Tensor, coords: readonly Affine[]): string {
+  private compute(tensor: Tensor, coords: readonly Affine[]): Expr {
     const given = this.given?.get(tensor);
     if (given) {
       const flat = this.flatten(coords, tensor.shape).toString();
@@ -151,37 +156,44 @@ export class BodyEmitter implements Emitter {
       if (value === undefined) throw new Error(`${tensor} has no element ${flat} here`);
       return value;
     }
-    if (this.isStored(tensor)) return this.load(tensor, this.flatten(coords, tensor.shape));
+    if (this.isMaterialised(tensor)) return this.load(tensor, this.flatten(coords, tensor.shape));
     const expression = tensor.op.emit!(this, tensor, coords);
-    return SIMPLE.test(expression) ? expression : this.let(expression);
+    return SHORT.test(expression.text) ? expression : this.let(expression);
   }
 
-  private load(tensor: Tensor, flat: Affine): string {
+  private load(tensor: Tensor, flat: Affine): Expr {
     if (tensor.dtype === 'u8') return this.loadByte(tensor, flat);
     const { multiple, rest } = flat.split(4);
     // A negative index wraps around, and its element is one that padding masks.
     const wide = tensor.size % 4 === 0 && rest.terms.size === 0;
     const { name, vector, length } = this.text.binding(tensor, wide);
     const read = (type: string, index: Affine) => {
-      const element = `${name}[${within(index, length)}]`;
-      return this.let(tensor.dtype === 'f16' ? `${type}(${element})` : element);
+      const element = wgsl`${name}[${within(index, length)}]`;
+      return this.let(tensor.dtype === 'f16' ? wgsl`${type}(${element})` : element);
     };
     return vector ? this.component(read('vec4f', multiple), rest) : read('f32', flat);
   }
 
-  private loadByte(tensor: Tensor, flat: Affine): string {
+  private loadByte(tensor: Tensor, flat: Affine): Expr {
     const { name, length } = this.text.binding(tensor, false);
     const [word, byte] = this.divmod(flat, 4);
-    return this.let(`(${this.let(`${name}[${within(word, length)}]`)} >> ${byte.times(8)}) & 0xffu`);
+    const four = this.let(wgsl`${name}[${within(word, length)}]`);
+    return this.let(wgsl`(${four} >> ${byte.times(8)}) & 0xffu`);
   }
 
-  let(expression: string): string {
-    const known = this.memo.get(expression);
+  let(expression: Expr): Expr {
+    const known = this.memo.get(expression.text);
     if (known) return known;
-    const name = `v${this.count++}`;
-    this.statements.push(`let ${name} = ${expression};`);
-    this.memo.set(expression, name);
+    const name = this.name('v');
+    this.statements.push({ code: wgsl`let ${name.text} = ${expression};`, declares: name.text });
+    this.memo.set(expression.text, name);
     return name;
+  }
+
+  /** A new one. */
+  private name(prefix: string): Expr {
+    const text = `${prefix}${this.count++}`;
+    return new Expr(text, [text]);
   }
 
   divmod(value: Affine, divisor: number): [Affine, Affine] {
@@ -193,19 +205,26 @@ export class BodyEmitter implements Emitter {
     const reduced = rest.split(common);
     const left = divisor / common;
     const bound = Math.floor(reduced.multiple.max / left) + 1;
-    const text = reduced.multiple.toString();
-    const dividend = SIMPLE.test(text) ? text : this.let(text);
-    const q = bound > 1 ? this.let(quotientOf(dividend, reduced.multiple.max, left)) : '';
-    const quotient = Affine.variable(q, bound);
-    const r = q === '' || q === dividend ? dividend : this.let(`${dividend} - ${q} * ${left}u`);
-    const remainder = left > 1 ? Affine.variable(r, left) : Affine.constant(0);
+    const whole = wgsl`${reduced.multiple}`;
+    const dividend = SHORT.test(whole.text) ? whole : this.let(whole);
+    let quotient = Affine.constant(0);
+    let r = dividend;
+    if (bound > 1) {
+      const q = this.let(Expr.of(quotientOf(dividend.text, reduced.multiple.max, left), [dividend]));
+      quotient = Affine.variable(q.text, bound);
+      if (q !== dividend) r = this.let(wgsl`${dividend} - ${q} * ${left}u`);
+    }
+    const remainder = left > 1 ? Affine.variable(r.text, left) : Affine.constant(0);
     return [multiple.plus(quotient), remainder.times(common).plus(reduced.rest)];
   }
 
-  masked(value: string, condition: string, dtype: 'f32' | 'u32'): string {
-    const whole = /^(v\d+)\.([xyzw])$/.exec(value);
-    if (whole) return `${this.let(`select(${whole[1]}, vec4<${dtype}>(), ${condition})`)}.${whole[2]}`;
-    return this.let(`select(${value}, ${dtype}(), ${condition})`);
+  masked(value: Expr, conditions: readonly Expr[], dtype: 'f32' | 'u32'): Expr {
+    if (conditions.length === 0) return value;
+    const condition = Expr.join(conditions, ' || ');
+    const { component } = value;
+    if (!component) return this.let(wgsl`select(${value}, ${dtype}(), ${condition})`);
+    const four = this.let(wgsl`select(${component.vector}, vec4<${dtype}>(), ${condition})`);
+    return componentOf(four, component.lane);
   }
 
   flatten(coords: readonly Affine[], shape: Shape): Affine {
@@ -228,33 +247,35 @@ export class BodyEmitter implements Emitter {
     return coords;
   }
 
-  use(expression: string, library: string): string {
-    return this.text.functions.use(expression, library);
+  use(expression: Expr, library: string): Expr {
+    return new Expr(this.text.functions.use(expression.text, library), expression.uses);
   }
 
-  index(expression: string, bound: number): Affine {
-    return Affine.variable(bound > 1 ? this.let(`min(${expression}, ${bound - 1}u)`) : '', bound);
+  index(expression: Expr, bound: number): Affine {
+    return Affine.variable(bound > 1 ? this.let(wgsl`min(${expression}, ${bound - 1}u)`).text : '', bound);
   }
 
-  component(vector: string, lane: Affine): string {
-    if (lane.terms.size === 0) return `${vector}.${COMPONENTS[lane.constant]}`;
-    return this.let(`${vector}[${lane}]`);
+  component(vector: Expr, lane: Affine): Expr {
+    return lane.terms.size === 0 ? componentOf(vector, lane.constant) : this.let(wgsl`${vector}[${lane}]`);
   }
 
-  sum(count: number, term: (k: Affine) => string): string {
-    const total = `v${this.count++}`;
-    const k = `k${this.count++}`;
+  sum(count: number, term: (k: Affine) => Expr): Expr {
+    const total = this.name('v');
+    const k = this.name('k').text;
     const outer = this.statements;
     const known = this.memo;
     this.statements = [];
     this.memo = new Map(known);
     const value = term(Affine.variable(k, count));
-    const inner = this.statements.join(' ');
+    const inner = Expr.join(
+      this.statements.map(({ code }) => code),
+      ' ',
+    );
     this.statements = outer;
     this.memo = known;
-    this.statement(`var ${total} = 0.0;`);
+    this.statement(wgsl`var ${total} = 0.0;`);
     const index = count > 1 ? `for (var ${k} = 0u; ${k} < ${count}u; ${k}++)` : '';
-    this.statement(`${index} { ${inner} ${total} += ${value}; }`);
+    this.statement(wgsl`${index} { ${inner} ${total} += ${value}; }`);
     return total;
   }
 }

@@ -1,10 +1,18 @@
 // Why dispatches of a schedule are not one: the reason of the merging pass for each pair of neighbours, in words.
 import { type Tensor, typeOf } from '../ops/tensor.ts';
 import { topological } from './graph.ts';
-import { type Draft, draft, Memory, type Refusal } from './legality.ts';
+import { type FusionGroup, groupOf, Memory, type Refusal } from './legality.ts';
 import { Merging } from './merge.ts';
-import { namesOf, schedulesRoots, titleOf } from './print_schedule.ts';
-import { isIsolated, type Schedule, stored } from './schedule.ts';
+import { linesOf, namesOf, schedulesRoots, titleOf } from './print_schedule.ts';
+import { baseOf, isIsolated, type Schedule } from './schedule.ts';
+
+/** The schedule as `printSchedule` gives it and, between each two neighbours, the reason why they are two dispatches. */
+export function printExplained(schedule: Schedule): string {
+  const reasons = explainSchedule(schedule);
+  return linesOf(schedule)
+    .flatMap((line, i) => (i === 0 ? [line] : [`    ${reasons[i - 1]}`, line]))
+    .join('\n');
+}
 
 /**
  * A line for each pair of groups that follow one another, or for the pair that is asked for.
@@ -16,13 +24,13 @@ export function explainSchedule(schedule: Schedule, a?: number, b?: number): str
   const roots = schedulesRoots(schedule);
   const names = namesOf(roots);
   const makers = new Set(groups.flatMap((group) => group.outputs));
-  const packs = groups.filter(({ container }) => container).map((group) => group.outputs[0]!);
-  const parts = packs.flatMap((pack) => pack.inputs.map((part) => [stored(part), pack] as const));
+  const packs = groups.filter(({ inPlaceConcat }) => inPlaceConcat).map((group) => group.outputs[0]!);
+  const parts = packs.flatMap((pack) => pack.inputs.map((part) => [baseOf(part), pack] as const));
   const memory = new Memory(targets, new Map(parts), maxBuffers);
-  const drafts = groups.map(({ heavies, outputs, container }) =>
-    draft(memory, heavies, outputs, container, (node) => makers.has(node)),
+  const fusionGroups = groups.map(({ kernelOps, outputs, inPlaceConcat }) =>
+    groupOf(memory, kernelOps, outputs, inPlaceConcat, (node) => makers.has(node)),
   );
-  const merging = new Merging({ drafts, memory, order: topological(roots), outputs, targets });
+  const merging = new Merging({ groups: fusionGroups, memory, order: topological(roots), outputs, targets });
   const title = (i: number) => `${i} (${titleOf(groups[i]!)})`;
   const words = (refusal: Refusal): string => {
     const of = (tensor: Tensor) => names.get(tensor) ?? tensor.op.name;
@@ -39,8 +47,8 @@ export function explainSchedule(schedule: Schedule, a?: number, b?: number): str
     if (refusal.kind === 'operand') return `${it}, is read all over, and so must be complete before`;
     return refusal.kind === 'cycle' ? `what makes ${it}, must run between them` : `nothing reads ${it}`;
   };
-  const between = (first: Draft, second: Draft): string => {
-    const pack = [first, second].find(({ container }) => container);
+  const between = (first: FusionGroup, second: FusionGroup): string => {
+    const pack = [first, second].find(({ inPlaceConcat }) => inPlaceConcat);
     if (pack) return 'a pack in place is no dispatch';
     const alone = [first, second].flatMap((group) => group.outputs).find(isIsolated);
     if (alone) return `${alone.op.name} is a dispatch of its own, to which nothing is fused`;
@@ -54,16 +62,17 @@ export function explainSchedule(schedule: Schedule, a?: number, b?: number): str
       return 'kind' in merged ? words(merged) : 'they could be one, but others were nearer';
     }
     const [x, y] = [first.outputs[0]!, second.outputs[0]!];
-    if (x.size !== y.size) return `${typeOf(x)} and ${typeOf(y)} are of different sizes`;
-    if (second.heavies.length > 0 && first.outputs.some((node) => second.reads.has(node))) {
-      return `${names.get(x)} is read by ${second.heavies[0]!.op.name}, and so must be complete before`;
+    const operand = second.kernelOps.length > 0 && first.outputs.find((node) => second.reads.has(node));
+    if (operand) {
+      return `${names.get(operand)} is read by ${second.kernelOps[0]!.op.name}, and so must be complete before`;
     }
+    if (x.size !== y.size) return `${typeOf(x)} and ${typeOf(y)} are of different sizes`;
     return 'neither reads element by element what the other stores or reads, so nothing is gained';
   };
   const pairs = a === undefined ? groups.slice(1).map((_, i) => [i, i + 1] as const) : [[a, b ?? a + 1] as const];
   return pairs.map(([i, j]) => {
-    if (!drafts[i] || !drafts[j] || i === j)
+    if (!fusionGroups[i] || !fusionGroups[j] || i === j)
       throw new RangeError(`there are dispatches 0 to ${groups.length - 1}, got ${i} and ${j}`);
-    return `${title(i)} and ${title(j)}: ${between(drafts[i], drafts[j])}`;
+    return `${title(i)} and ${title(j)}: ${between(fusionGroups[i], fusionGroups[j])}`;
   });
 }

@@ -5,7 +5,7 @@
 import type { Block, Variable } from '../ops/source.ts';
 import { variableOp } from '../ops/source.ts';
 import type { Tensor } from '../ops/tensor.ts';
-import { type Group, isSource, reach, stored } from './schedule.ts';
+import { baseOf, type Group, isSource, reach } from './schedule.ts';
 
 /** Why nodes cannot share a dispatch, with the tensors or numbers that it is about; `explain` puts it into words. */
 export type Refusal =
@@ -13,8 +13,8 @@ export type Refusal =
   | { readonly kind: 'elsewhere' | 'operand' | 'cycle' | 'unread'; readonly tensor: Tensor }
   | { readonly kind: 'buffers' | 'nodes'; readonly count: number; readonly most: number };
 
-/** A group that is being made. Drafts are never changed: a merged one is new. */
-export interface Draft extends Group {
+/** A group that is being made. Groups are never changed: a merged one is new. */
+export interface FusionGroup extends Group {
   readonly refusal: Refusal | undefined;
   /** Pointwise nodes that its kernel computes. */
   readonly count: number;
@@ -57,29 +57,29 @@ export class Memory {
 /**
  * A group with what it reads, and with the reason if it cannot be one dispatch.
  *
- * @param isStored whether a node lies in memory, be it by this group or by another
+ * @param isMaterialised whether a node lies in memory, be it by this group or by another
  */
-export function draft(
+export function groupOf(
   memory: Memory,
-  heavies: readonly Tensor[],
+  kernelOps: readonly Tensor[],
   outputs: readonly Tensor[],
-  container: boolean,
-  isStored: (node: Tensor) => boolean,
-): Draft {
+  inPlaceConcat: boolean,
+  isMaterialised: (node: Tensor) => boolean,
+): FusionGroup {
   const reads = new Map<Tensor, boolean>();
   const read = (node: Tensor, aligned: boolean) => reads.set(node, aligned && (reads.get(node) ?? true));
-  if (container) {
-    for (const part of outputs[0]!.inputs) read(stored(part), false);
-    return { heavies, outputs, reads, container, refusal: undefined, count: 0 };
+  if (inPlaceConcat) {
+    for (const part of outputs[0]!.inputs) read(baseOf(part), false);
+    return { kernelOps, outputs, reads, inPlaceConcat, refusal: undefined, count: 0 };
   }
   let refusal: Refusal | undefined;
   const { size } = outputs[0]!;
-  const other = outputs.find((output) => output.size !== size && heavies[0]?.results === undefined);
+  const other = outputs.find((output) => output.size !== size && kernelOps[0]?.results === undefined);
   if (other) refusal = { kind: 'sizes', tensor: outputs[0]!, other };
-  const own = new Set([...outputs, ...heavies]);
+  const own = new Set([...outputs, ...kernelOps]);
   const seen = new Map<Tensor, boolean>();
   const stack: [Tensor, boolean][] = [];
-  for (const output of [...outputs].reverse()) if (!isOf(output, heavies)) stack.push([output, true]);
+  for (const output of [...outputs].reverse()) if (!isOf(output, kernelOps)) stack.push([output, true]);
   for (let top = stack.pop(); top; top = stack.pop()) {
     const [node, aligned] = top;
     const before = seen.get(node);
@@ -87,8 +87,8 @@ export function draft(
     seen.set(node, aligned);
     if (own.has(node)) {
       if (!aligned) refusal ??= { kind: 'elsewhere', tensor: node };
-      if (isOf(node, heavies)) continue;
-    } else if (isSource(node) || isStored(node)) {
+      if (isOf(node, kernelOps)) continue;
+    } else if (isSource(node) || isMaterialised(node)) {
       read(node, aligned);
       continue;
     }
@@ -99,8 +99,8 @@ export function draft(
     }
   }
   // Operands are read all over, before and while others store.
-  const stop = (node: Tensor) => isSource(node) || isStored(node) || own.has(node);
-  for (const operand of heavies.flatMap(({ inputs }) => inputs)) {
+  const stop = (node: Tensor) => isSource(node) || isMaterialised(node) || own.has(node);
+  for (const operand of kernelOps.flatMap(({ inputs }) => inputs)) {
     for (const node of reach([operand], stop)) {
       if (!stop(node)) {
         seen.set(node, false);
@@ -113,12 +113,14 @@ export function draft(
   const count = [...seen.keys()].filter((node) => !reads.has(node)).length;
   refusal ??= conflict(memory, outputs, reads);
   if (count > MAX_NODES) refusal ??= { kind: 'nodes', count, most: MAX_NODES };
-  return { heavies, outputs, reads, container, refusal, count };
+  return { kernelOps, outputs, reads, inPlaceConcat, refusal, count };
 }
 
-/** A heavy node, or one of several results of it. */
-function isOf(node: Tensor, heavies: readonly Tensor[]): boolean {
-  return heavies.some((heavy) => heavy === node || (heavy.results !== undefined && node.inputs[0] === heavy));
+/** A kernel op, or one of several results of it. */
+function isOf(node: Tensor, kernelOps: readonly Tensor[]): boolean {
+  return kernelOps.some(
+    (kernelOp) => kernelOp === node || (kernelOp.results !== undefined && node.inputs[0] === kernelOp),
+  );
 }
 
 /** Too many bindings, or two of one memory that exclude each other. */

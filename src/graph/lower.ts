@@ -1,6 +1,7 @@
 // Turns a group of fused nodes into a kernel: a shader with its constants, its hooks, and the memory that it binds.
 import pointwiseShader from '../../shaders/pointwise.wgsl?raw';
 import { Affine } from '../ops/affine.ts';
+import { Expr, wgsl } from '../ops/expression.ts';
 import {
   type AdapterTraits,
   bytesOf,
@@ -15,11 +16,11 @@ import {
 } from '../ops/tensor.ts';
 import { type Binding, BodyEmitter, KernelText, storedType } from './emit.ts';
 import { topological } from './graph.ts';
-import { type MemoryPlan, type Place, wordsOf } from './memory.ts';
-import { type Group, isSource, stored } from './schedule.ts';
+import { type Allocation, type MemoryPlan, wordsOf } from './memory.ts';
+import { baseOf, type Group, isSource } from './schedule.ts';
 
 export interface Lowered extends Kernel {
-  /** Which of the heavy op's variants; `pointwise` where there is no heavy op. */
+  /** Which of the variants of its kernel op; `pointwise` where there is none. */
   readonly variant: string;
   readonly variantOf: Variant | undefined;
   /** What it computes, for people: `matmul+add+relu`. */
@@ -27,76 +28,79 @@ export interface Lowered extends Kernel {
   readonly group: Group;
   readonly declarations: string;
   readonly functions: readonly string[];
-  readonly bindings: readonly (Binding & { readonly place: Place })[];
+  readonly bindings: readonly (Binding & { readonly allocation: Allocation })[];
   /** Bytes read and written once each: the least that it must move. */
   readonly bytes: number;
 }
 
+const ZERO = wgsl`0.0`;
+
 class Writer implements KernelWriter {
   readonly traits: AdapterTraits;
+  storesBare = false;
   private readonly text: KernelText;
   private readonly group: Group;
-  private readonly places: ReadonlyMap<Tensor, Place>;
+  private readonly allocations: ReadonlyMap<Tensor, Allocation>;
 
-  constructor(text: KernelText, group: Group, places: ReadonlyMap<Tensor, Place>, traits: AdapterTraits) {
+  constructor(text: KernelText, group: Group, allocations: ReadonlyMap<Tensor, Allocation>, traits: AdapterTraits) {
     this.text = text;
     this.group = group;
-    this.places = places;
+    this.allocations = allocations;
     this.traits = traits;
   }
 
-  private readonly isStored = (tensor: Tensor) =>
-    isSource(tensor) || (this.places.has(tensor) && !this.group.outputs.includes(tensor));
+  private readonly isMaterialised = (tensor: Tensor) =>
+    isSource(tensor) || (this.allocations.has(tensor) && !this.group.outputs.includes(tensor));
 
   get nodes(): readonly Tensor[] {
-    return this.group.heavies;
+    return this.group.kernelOps;
   }
 
   load(tensor: Tensor, at: CoordsOf, lanes: 1 | 4): string {
-    const body = new BodyEmitter(this.text, this.isStored);
-    body.statement(`return ${this.four(body, tensor, at, lanes)};`);
+    const body = new BodyEmitter(this.text, this.isMaterialised);
+    body.statement(wgsl`return ${this.four(body, tensor, at, lanes)};`);
     return body.body;
   }
 
   loadEach(tensors: readonly Tensor[], at: CoordsOf, lanes: 1 | 4): string {
-    const body = new BodyEmitter(this.text, this.isStored);
+    const body = new BodyEmitter(this.text, this.isMaterialised);
     const fours = tensors.map((tensor) => this.four(body, tensor, at, lanes));
-    body.statement(`return array<vec4f, ${tensors.length}>(${fours.join(', ')});`);
+    body.statement(wgsl`return array<vec4f, ${tensors.length}>(${Expr.join(fours, ', ')});`);
     return body.body;
   }
 
-  private four(body: BodyEmitter, tensor: Tensor, at: CoordsOf, lanes: 1 | 4): string {
+  private four(body: BodyEmitter, tensor: Tensor, at: CoordsOf, lanes: 1 | 4): Expr {
     const values = Array.from({ length: lanes }, (_, lane) => {
       const coords = at(lane, (flat, shape) => body.unflatten(flat, shape));
       const outside = coords.flatMap((coord, axis) =>
-        coord.max < tensor.shape[axis]! ? [] : [`${coord} < ${tensor.shape[axis]}u`],
+        coord.max < tensor.shape[axis]! ? [] : [wgsl`${coord} < ${tensor.shape[axis]!}u`],
       );
-      if (coords.some((coord, axis) => coord.min >= tensor.shape[axis]!)) return '0.0';
+      if (coords.some((coord, axis) => coord.min >= tensor.shape[axis]!)) return ZERO;
       const value = body.value(tensor, coords);
-      return outside.length ? `select(0.0, ${value}, ${outside.join(' && ')})` : value;
+      return outside.length ? wgsl`select(0.0, ${value}, ${Expr.join(outside, ' && ')})` : value;
     });
-    const whole = /^(\w+)\.x$/.exec(values[0]!)?.[1];
-    return whole && lanes === 4 && values.every((value, lane) => value === `${whole}.${'xyzw'[lane]}`)
-      ? whole
-      : `vec4f(${[...values, '0.0', '0.0', '0.0'].slice(0, 4).join(', ')})`;
+    const vector = values[0]!.component?.vector;
+    const isWhole = values.every(({ component }, lane) => component?.vector === vector && component?.lane === lane);
+    if (vector && lanes === 4 && isWhole) return vector;
+    return wgsl`vec4f(${Expr.join([...values, ZERO, ZERO, ZERO].slice(0, 4), ', ')})`;
   }
 
   store(at: (lane: number) => Affine, values: readonly (readonly string[])[], column?: Affine, columns = 0): string {
     const flats = values[0]!.map((_, lane) => at(lane));
     const given = new Map(
-      this.group.heavies.map((heavy, i) => [
-        heavy,
-        new Map(flats.map((flat, lane) => [flat.toString(), values[i]![lane]!])),
+      this.group.kernelOps.map((kernelOp, i) => [
+        kernelOp,
+        new Map(flats.map((flat, lane) => [flat.toString(), new Expr(values[i]![lane]!)])),
       ]),
     );
-    const body = new BodyEmitter(this.text, this.isStored, given);
-    const stores: string[] = [];
+    const body = new BodyEmitter(this.text, this.isMaterialised, given);
+    const stores: Expr[] = [];
     for (const output of this.group.outputs) {
       const results = flats.map((flat) => body.value(output, body.unflatten(flat, output.shape)));
       const { multiple, rest } = flats[0]!.split(4);
       const guards = flats.map((_, lane) => {
         const at = column?.plus(lane);
-        return at && at.max >= columns ? `${at} < ${columns}u` : undefined;
+        return at && at.max >= columns ? wgsl`${at} < ${columns}u` : undefined;
       });
       const wide =
         flats.length === 4 &&
@@ -108,19 +112,22 @@ class Writer implements KernelWriter {
       const element = storedType(output.dtype);
       const half = element === 'f16';
       if (vector) {
-        const four = results.join(', ');
-        stores.push(`${name}[${multiple}] = vec4<${element}>(${half ? `vec4f(${four})` : four});`);
+        const four = Expr.join(results, ', ');
+        stores.push(wgsl`${name}[${multiple}] = vec4<${element}>(${half ? wgsl`vec4f(${four})` : four});`);
       } else {
         flats.forEach((flat, lane) => {
           // A constant that its guard leaves out: WGSL refuses it even so.
           if (flat.min >= output.size) return;
-          const assignment = `${name}[${flat}] = ${half ? `f16(${results[lane]})` : results[lane]};`;
-          stores.push(guards[lane] ? `if (${guards[lane]}) { ${assignment} }` : assignment);
+          const result = results[lane]!;
+          const assignment = wgsl`${name}[${flat}] = ${half ? wgsl`f16(${result})` : result};`;
+          const guard = guards[lane];
+          stores.push(guard ? wgsl`if (${guard}) { ${assignment} }` : assignment);
         });
       }
     }
     // All loads come first: an output may lie where an input lay.
     for (const store of stores) body.statement(store);
+    this.storesBare = body.needed().length === 1;
     return body.body;
   }
 
@@ -173,30 +180,30 @@ function pointwiseFlops(group: Group): number {
     .reduce((flops, node) => flops + flopsOf(node) * node.size, 0);
 }
 
-function keyOfPlace(place: Place, tensor: Tensor): string {
-  if (place.kind === 'input') return `input ${place.name}`;
-  if (place.kind === 'slot') return `slot ${place.slot}+${place.offset}+${wordsOf(tensor)}`;
-  const { variable } = place;
+function keyOfAllocation(allocation: Allocation, tensor: Tensor): string {
+  if (allocation.kind === 'input') return `input ${allocation.name}`;
+  if (allocation.kind === 'slot') return `slot ${allocation.slot}+${allocation.offset}+${wordsOf(tensor)}`;
+  const { variable } = allocation;
   return `storage ${variable.place().id}+${variable.offset}+${variable.words}`;
 }
 
 /** Lowers one group of a schedule with variants, given where everything lies. */
-export function lower(group: Group, { places }: MemoryPlan, traits: AdapterTraits): Lowered {
-  const keyOf = (tensor: Tensor) => keyOfPlace(places.get(tensor)!, tensor);
+export function lower(group: Group, { allocations }: MemoryPlan, traits: AdapterTraits): Lowered {
+  const keyOf = (tensor: Tensor) => keyOfAllocation(allocations.get(tensor)!, tensor);
   const scalars = new Set<string>();
   const {
-    heavies: [heavy],
+    kernelOps: [kernelOp],
     variant,
   } = group;
-  if (heavy && !variant) throw new Error(`no variant was chosen for ${heavy}`);
+  if (kernelOp && !variant) throw new Error(`no variant was chosen for ${kernelOp}`);
   const write = () => {
     const text = new KernelText(keyOf, scalars);
-    const writer = new Writer(text, group, places, traits);
-    return { text, kernel: variant ? variant.kernel(heavy!, writer) : pointwise(group, writer) };
+    const writer = new Writer(text, group, allocations, traits);
+    return { text, kernel: variant ? variant.kernel(kernelOp!, writer) : pointwise(group, writer) };
   };
   // The first round finds out which buffers cannot be read four at a time; the second writes the text.
   const bindingOf = ({ tensor: view, writable }: { tensor: Tensor; writable: boolean }): Binding => {
-    const tensor = stored(view);
+    const tensor = baseOf(view);
     return { key: keyOf(tensor), tensor, element: storedType(tensor.dtype), writable, vector: false };
   };
   let before = -1;
@@ -206,7 +213,6 @@ export function lower(group: Group, { places }: MemoryPlan, traits: AdapterTrait
     result = write();
   }
   const { text, kernel } = result;
-  const half = /\bf16\b/.test([text.declarations, ...Object.values({ ...kernel.aliases, ...kernel.hooks })].join(' '));
   const touched = new Set([...group.outputs, ...group.reads.keys()]);
   const bytes = [...touched].reduce((sum, node) => sum + bytesOf(node.dtype) * node.size, 0);
   return {
@@ -217,11 +223,11 @@ export function lower(group: Group, { places }: MemoryPlan, traits: AdapterTrait
     group,
     flops: kernel.flops + pointwiseFlops(group),
     // Directives come first, and these stand in front of the shader itself.
-    declarations: half ? `enable f16;\n${text.declarations}` : text.declarations,
+    declarations: traits.f16 ? `enable f16;\n${text.declarations}` : text.declarations,
     functions: text.functions.all,
     bindings: (kernel.bindings?.map(bindingOf) ?? text.bindings).map((binding) => ({
       ...binding,
-      place: places.get(binding.tensor)!,
+      allocation: allocations.get(binding.tensor)!,
     })),
     bytes,
   };

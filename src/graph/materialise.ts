@@ -3,8 +3,8 @@ import { patchesOp } from '../ops/patches.ts';
 import { flopsOf, resultOp, type Tensor } from '../ops/tensor.ts';
 import { packOp, reshapeOp, transposeOp } from '../ops/view.ts';
 import type { Graph } from './graph.ts';
-import { type Draft, draft, MAX_NODES, Memory } from './legality.ts';
-import { isHeavy, isIsolated, isSource, reach, stored } from './schedule.ts';
+import { type FusionGroup, groupOf, MAX_NODES, Memory } from './legality.ts';
+import { baseOf, hasKernel, isIsolated, isSource, reach } from './schedule.ts';
 import { copyParts, type Settled, settle } from './settle.ts';
 
 /** Operations an element above which computing it again costs more than storing it. */
@@ -14,7 +14,7 @@ const SHARE = MAX_NODES / 4;
 
 /** Groups of one node each (or of all results of one): what is materialised. */
 export interface Materialised extends Settled {
-  readonly drafts: readonly Draft[];
+  readonly groups: readonly FusionGroup[];
   /** Of each group, the node that it is for. */
   readonly nodes: readonly Tensor[];
   /** Packs that are written in place. */
@@ -34,8 +34,8 @@ export function materialise(graph: Graph, maxBuffers: number): Materialised {
     const relief = tooMuch(result);
     for (const [node, reason] of relief) forced.set(node, reason);
     if (relief.size > 0) continue;
-    const large = result.drafts.filter(({ outputs: [node], container, refusal }) => {
-      return node!.op === packOp && !container && refusal?.kind === 'buffers';
+    const large = result.groups.filter(({ outputs: [node], inPlaceConcat, refusal }) => {
+      return node!.op === packOp && !inPlaceConcat && refusal?.kind === 'buffers';
     });
     if (large.length === 0) return result;
     // A kernel cannot bind so many parts: those that are in the way of writing them in place are copied there.
@@ -58,17 +58,17 @@ function required({ order, outputs, targets }: Settled, forced: ReadonlyMap<Tens
   for (const node of order) {
     const { op, inputs } = node;
     if (node.results) for (const result of node.all) must(result, 'a result of a kernel');
-    else if (isHeavy(node) || (isIsolated(node) && !isSource(node) && node.op !== reshapeOp))
+    else if (hasKernel(node) || (isIsolated(node) && !isSource(node) && node.op !== reshapeOp))
       must(node, 'the result of a kernel');
     if (op === packOp) must(node, 'a pack');
     for (const input of inputs) {
-      if (op === packOp) must(stored(input), 'part of a pack');
-      else if (op.traits?.opaque) must(stored(input), `bound by ${op.name}`);
+      if (op === packOp) must(baseOf(input), 'part of a pack');
+      else if (op.traits?.opaque) must(baseOf(input), `bound by ${op.name}`);
       else if (op.traits?.rereads && !isView(operandOf(input))) must(operandOf(input), `read many times by ${op.name}`);
     }
     // A reduction's loop is written out, lane by lane: what reads several elements for one would be there so often that
     // drivers take minutes over it, or give up.
-    if (!isHeavy(node) || op.traits?.rereads || op.traits?.opaque) continue;
+    if (!hasKernel(node) || op.traits?.rereads || op.traits?.opaque) continue;
     const gathers = (at: Tensor) => at.op.traits?.gathers === true;
     for (const at of reach(inputs, (at) => passed.has(at) || why.has(at) || isSource(at) || gathers(at))) {
       passed.add(at);
@@ -80,7 +80,7 @@ function required({ order, outputs, targets }: Settled, forced: ReadonlyMap<Tens
 
 /** Whether an operand of a matmul can be read as it is: a view of what lies in memory. */
 function isView(root: Tensor): boolean {
-  const isKept = (node: Tensor) => isSource(node) || isHeavy(node) || node.op === resultOp;
+  const isKept = (node: Tensor) => isSource(node) || hasKernel(node) || node.op === resultOp;
   const passes = (node: Tensor) => node.op.traits?.view === true && (node.op.wide?.(node) ?? true);
   return [...reach([root], (node) => isKept(node) || !passes(node))].every((node) => isKept(node) || passes(node));
 }
@@ -90,8 +90,8 @@ function isView(root: Tensor): boolean {
  * elements of the view may come from one that is in memory.
  */
 function operandOf(node: Tensor): Tensor {
-  let at = stored(node);
-  while ((at.op === transposeOp || at.op === patchesOp) && at.op.wide!(at)) at = stored(at.inputs[0]!);
+  let at = baseOf(node);
+  while ((at.op === transposeOp || at.op === patchesOp) && at.op.wide!(at)) at = baseOf(at.inputs[0]!);
   return at;
 }
 
@@ -121,7 +121,7 @@ function group(settled: Settled, why: Map<Tensor, string>, maxBuffers: number): 
       if (at) place = place === undefined || place === at ? at : 'many';
     }
     const isBroadcast = readers.some((user) =>
-      user.op === reshapeOp ? broadcasts.has(user) : !isHeavy(user) && user.size > node.size,
+      user.op === reshapeOp ? broadcasts.has(user) : !hasKernel(user) && user.size > node.size,
     );
     if (isBroadcast) broadcasts.add(node);
     const isRepeated = place === 'many' || isBroadcast;
@@ -140,8 +140,8 @@ function group(settled: Settled, why: Map<Tensor, string>, maxBuffers: number): 
   const packs = nodes.filter((node) => node.op === packOp && unfit(settled, node).length === 0);
   const result = assemble(settled, why, nodes, new Set(packs), maxBuffers);
   // A part whose kernel also reads the pack would bind one buffer in two ways: then the pack is copied together.
-  const refused = new Set(result.drafts.flatMap(({ refusal, outputs }) => (refusal ? outputs : [])));
-  const whole = packs.filter((pack) => !pack.inputs.some((part) => refused.has(stored(part))));
+  const refused = new Set(result.groups.flatMap(({ refusal, outputs }) => (refusal ? outputs : [])));
+  const whole = packs.filter((pack) => !pack.inputs.some((part) => refused.has(baseOf(part))));
   return whole.length < packs.length ? assemble(settled, why, nodes, new Set(whole), maxBuffers) : result;
 }
 
@@ -157,11 +157,13 @@ export function assemble(
   packs: ReadonlySet<Tensor>,
   maxBuffers: number,
 ): Materialised {
-  const parts = [...packs].flatMap((pack) => pack.inputs.map((part) => [stored(part), pack] as const));
+  const parts = [...packs].flatMap((pack) => pack.inputs.map((part) => [baseOf(part), pack] as const));
   const memory = new Memory(settled.targets, new Map(parts), maxBuffers);
-  const isStored = (node: Tensor) => why.has(node);
-  const drafts = nodes.map((node) => draft(memory, isHeavy(node) ? [node] : [], node.all, packs.has(node), isStored));
-  return { ...settled, drafts, nodes, packs, memory, why };
+  const isMaterialised = (node: Tensor) => why.has(node);
+  const groups = nodes.map((node) =>
+    groupOf(memory, hasKernel(node) ? [node] : [], node.all, packs.has(node), isMaterialised),
+  );
+  return { ...settled, groups, nodes, packs, memory, why };
 }
 
 /** The parts of a pack, by number, that cannot be computed where they belong. */
@@ -169,7 +171,7 @@ function unfit({ outputs, targets }: Settled, pack: Tensor): number[] {
   const seen = new Set<Tensor>();
   const kept = new Set([...Object.values(outputs), ...targets.keys()]);
   return pack.inputs.flatMap((input, i) => {
-    const part = stored(input);
+    const part = baseOf(input);
     const isBad = seen.has(part) || isSource(part) || kept.has(part) || part.dtype === 'f16' || part.op === packOp;
     seen.add(part);
     return isBad ? [i] : [];
@@ -180,8 +182,8 @@ function unfit({ outputs, targets }: Settled, pack: Tensor): number[] {
 function partsInTheWay(materialised: Materialised, pack: Tensor): Set<number> {
   const found = new Set(unfit(materialised, pack));
   // A kernel that reads one part cannot write another.
-  const parts = pack.inputs.map(stored);
-  for (const { outputs: made, reads } of materialised.drafts) {
+  const parts = pack.inputs.map(baseOf);
+  for (const { outputs: made, reads } of materialised.groups) {
     if (made[0] === pack || !parts.some((part) => reads.has(part))) continue;
     parts.forEach((part, i) => {
       if (made.includes(part)) found.add(i);
@@ -210,14 +212,14 @@ function inlineCost(node: Tensor, must: ReadonlySet<Tensor>): { flops: number; l
 }
 
 /** What to materialise, too, so that every kernel binds few enough buffers, and computes few enough nodes. */
-function tooMuch({ drafts, memory, why }: Materialised): Map<Tensor, string> {
+function tooMuch({ groups, memory, why }: Materialised): Map<Tensor, string> {
   const relief = new Map<Tensor, string>();
   const isLeaf = (node: Tensor) => isSource(node) || why.has(node);
-  for (const { outputs, container, refusal, count } of drafts) {
+  for (const { outputs, inPlaceConcat, refusal, count } of groups) {
     const [root] = outputs as [Tensor];
     if (count > MAX_NODES) {
       for (const node of cuts(root, isLeaf)) relief.set(node, 'its kernel would be too long');
-    } else if (!container && refusal?.kind === 'buffers') {
+    } else if (!inPlaceConcat && refusal?.kind === 'buffers') {
       const best = widest(root, isLeaf, memory.maxBuffers);
       if (best) relief.set(best, 'its kernel would read too many tensors');
     }

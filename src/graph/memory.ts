@@ -1,17 +1,17 @@
-// Gives every stored tensor a place: a variable's memory, an input's, or a slot that tensors share over time.
+// Gives every materialised tensor an allocation: a variable's memory, an input's, or a slot that tensors share over time.
 import type { Variable } from '../ops/source.ts';
 import { alignedSize, inputOp, variableOp } from '../ops/source.ts';
 import { type Tensor, wordsFor } from '../ops/tensor.ts';
-import { type Group, type Schedule, stored } from './schedule.ts';
+import { baseOf, type Group, type Schedule } from './schedule.ts';
 
-/** Where a stored tensor lies. Offsets and sizes are in elements of four bytes. */
-export type Place =
+/** Where a materialised tensor lies. Offsets and sizes are in elements of four bytes. */
+export type Allocation =
   | { readonly kind: 'variable'; readonly variable: Variable }
   | { readonly kind: 'input'; readonly name: string }
   | { readonly kind: 'slot'; readonly slot: number; readonly offset: number };
 
 export interface MemoryPlan {
-  readonly places: ReadonlyMap<Tensor, Place>;
+  readonly allocations: ReadonlyMap<Tensor, Allocation>;
   /** Size of each slot: a buffer of its own, because WebGPU binds a buffer either for reading or for writing. */
   readonly slots: readonly number[];
   /** All slots together. */
@@ -27,7 +27,7 @@ export function wordsOf(tensor: Tensor): number {
 
 /** Liveness by linear scan over the groups in their order; the free slot that fits best, or a new one. */
 export function planMemory({ groups, targets, outputs }: Schedule): MemoryPlan {
-  const places = new Map<Tensor, Place>();
+  const allocations = new Map<Tensor, Allocation>();
   const lastUse = new Map<Tensor, number>();
   groups.forEach((group, index) => {
     for (const node of [...group.outputs, ...group.reads.keys()]) lastUse.set(node, index);
@@ -41,14 +41,14 @@ export function planMemory({ groups, targets, outputs }: Schedule): MemoryPlan {
   // Parts of a pack lie where the pack wants them, and its gaps must stay zero: so it shares with nobody.
   for (const {
     outputs: [pack],
-    container,
+    inPlaceConcat,
   } of groups) {
-    if (!container) continue;
+    if (!inPlaceConcat) continue;
     const slot = exclusive(wordsOf(pack!));
-    places.set(pack!, { kind: 'slot', slot, offset: 0 });
+    allocations.set(pack!, { kind: 'slot', slot, offset: 0 });
     let offset = 0;
     for (const part of pack!.inputs) {
-      places.set(stored(part), { kind: 'slot', slot, offset });
+      allocations.set(baseOf(part), { kind: 'slot', slot, offset });
       offset += alignedSize(part.size);
     }
   }
@@ -81,39 +81,39 @@ export function planMemory({ groups, targets, outputs }: Schedule): MemoryPlan {
   };
   groups.forEach((group, index) => {
     for (const node of group.reads.keys()) {
-      if (node.op === inputOp) places.set(node, { kind: 'input', name: (node.attrs as { name: string }).name });
+      if (node.op === inputOp) allocations.set(node, { kind: 'input', name: (node.attrs as { name: string }).name });
       if (node.op === variableOp)
-        places.set(node, { kind: 'variable', variable: (node.attrs as { variable: Variable }).variable });
+        allocations.set(node, { kind: 'variable', variable: (node.attrs as { variable: Variable }).variable });
     }
-    if (group.container) return;
-    for (const node of group.outputs) if (!places.has(node)) places.set(node, assign(node, group, index));
+    if (group.inPlaceConcat) return;
+    for (const node of group.outputs) if (!allocations.has(node)) allocations.set(node, assign(node, group, index));
     for (const { slot } of expiring[index]!) free.push(slot);
   });
   return {
-    places,
+    allocations,
     slots,
     peak: slots.reduce((a, b) => a + b, 0),
-    lowerBound: lowerBound(groups, places, lastUse, kept),
+    lowerBound: lowerBound(groups, allocations, lastUse, kept),
   };
 }
 
 function lowerBound(
   groups: readonly Group[],
-  places: ReadonlyMap<Tensor, Place>,
+  allocations: ReadonlyMap<Tensor, Allocation>,
   lastUse: ReadonlyMap<Tensor, number>,
   kept: ReadonlySet<Tensor>,
 ): number {
   // A part of a pack lives as long as the pack, which itself is nothing but its parts.
   const packOf = new Map<Tensor, Tensor>();
-  for (const { outputs, container } of groups) {
-    if (container) for (const part of outputs[0]!.inputs) packOf.set(stored(part), outputs[0]!);
+  for (const { outputs, inPlaceConcat } of groups) {
+    if (inPlaceConcat) for (const part of outputs[0]!.inputs) packOf.set(baseOf(part), outputs[0]!);
   }
   let live = 0;
   let most = 0;
   const ends = groups.map((): number[] => []);
-  groups.forEach(({ outputs, container }, index) => {
-    for (const node of container ? [] : outputs) {
-      if (places.get(node)?.kind !== 'slot') continue;
+  groups.forEach(({ outputs, inPlaceConcat }, index) => {
+    for (const node of inPlaceConcat ? [] : outputs) {
+      if (allocations.get(node)?.kind !== 'slot') continue;
       const whole = packOf.get(node) ?? node;
       live += wordsOf(node);
       if (!kept.has(whole)) ends[lastUse.get(whole)!]!.push(wordsOf(node));

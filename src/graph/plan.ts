@@ -10,13 +10,13 @@ import { type MemoryPlan, planMemory } from './memory.ts';
 import type { Group, Schedule } from './schedule.ts';
 import { simplify, splitReductions } from './simplify.ts';
 import { checkSizes, checkSources } from './sizes.ts';
-import { splitProducts } from './split.ts';
+import { splitMatmuls } from './split.ts';
 import { type ChooseVariant, chooseVariants } from './variants.ts';
 
 export interface PlanOptions {
   /** Overrules the heuristics' choice of kernel variants. */
   readonly choose?: ChooseVariant | undefined;
-  /** A last pass over the simplified graph: `storeHalf`, for mixed precision. */
+  /** A last pass over the simplified graph: `mixedPrecision`, for mixed precision. */
   readonly transform?: ((graph: Graph) => Graph) | undefined;
 }
 
@@ -58,7 +58,7 @@ export function prepareGraph(
   check(graph);
   const busy = software ? BUSY_SOFTWARE : BUSY_GPU;
   // Cutting leaves reshapes behind.
-  const cut = splitReductions(splitProducts(simplify(graph), busy), busy, software ? 1 : REDUCTION_WORKGROUP);
+  const cut = splitReductions(splitMatmuls(simplify(graph), busy), busy, software ? 1 : REDUCTION_WORKGROUP);
   const result = simplify(cut);
   const half = f16 ? undefined : topological(rootsOf(result)).find(({ dtype }) => dtype === 'f16');
   if (half) {
@@ -93,8 +93,8 @@ export function* kernelsOf({ schedule, memory, adapter }: Plan): Generator<Plann
   }
 }
 
-function isDispatched({ container, outputs }: Group): boolean {
-  return !container && outputs.some(({ size }) => size > 0);
+function isDispatched({ inPlaceConcat, outputs }: Group): boolean {
+  return !inPlaceConcat && outputs.some(({ size }) => size > 0);
 }
 
 function check(graph: Graph): void {

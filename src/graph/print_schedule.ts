@@ -20,10 +20,10 @@ export function schedulesRoots({ groups }: Schedule): Tensor[] {
 }
 
 /** What a group computes, in an order in which it may: `matmul+add+relu`. */
-export function titleOf({ heavies, outputs, reads, container }: Group): string {
-  if (container) return 'pack, in place';
+export function titleOf({ kernelOps, outputs, reads, inPlaceConcat }: Group): string {
+  if (inPlaceConcat) return 'pack, in place';
   const nodes = topological(outputs, (node) => reads.has(node) || isSource(node));
-  const names = nodes.filter((node) => heavies.includes(node) || !node.op.traits?.view).map(({ op }) => op.name);
+  const names = nodes.filter((node) => kernelOps.includes(node) || !node.op.traits?.view).map(({ op }) => op.name);
   return names.filter((name) => name !== 'result').join('+') || 'copy';
 }
 
@@ -32,9 +32,14 @@ export function titleOf({ heavies, outputs, reads, container }: Group): string {
  * that it may overwrite), and what it stores, with the reason why that is materialised.
  */
 export function printSchedule(schedule: Schedule): string {
+  return linesOf(schedule).join('\n');
+}
+
+/** The text of each dispatch. */
+export function linesOf(schedule: Schedule): string[] {
   const { groups, targets, why } = schedule;
   const names = namesOf(schedulesRoots(schedule));
-  const lines = groups.map((group, i) => {
+  return groups.map((group, i) => {
     const reads = [...group.reads].map(([node, aligned]) => `${aligned ? '=' : ''}${names.get(node)}`);
     const stores = group.outputs.map((node) => {
       const place = targets.get(node);
@@ -43,5 +48,4 @@ export function printSchedule(schedule: Schedule): string {
     const variant = group.variant ? ` by ${group.variant.name}` : '';
     return [`${i} ${titleOf(group)}${variant} (${reads.join(', ')})`, ...stores].join('\n');
   });
-  return lines.join('\n');
 }

@@ -7,14 +7,14 @@ import { reshapeOp } from '../ops/view.ts';
 /** One dispatch to be. */
 export interface Group {
   /** The kernel op, or one or more reductions of one kind and shape; without any, a chain of elementwise ops. */
-  readonly heavies: readonly Tensor[];
+  readonly kernelOps: readonly Tensor[];
   /** What it stores. */
   readonly outputs: readonly Tensor[];
   /** The materialised tensors that it reads; true where every thread reads only the elements that it may overwrite. */
   readonly reads: ReadonlyMap<Tensor, boolean>;
   /** A pack whose parts are written in place by others: memory without a dispatch. */
-  readonly container: boolean;
-  /** How it is computed, of the heavy op's variants: chosen by `chooseVariants`. */
+  readonly inPlaceConcat: boolean;
+  /** How it is computed, of the variants of its kernel op: chosen by `chooseVariants`. */
   readonly variant?: Variant | undefined;
 }
 
@@ -31,7 +31,7 @@ export interface Schedule {
 }
 
 /** The tensor whose memory holds a value: a reshape moves nothing. */
-export function stored(node: Tensor): Tensor {
+export function baseOf(node: Tensor): Tensor {
   let at = node;
   while (at.op === reshapeOp) at = at.inputs[0]!;
   return at;
@@ -42,7 +42,7 @@ export function isSource(node: Tensor): boolean {
 }
 
 /** Has kernels of its own. */
-export const isHeavy = (node: Tensor) => node.op.variants !== undefined;
+export const hasKernel = (node: Tensor) => node.op.variants !== undefined;
 
 /** A dispatch of its own, to which nothing is fused; a copy of bytes, which goes by words, is one. */
 export function isIsolated({ op, results, dtype }: Tensor): boolean {

@@ -4,7 +4,7 @@ import type { Variable } from '../ops/source.ts';
 import { type DType, Tensor } from '../ops/tensor.ts';
 import { packOp, stopGradientOp } from '../ops/view.ts';
 import { type Graph, rewrite, rootsOf, topological } from './graph.ts';
-import { isSource, stored } from './schedule.ts';
+import { baseOf, isSource } from './schedule.ts';
 
 export interface Settled {
   /** All nodes, inputs before users. */
@@ -28,11 +28,11 @@ export function settle(graph: Graph): Settled {
   const targets = new Map<Tensor, Variable>();
   for (const [name, node] of Object.entries(graph.outputs)) {
     // A source is not the program's to give away, and nor is a constant's memory.
-    const value = stored(node);
+    const value = baseOf(node);
     outputs[name] = isSource(value) ? copyOf(value) : value;
   }
   for (const { variable, value } of graph.updates) {
-    const node = stored(value);
+    const node = baseOf(value);
     const isOthers = isSource(node) || targets.has(node) || node.op === packOp || node.dtype === 'u8';
     targets.set(isOthers ? copyOf(node, node.dtype) : node, variable);
   }

@@ -326,34 +326,57 @@ export interface SimplifyOptions {
   readonly trace?: (rule: string, before: Tensor, after: Tensor) => void;
 }
 
+/** How often each node is an input of another. */
+function usesIn(graph: Graph): Map<Tensor, number> {
+  const uses = new Map<Tensor, number>();
+  for (const { inputs } of topological(rootsOf(graph))) {
+    for (const input of inputs) uses.set(input, (uses.get(input) ?? 0) + 1);
+  }
+  return uses;
+}
+
 /** Applies the rules, and merges equal nodes, until nothing changes. Nodes that nothing needs fall away. */
 export function simplify(graph: Graph, { trace }: SimplifyOptions = {}): Graph {
   let current = graph;
+  // A node never changes, and so a rule that did not apply to it never will; unless it asked who else uses an input.
+  const settled = new Set<Tensor>();
+  const keys = new Map<Tensor, string>();
   for (let round = 0; round < 20; round++) {
     const unique = new Map<string, Tensor>();
     let changed = false;
-    const uses = new Map<Tensor, number>();
-    for (const { inputs } of topological(rootsOf(current))) {
-      for (const input of inputs) uses.set(input, (uses.get(input) ?? 0) + 1);
-    }
-    const next = rewrite(current, (node, before) => {
+    let uses: Map<Tensor, number> | undefined;
+    const improved = (node: Tensor, before: Tensor): Tensor => {
       let result = node;
-      const users = (input: number) => (before.inputs[input] ? (uses.get(before.inputs[input]) ?? 0) : 0);
-      for (let at = rulesOf(result.op)[0]; at !== undefined; ) {
+      let asked = false;
+      const users = (input: number) => {
+        asked = true;
+        uses ??= usesIn(current);
+        return before.inputs[input] ? (uses.get(before.inputs[input]) ?? 0) : 0;
+      };
+      let list = rulesOf(result.op);
+      for (let i = 0; i < list.length; i++) {
+        const at = list[i]!;
         const { name, apply } = rules[at]!;
-        const better = scope(node.path, () => apply(result, users));
+        const better = apply(result, users);
         // How a value is stored is part of what was asked for.
-        const storedAlike = (better?.dtype === 'f16') === (result.dtype === 'f16');
-        if (better && better !== result && storedAlike) {
-          trace?.(name, result, better);
-          changed = true;
-          result = better;
-        }
-        // What stands for the node now may be of another op.
-        const tried = at;
-        at = rulesOf(result.op).find((other) => other > tried);
+        if (!better || better === result || (better.dtype === 'f16') !== (result.dtype === 'f16')) continue;
+        trace?.(name, result, better);
+        changed = true;
+        result = better;
+        // What stands for the node now may be of another op: the rules that follow in the table are tried on that.
+        list = rulesOf(result.op);
+        i = list.filter((other) => other <= at).length - 1;
       }
-      const key = keyOf(result);
+      if (result === node && !asked) settled.add(node);
+      return result;
+    };
+    const next = rewrite(current, (node, before) => {
+      const result = settled.has(node) ? node : scope(node.path, () => improved(node, before));
+      let key = keys.get(result);
+      if (key === undefined) {
+        key = keyOf(result);
+        keys.set(result, key);
+      }
       const twin = unique.get(key);
       if (twin && twin !== result) changed = true;
       else unique.set(key, result);

@@ -3,7 +3,7 @@ import { OutOfMemoryError } from '../errors.ts';
 import { alignedSize, type Block, inputOp, type Variable, variableOp } from '../ops/source.ts';
 import { type DeviceLimits, type Shape, show, type Tensor, wordsFor } from '../ops/tensor.ts';
 import { type Graph, rootsOf, topological } from './graph.ts';
-import type { MemoryPlan, Place } from './memory.ts';
+import type { Allocation, MemoryPlan } from './memory.ts';
 
 /** Bytes that a program takes on a device. */
 export interface MemoryNeed {
@@ -29,24 +29,24 @@ const bytesFor = ({ size, dtype }: Tensor) => 4 * Math.max(1, wordsFor(size, dty
 
 const typeOf = ({ dtype, shape }: { dtype: string; shape: Shape }) => `${dtype}${show(shape)}`;
 
-function nameOf(tensor: Tensor, place: Place): string {
+function nameOf(tensor: Tensor, allocation: Allocation): string {
   const type = typeOf(tensor);
-  if (place.kind === 'input') return `input ${place.name}, ${type}`;
+  if (allocation.kind === 'input') return `input ${allocation.name}, ${type}`;
   // The new value of a variable lies in it, too.
-  if (place.kind === 'variable')
-    return `variable ${place.variable.name}, ${place.variable.dtype}${show(place.variable.shape)}`;
+  if (allocation.kind === 'variable')
+    return `variable ${allocation.variable.name}, ${allocation.variable.dtype}${show(allocation.variable.shape)}`;
   return `${tensor.path ? `${tensor.path}: ` : ''}the result of ${tensor.op.name}, ${type}`;
 }
 
-export function memoryNeed({ places, peak, lowerBound }: MemoryPlan): MemoryNeed {
+export function memoryNeed({ allocations, peak, lowerBound }: MemoryPlan): MemoryNeed {
   const blocks = new Set<Block>();
   let inputBytes = 0;
   let largest = { name: 'nothing', bytes: 0 };
-  for (const [tensor, place] of places) {
+  for (const [tensor, allocation] of allocations) {
     const bytes = bytesFor(tensor);
-    if (bytes > largest.bytes) largest = { name: nameOf(tensor, place), bytes };
-    if (place.kind === 'variable') blocks.add(place.variable.place());
-    if (place.kind === 'input' && tensor.op !== variableOp) inputBytes += bytes;
+    if (bytes > largest.bytes) largest = { name: nameOf(tensor, allocation), bytes };
+    if (allocation.kind === 'variable') blocks.add(allocation.variable.place());
+    if (allocation.kind === 'input' && tensor.op !== variableOp) inputBytes += bytes;
   }
   const variableBytes = [...blocks].reduce((sum, block) => sum + blockBytes(block), 0);
   const peakBytes = 4 * peak;
@@ -69,10 +69,10 @@ export function checkSources(graph: Graph, limits: DeviceLimits): void {
 }
 
 /** @throws OutOfMemoryError that names the tensor or variable that the device does not allow, its bytes and the limit */
-export function checkSizes({ places }: MemoryPlan, limits: DeviceLimits): void {
-  for (const [tensor, place] of places) {
-    checkSize(nameOf(tensor, place), bytesFor(tensor), limits);
-    if (place.kind === 'variable') checkBlock(place.variable.place(), limits);
+export function checkSizes({ allocations }: MemoryPlan, limits: DeviceLimits): void {
+  for (const [tensor, allocation] of allocations) {
+    checkSize(nameOf(tensor, allocation), bytesFor(tensor), limits);
+    if (allocation.kind === 'variable') checkBlock(allocation.variable.place(), limits);
   }
 }
 

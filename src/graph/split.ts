@@ -1,4 +1,4 @@
-// Cuts products with few results and much to sum into a stack of products, whose results are summed by a second pass:
+// Cuts matmuls with few results and much to sum into a stack of matmuls, whose results are summed by a second pass:
 // split-K in a fixed order, for weight gradients above all, where what is summed over is every pixel of the batch.
 import { type MatmulAttrs, matmulOp } from '../ops/matmul.ts';
 import { sum } from '../ops/reduce.ts';
@@ -22,7 +22,7 @@ function partsOf(length: number, target: number): number {
 }
 
 /** @param threads that keep the adapter busy */
-export function splitProducts(graph: Graph, threads: number): Graph {
+export function splitMatmuls(graph: Graph, threads: number): Graph {
   return rewrite(graph, (node) => {
     if (node.op !== matmulOp || node.shape.length !== 2 || node.size === 0) return node;
     const [a, b] = node.inputs as [Tensor, Tensor];

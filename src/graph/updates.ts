@@ -2,22 +2,22 @@
 // for one another's old value: these are computed beside, and copied at the end.
 import type { Variable } from '../ops/source.ts';
 import type { Tensor } from '../ops/tensor.ts';
-import type { Draft } from './legality.ts';
+import type { FusionGroup } from './legality.ts';
 import { assemble, type Materialised } from './materialise.ts';
 import { dependencies, rankBy, sorted } from './order.ts';
-import { stored } from './schedule.ts';
+import { baseOf } from './schedule.ts';
 import { copyOf, isCopy } from './settle.ts';
 
 export function copyUpdates(materialised: Materialised): Materialised {
   let result = materialised;
   for (;;) {
-    const { drafts, targets, why, memory } = result;
-    const makers = new Map(drafts.flatMap((draft) => draft.outputs.map((node) => [node, draft] as const)));
-    const isBeside = (node: Tensor) => isCopy(node) && why.has(stored(node.inputs[0]!));
+    const { groups, targets, why, memory } = result;
+    const makers = new Map(groups.flatMap((group) => group.outputs.map((node) => [node, group] as const)));
+    const isBeside = (node: Tensor) => isCopy(node) && why.has(baseOf(node.inputs[0]!));
     const open = [...targets.keys()].filter((node) => !isBeside(node));
     let wrong = open.filter((node) => makers.get(node)!.refusal?.kind === 'waits');
     if (wrong.length === 0) {
-      const circle = circular(drafts, targets, result.order);
+      const circle = circular(groups, targets, result.order);
       wrong = open.filter((node) => circle.has(makers.get(node)!)).slice(0, 1);
     }
     if (wrong.length === 0) return result;
@@ -41,15 +41,15 @@ export function copyUpdates(materialised: Materialised): Materialised {
 
 /** Groups that wait for one another in a circle, or stand between two circles. */
 function circular(
-  drafts: readonly Draft[],
+  groups: readonly FusionGroup[],
   targets: ReadonlyMap<Tensor, Variable>,
   order: readonly Tensor[],
-): Set<Draft> {
-  const { before, after } = dependencies(drafts, targets);
+): Set<FusionGroup> {
+  const { before, after } = dependencies(groups, targets);
   const rank = rankBy(order);
-  const forwards = new Set(sorted(drafts, { before, after }, rank));
-  const left = drafts.filter((draft) => !forwards.has(draft));
+  const forwards = new Set(sorted(groups, { before, after }, rank));
+  const left = groups.filter((group) => !forwards.has(group));
   if (left.length === 0) return new Set();
-  const backwards = new Set(sorted(drafts, { before: after, after: before }, rank));
-  return new Set(left.filter((draft) => !backwards.has(draft)));
+  const backwards = new Set(sorted(groups, { before: after, after: before }, rank));
+  return new Set(left.filter((group) => !backwards.has(group)));
 }

@@ -1,4 +1,4 @@
-// Which variant computes a heavy op: what the tuner found, or else the first that is possible and that its heuristic takes.
+// Which variant computes a kernel op: what the tuner found, or else the first that is possible and that its heuristic takes.
 import type { AdapterTraits, Tensor, Variant } from '../ops/tensor.ts';
 import type { Group, Schedule } from './schedule.ts';
 
@@ -19,13 +19,13 @@ export type ChooseVariant = (node: Tensor, possible: readonly Variant[]) => Vari
 
 function chooseVariant(node: Tensor, traits: AdapterTraits, choose?: ChooseVariant): Variant {
   const possible = possibleVariants(node, traits);
-  const chosen = choose?.(node, possible) ?? possible.find(({ sensible }) => sensible?.(node, traits) ?? true);
+  const chosen = choose?.(node, possible) ?? possible.find(({ heuristic }) => heuristic?.(node, traits) ?? true);
   if (!chosen) throw new Error(`no variant of ${node.op.name} is possible here`);
   return chosen;
 }
 
 /**
- * The schedule with the variant of every heavy group: chosen here, once, and read here by all that comes later.
+ * The schedule with the variant of every group with a kernel op: chosen here, once, and read here by all that comes later.
  *
  * @param affects groups whose variant is chosen, anew if they have one; by default all
  */
@@ -36,9 +36,9 @@ export function chooseVariants(
   affects: (group: Group) => boolean = () => true,
 ): Schedule {
   const groups = schedule.groups.map((group) => {
-    const [heavy] = group.heavies;
-    if (!heavy || heavy.all.every(({ size }) => size === 0) || !affects(group)) return group;
-    return { ...group, variant: chooseVariant(heavy, traits, choose) };
+    const [kernelOp] = group.kernelOps;
+    if (!kernelOp || kernelOp.all.every(({ size }) => size === 0) || !affects(group)) return group;
+    return { ...group, variant: chooseVariant(kernelOp, traits, choose) };
   });
   return { ...schedule, groups };
 }

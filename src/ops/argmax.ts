@@ -52,7 +52,7 @@ export const argmaxOp: Op<object> = {
   },
 };
 
-/** The position of the greatest element along an axis, the last unless told; of equal ones, the first; a NaN counts as greatest. u32. */
+/** The position of the greatest element along an axis, the last by default; of equal ones, the first; a NaN counts as greatest. u32. */
 export function argmax(x: Tensor, axis = -1): TensorOf<'u32'> {
   const along = axisOf(axis, x.shape.length);
   const axes = x.shape.map((_, i) => i);

@@ -1,5 +1,5 @@
-// Convolution, transposed convolution and the gradient of their weights: composites of patches and products, so that all
-// three are implicit GEMM on the product's own tiles. At the API PyTorch's [N, C, H, W]; inside channels come last.
+// Convolution, transposed convolution and the gradient of their weights: composites of patches and matmuls, so that all
+// three are implicit GEMM on matmul's own tiles. At the API PyTorch's [N, C, H, W]; inside channels come last.
 //
 // The three are each other's gradients, so derivatives of any order stay convolutions.
 
@@ -25,7 +25,7 @@ import { padTo, reshape, slice, transpose } from './view.ts';
 
 const fourfold = (size: number) => Math.ceil(size / 4) * 4;
 
-/** Zeros behind the last two axes, up to whole vec4s: a product of other widths loads number by number. */
+/** Zeros behind the last two axes, up to whole vec4s: a matmul of other widths loads number by number. */
 function padded(x: Tensor, rows: boolean): Tensor {
   const [height, width] = x.shape.slice(-2) as [number, number];
   const wanted = [...x.shape.slice(0, -2), rows ? fourfold(height) : height, fourfold(width)];
@@ -38,8 +38,8 @@ function padded(x: Tensor, rows: boolean): Tensor {
       );
 }
 
-/** A product of padded operands, cut to its size. */
-function product(a: Tensor, b: Tensor, transposeA: boolean, m: number, n: number): Tensor {
+/** A matmul of padded operands, cut to its size. */
+function paddedMatmul(a: Tensor, b: Tensor, transposeA: boolean, m: number, n: number): Tensor {
   // What is summed over is a width of A alone, unless A is transposed.
   const result = matmul(padded(a, false), padded(b, !transposeA), { transposeA });
   return slice(slice(result, -2, 0, m), -1, 0, n);
@@ -128,7 +128,7 @@ export const conv2dOp: Op<ConvAttrs> = {
     const out = positions(size, kernel, attrs);
     const columns = stack(patchesOf(toImages(x!, groups), windowOf(kernel, out, attrs)), groups);
     const inner = outChannels / groups;
-    const result = product(columns, weightMatrix(weight!, groups, true), false, n * sizeOf(out), inner);
+    const result = paddedMatmul(columns, weightMatrix(weight!, groups, true), false, n * sizeOf(out), inner);
     return fromImages(reshape(result, [groups * n, ...out, inner]), groups);
   },
   check: CHECKS && {
@@ -187,13 +187,13 @@ export const convTranspose2dOp: Op<TransposeAttrs> = {
       const split = reshape(weight!, [groups, inner, outInner, ...kernel]);
       const matrix = reshape(transpose(split, [0, 3, 4, 1, 2]), [groups, sizeOf(kernel) * inner, outInner]);
       const weights = groups === 1 ? reshape(matrix, matrix.shape.slice(1)) : matrix;
-      const result = product(columns, weights, false, n * sizeOf(out), outInner);
+      const result = paddedMatmul(columns, weights, false, n * sizeOf(out), outInner);
       return fromImages(reshape(result, [groups * n, ...out, outInner]), groups);
     }
     // Most taps of a strided one meet no pixel: here each pixel's taps are computed, and added up where they meet.
     const pixels = stack(reshape(images, [-1, inner]), groups);
     const columns = sizeOf(kernel) * outInner;
-    const taps = product(pixels, weightMatrix(weight!, groups, false), false, n * sizeOf(size), columns);
+    const taps = paddedMatmul(pixels, weightMatrix(weight!, groups, false), false, n * sizeOf(size), columns);
     const window = windowOf(kernel, size, attrs);
     return fromImages(sumPatches(unstack(taps), [groups * n, ...out, outInner], window), groups);
   },
@@ -240,7 +240,7 @@ export const conv2dWeightOp: Op<WeightAttrs> = {
     const columns = stack(patchesOf(toImages(x!, groups), windowOf(kernel, out, attrs)), groups);
     const rows = stack(unstack(toImages(g!, groups)), groups);
     const [outInner, inner] = [outChannels / groups, channels / groups];
-    const result = product(rows, columns, true, outInner, sizeOf(kernel) * inner);
+    const result = paddedMatmul(rows, columns, true, outInner, sizeOf(kernel) * inner);
     return reshape(transpose(reshape(result, [outChannels, sizeOf(kernel), inner]), [0, 2, 1]), [
       outChannels,
       inner,
@@ -261,7 +261,7 @@ export const conv2dWeightOp: Op<WeightAttrs> = {
 };
 
 export interface ConvOptions {
-  /** One number for both axes, or one each; as in PyTorch, 1, 0, 1 and 1 unless told. */
+  /** One number for both axes, or one each; as in PyTorch, 1, 0, 1 and 1 by default. */
   readonly stride?: number | Pair;
   readonly padding?: number | Pair;
   readonly dilation?: number | Pair;

@@ -1,7 +1,9 @@
 // Look-up of rows by index, and its transpose: adding rows up by index, in a fixed order.
+
 import functions from '../../shaders/functions.wgsl?raw';
 import { ShapeError } from '../errors.ts';
 import { equal, less, where } from './elementwise.ts';
+import { wgsl } from './expression.ts';
 import { iota } from './source.ts';
 import { apply, elementType, type Op, show, sizeOf, type Tensor } from './tensor.ts';
 import { reshape } from './view.ts';
@@ -29,7 +31,7 @@ export const gatherOp: Op<object> = {
     const index = emitter.value(indices, coords.slice(0, rank));
     const value = emitter.value(table, [emitter.index(index, count), ...coords.slice(rank)]);
     if (elementType(table.dtype) !== 'f32') return value;
-    return emitter.use(`nan_unless(${index} < ${count}u, ${value})`, functions);
+    return emitter.use(wgsl`nan_unless(${index} < ${count}u, ${value})`, functions);
   },
   check: CHECKS && {
     reference([table, indices]) {
@@ -93,11 +95,11 @@ export const scatterAddOp: Op<{ rows: number }> = {
   emit(emitter, { inputs }, coords) {
     const [values, indices] = inputs as [Tensor, Tensor];
     const rank = indices.shape.length;
-    if (indices.size === 0) return '0.0';
+    if (indices.size === 0) return wgsl`0.0`;
     return emitter.sum(indices.size, (k) => {
       const at = emitter.unflatten(k, indices.shape);
       const value = emitter.value(values, [...at, ...coords.slice(1)]);
-      return `select(0.0, ${value}, ${emitter.value(indices, at.slice(0, rank))} == ${coords[0]})`;
+      return wgsl`select(0.0, ${value}, ${emitter.value(indices, at.slice(0, rank))} == ${coords[0]!})`;
     });
   },
   check: CHECKS && {

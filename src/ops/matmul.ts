@@ -1,8 +1,21 @@
-// The matrix product, in the forms A·B, A·Bᵀ and Aᵀ·B (and Aᵀ·Bᵀ), so that no backward pass transposes anything; of
-// two matrices, or of as many pairs as a first axis counts.
+// The matmul, in the forms A·B, A·Bᵀ and Aᵀ·B (and Aᵀ·Bᵀ), so that no backward pass transposes anything; the op is of two
+// matrices, or of as many pairs as a first axis counts, and `matmul` brings operands of any rank to that.
 import { ShapeError } from '../errors.ts';
-import { type MatmulAttrs, matmulVariants, sizes } from './matmul_variants.ts';
-import { apply, elementType, type Op, show, sizeOf, type Tensor, type TensorOf } from './tensor.ts';
+import { type MatmulAttrs, matmulVariants, type Sizes, sizes } from './matmul_variants.ts';
+import {
+  apply,
+  broadcastShapes,
+  currentPath,
+  elementType,
+  type Op,
+  type Shape,
+  show,
+  sizeOf,
+  type Tensor,
+  type TensorOf,
+  where,
+} from './tensor.ts';
+import { broadcastTo, reshape } from './view.ts';
 
 export type { MatmulAttrs } from './matmul_variants.ts';
 
@@ -25,8 +38,8 @@ export const matmulOp: Op<MatmulAttrs> = {
     const [a, b] = node.inputs as [Tensor, Tensor];
     const { transposeA, transposeB } = node.attrs;
     // C = op(A)·op(B): the gradient of op(A) is g·op(B)ᵀ, and that of A its transpose where A is stored transposed.
-    const gradA = transposeA ? product(b, g, transposeB, true) : product(g, b, false, !transposeB);
-    const gradB = transposeB ? product(g, a, true, transposeA) : product(a, g, !transposeA, false);
+    const gradA = transposeA ? matmulOf(b, g, transposeB, true) : matmulOf(g, b, false, !transposeB);
+    const gradB = transposeB ? matmulOf(g, a, true, transposeA) : matmulOf(a, g, !transposeA, false);
     return [gradA, gradB];
   },
   variants: matmulVariants,
@@ -93,11 +106,51 @@ function sample(m: number, n: number, k: number, transposeA = false, transposeB 
   return { inputs: shapes.map((shape) => ({ shape })), attrs: { transposeA, transposeB } };
 }
 
-function product(a: Tensor, b: Tensor, transposeA: boolean, transposeB: boolean): Tensor {
+function matmulOf(a: Tensor, b: Tensor, transposeA: boolean, transposeB: boolean): Tensor {
   return apply(matmulOp, [a, b], { transposeA, transposeB });
 }
 
-/** The matrix product of [M, K] and [K, N], or of [B, M, K] and [B, K, N]; an operand may be stored transposed. */
+/** The matrices of an operand as one axis of them, or none if `stack` counts one. */
+function stacked(x: Tensor, own: Shape, lead: Shape, matrix: Shape, stack: readonly number[], rows: number): Tensor {
+  const [height, width] = matrix as [number, number];
+  // A matrix that is the same for all need not know of how many axes these are.
+  if (sizeOf(own) === 1 && rows === 1) return broadcastTo(reshape(x, matrix), [...stack, ...matrix]);
+  return reshape(broadcastTo(reshape(x, [...own, ...matrix]), [...lead, ...matrix]), [...stack, rows * height, width]);
+}
+
+/**
+ * As PyTorch's matmul: of [..., M, K] and [..., K, N], whose leading axes broadcast, it is
+ * [..., M, N]. An operand of one axis, [K], is a row in front and a column behind, and leaves no axis in the result.
+ *
+ * @param options an operand of two axes or more may be stored with its last two the other way round
+ * @throws ShapeError if an operand has no axis, inner sizes differ, or leading axes do not broadcast
+ */
 export function matmul(a: Tensor, b: Tensor, { transposeA = false, transposeB = false } = {}): TensorOf<'f32'> {
-  return product(a, b, transposeA, transposeB) as TensorOf<'f32'>;
+  const [rankA, rankB] = [a.shape.length, b.shape.length];
+  if (rankA === rankB && (rankA === 2 || (rankA === 3 && a.shape[0] === b.shape[0]))) {
+    return matmulOf(a, b, transposeA, transposeB) as TensorOf<'f32'>;
+  }
+  const attrs = { transposeA: transposeA && rankA > 1, transposeB: transposeB && rankB > 1 };
+  const matrixA = rankA === 1 ? [1, a.size] : a.shape.slice(-2);
+  const matrixB = rankB === 1 ? [b.size, 1] : b.shape.slice(-2);
+  const [leadA, leadB] = [a.shape.slice(0, -2), b.shape.slice(0, -2)];
+  let lead: number[];
+  let size: Sizes;
+  try {
+    if (!rankA || !rankB) throw new ShapeError(`wants one axis or more, got ${show(a.shape)} and ${show(b.shape)}`);
+    size = sizes(matrixA, matrixB, attrs);
+    lead = broadcastShapes(leadA, leadB);
+  } catch (error) {
+    throw new ShapeError(`${where(currentPath())}matmul: ${(error as Error).message}`, { cause: error });
+  }
+  // Trailing axes along which B is the same are more rows of A: of a batch of rows and one weight, one flat matmul is left.
+  const behind = leadB.length - lead.length;
+  let outer = lead.length;
+  while (!attrs.transposeA && outer > 0 && (leadB[outer - 1 + behind] ?? 1) === 1) outer--;
+  const all = lead.slice(0, outer);
+  const stack = sizeOf(all) === 1 ? [] : [sizeOf(all)];
+  const left = stacked(a, leadA, lead, matrixA, stack, sizeOf(lead.slice(outer)));
+  const right = stacked(b, leadB.slice(0, Math.max(0, outer + behind)), all, matrixB, stack, 1);
+  const result = matmulOf(left, right, attrs.transposeA, attrs.transposeB);
+  return reshape(result, [...lead, ...(rankA > 1 ? [size.m] : []), ...(rankB > 1 ? [size.n] : [])]) as TensorOf<'f32'>;
 }

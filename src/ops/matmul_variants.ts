@@ -1,4 +1,4 @@
-// The kernels of the matrix product: which tiles there are, where each is possible, and where it is sensible.
+// The kernels of matmul: which tiles there are, where each is possible, and what the heuristic takes.
 import registerTileShader from '../../shaders/matmul/register_tile.wgsl?raw';
 import subgroupShader from '../../shaders/matmul/register_tile_subgroup.wgsl?raw';
 import vectorShader from '../../shaders/matmul/vector.wgsl?raw';
@@ -43,12 +43,12 @@ export function isAligned({ inputs, shape }: Tensor<MatmulAttrs>): boolean {
 function registerTile(
   tileM: number,
   tileN4: number,
-  sensible?: Variant<MatmulAttrs>['sensible'],
+  heuristic?: Variant<MatmulAttrs>['heuristic'],
 ): Variant<MatmulAttrs> {
   return {
     name: `register tile ${tileM}×${4 * tileN4}`,
     ...(tileM * tileN4 > 4 && { possible: isAligned }),
-    ...(sensible && { sensible }),
+    ...(heuristic && { heuristic }),
     kernel(node, writer) {
       const { m, n, k } = sizesOf(node);
       const tiles = [Math.ceil(n / 4 / tileN4), Math.ceil(m / tileM), batchOf(node)] as const;
@@ -143,11 +143,11 @@ function subgroupTile(
 ): Variant<MatmulAttrs> {
   return {
     name: `register tile ${tileM}×${4 * tileN4}, subgroup broadcast`,
-    doubtful: true,
+    unverified: true,
     probe: PROBE,
     possible: (node, { subgroupSize }) =>
       subgroupSize >= 4 && fits(subgroupSize) && tileM % subgroupSize === 0 && isAligned(node),
-    sensible(node, { software }) {
+    heuristic(node, { software }) {
       const { m, k } = sizesOf(node);
       return software && m >= 8 && node.size * k >= least;
     },
@@ -157,14 +157,13 @@ function subgroupTile(
       const groupY = fewestLeftOver(Math.ceil(m / tileM));
       const tile = { SUBGROUP: subgroupSize, TILE_M: tileM, TILE_N4: tileN4, GROUP_X: subgroupSize, GROUP_Y: groupY };
       const hooks = matmulHooks(node, writer);
-      // One statement: it stores, and computes nothing.
       const { constants, workgroups } = spread(
         writer,
         Math.ceil(n / 4 / tileN4 / subgroupSize),
         Math.ceil(m / tileM / groupY),
         batchOf(node),
       );
-      const isBare = hooks.store!.match(/;/g)?.length === 1 && m % tileM === 0 && n % (4 * tileN4) === 0;
+      const isBare = writer.storesBare && m % tileM === 0 && n % (4 * tileN4) === 0;
       return {
         source: subgroupShader,
         constants: {
@@ -185,7 +184,7 @@ function subgroupTile(
 /** Results that tiles may compute for each that is wanted: a tile twice as large is not twice as fast. */
 const MOST_WASTE = 2;
 
-/** Tile of one workgroup, through workgroup memory: what a GPU wants of a product of some size. */
+/** Tile of one workgroup, through workgroup memory: what a GPU wants of a matmul of some size. */
 function workgroupTile(tile: number, reg4: number, leastGroups: number): Variant<MatmulAttrs> {
   const threads = (tile / (4 * reg4)) ** 2;
   const depth = 16;
@@ -196,7 +195,7 @@ function workgroupTile(tile: number, reg4: number, leastGroups: number): Variant
   return {
     name: `workgroup tile ${tile}×${tile}, ${4 * reg4}×${4 * reg4} a thread`,
     possible: (node) => isAligned(node) && sizesOf(node).k > 0,
-    sensible(node, { software }) {
+    heuristic(node, { software }) {
       const { m, n } = sizesOf(node);
       const [x, y, z] = groups(node);
       return !software && x * y * tile * tile <= MOST_WASTE * m * n && x * y * z >= leastGroups;
@@ -223,14 +222,17 @@ function workgroupTile(tile: number, reg4: number, leastGroups: number): Variant
 const FEW = 4;
 
 /**
- * One thread four results of each of a few vectors: for a product with as few rows, or columns, of which a square tile
+ * One thread four results of each of a few vectors: for a matmul with as few rows, or columns, of which a square tile
  * would waste most.
  */
-function matrixVector(threads: 'alone' | 'together', sensible: Variant<MatmulAttrs>['sensible']): Variant<MatmulAttrs> {
+function matrixVector(
+  threads: 'alone' | 'together',
+  heuristic: Variant<MatmulAttrs>['heuristic'],
+): Variant<MatmulAttrs> {
   return {
     name: `matrix by vectors, ${threads === 'alone' ? 'one thread' : 'a workgroup'} a result`,
     possible: (node) => Math.min(sizesOf(node).m, sizesOf(node).n) <= FEW,
-    ...(sensible && { sensible }),
+    ...(heuristic && { heuristic }),
     kernel(node, writer) {
       const { m, n, k } = sizesOf(node);
       const { transposeA, transposeB } = node.attrs;
@@ -294,7 +296,7 @@ export function sizesOf({ inputs, attrs }: Tensor<MatmulAttrs>): Sizes {
   return sizes(inputs[0]!.shape, inputs[1]!.shape, attrs);
 }
 
-/** How many products it is. */
+/** How many matrices there are. */
 export function batchOf({ shape }: Tensor<MatmulAttrs>): number {
   return shape.length > 2 ? shape[0]! : 1;
 }
@@ -338,7 +340,7 @@ function loadOperand(x: Tensor, writer: KernelWriter, batch: Affine): string {
   return writer.load(x, (lane) => [batch, row, column.plus(lane)].slice(-x.shape.length), 4);
 }
 
-/** The hooks that every tile of the product has. */
+/** The hooks that every matmul tile has. */
 export function matmulHooks(node: Tensor<MatmulAttrs>, writer: KernelWriter): Record<string, string> {
   const [a, b] = node.inputs as [Tensor, Tensor];
   const { m, n } = sizesOf(node);

@@ -1,10 +1,12 @@
 // The patches that a convolution sees, as a matrix, and its transpose: patches added up to an image.
 //
-// `patches` is im2col as a view: a product reads it through its hooks, and nothing is stored. Images are channels-last, so
+// `patches` is im2col as a view: a matmul reads it through its hooks, and nothing is stored. Images are channels-last, so
 // that four neighbours of a row are four channels of one position: one bounds test, one vec4 load.
 // `sumPatches` is its transpose written as a gather, so that the order of the additions is fixed.
+
 import { ShapeError } from '../errors.ts';
 import type { Affine } from './affine.ts';
+import { Expr, wgsl } from './expression.ts';
 import {
   apply,
   type Emitter,
@@ -74,8 +76,8 @@ function walk(
 }
 
 /** Conditions under which a coordinate lies outside [0, size): it wraps around below 0, so one comparison does for both. */
-function outside(coord: Affine, size: number): string[] {
-  return coord.min < 0 || coord.max >= size ? [`${coord} >= ${size}u`] : [];
+function outside(coord: Affine, size: number): Expr[] {
+  return coord.min < 0 || coord.max >= size ? [wgsl`${coord} >= ${size}u`] : [];
 }
 
 const PATCHES: readonly Sample<Window>[] = CHECKS
@@ -106,10 +108,9 @@ export const patchesOp: Op<Window> = {
     const [k, l, c] = emitter.unflatten(column!, [...kernel, channels]) as [Affine, Affine, Affine];
     const y = i.times(stride[0]).plus(k.times(dilation[0])).plus(start[0]);
     const z = j.times(stride[1]).plus(l.times(dilation[1])).plus(start[1]);
-    if (y.max < 0 || z.max < 0 || y.min >= height || z.min >= width) return '0.0';
+    if (y.max < 0 || z.max < 0 || y.min >= height || z.min >= width) return wgsl`0.0`;
     const masks = [...outside(y, height), ...outside(z, width)];
-    const value = emitter.value(x!, [image, y, z, c]);
-    return masks.length ? emitter.masked(value, masks.join(' || '), 'f32') : value;
+    return emitter.masked(emitter.value(x!, [image, y, z, c]), masks, 'f32');
   },
   check: CHECKS && {
     reference([x], window, shape) {
@@ -155,7 +156,7 @@ interface Target {
 interface Tap {
   readonly k: Affine;
   readonly o: Affine;
-  readonly masks: readonly string[];
+  readonly masks: readonly Expr[];
 }
 
 /** Along one axis, the taps of patches that lie on a pixel: o·stride + k·dilation + start = at. */
@@ -173,8 +174,8 @@ function taps(emitter: Emitter, at: Affine, { kernel, stride, dilation, start, o
     const k = sparse ? residue.plus(first) : residue.times(0).plus(first);
     if (o.max < 0 || o.min >= count || k.min >= size) continue;
     const masks = outside(o, count);
-    if (k.max >= size) masks.push(`${k} >= ${size}u`);
-    if (!sparse && residue.max > 0) masks.push(`${residue} != 0u`);
+    if (k.max >= size) masks.push(wgsl`${k} >= ${size}u`);
+    if (!sparse && residue.max > 0) masks.push(wgsl`${residue} != 0u`);
     found.push({ k, o, masks });
   }
   return found;
@@ -201,17 +202,16 @@ export const sumPatchesOp: Op<Target> = {
     const columnShape = [...window.kernel, shape[3]!];
     const flat = (coords: readonly Affine[], of: Shape) =>
       coords.reduce((sum, coord, axis) => sum.times(of[axis]!).plus(coord));
-    const terms: string[] = [];
+    const terms: Expr[] = [];
     const across = taps(emitter, z!, window, 1);
     for (const down of taps(emitter, y!, window, 0)) {
       for (const { k, o, masks } of across) {
         const row = flat([image!, down.o, o], rowShape);
         const value = emitter.value(x!, [row, flat([down.k, k, c!], columnShape)]);
-        const conditions = [...down.masks, ...masks];
-        terms.push(conditions.length ? emitter.masked(value, conditions.join(' || '), 'f32') : value);
+        terms.push(emitter.masked(value, [...down.masks, ...masks], 'f32'));
       }
     }
-    return terms.length ? terms.join(' + ') : '0.0';
+    return terms.length ? Expr.join(terms, ' + ') : wgsl`0.0`;
   },
   check: CHECKS && {
     reference([x], { window }, shape) {

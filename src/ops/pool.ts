@@ -121,7 +121,7 @@ export const maxPool2dOp = pool(
   (values) => Math.max(...values),
 );
 
-/** Padding counts as zeros, as in PyTorch unless told. */
+/** Padding counts as zeros, as in PyTorch by default. */
 export const avgPool2dOp = pool(
   'avgPool2d',
   ([x], attrs) => {
@@ -197,7 +197,7 @@ export const upsample2dOp: Op<UpsampleAttrs> = {
 };
 
 export interface PoolOptions {
-  /** The kernel's size unless told. */
+  /** The kernel's size by default. */
   readonly stride?: number | Pair;
   readonly padding?: number | Pair;
 }

@@ -1,8 +1,10 @@
 // Counter-based random numbers (Philox 4×32-10): the same seed, counter and stream give the same bits anywhere.
+
 import functions from '../../shaders/functions.wgsl?raw';
 import { ShapeError } from '../errors.ts';
 import { Affine } from './affine.ts';
 import { less } from './elementwise.ts';
+import { Expr, wgsl } from './expression.ts';
 import { halfBits, permute, philox } from './philox.ts';
 import { Variable } from './source.ts';
 import {
@@ -29,7 +31,7 @@ function checkKey(key: Tensor | undefined): void {
 }
 
 /** The two words of a key. */
-function keyWords(emitter: Emitter, key: Tensor): string[] {
+function keyWords(emitter: Emitter, key: Tensor): Expr[] {
   return [0, 1].map((i) => emitter.value(key, [Affine.constant(i)]));
 }
 
@@ -62,8 +64,8 @@ function define(
       const [block, lane] = emitter.divmod(flat, 4);
       const words = keyWords(emitter, key);
       const count = emitter.value(counter, []);
-      const random = `philox(vec4u(${block}, ${count}, ${attrs.stream >>> 0}u, 0u), vec2u(${words.join(', ')}))`;
-      const four = emitter.let(emitter.use(`${fromBits}(${random})`, functions));
+      const random = wgsl`philox(vec4u(${block}, ${count}, ${attrs.stream >>> 0}u, 0u), vec2u(${Expr.join(words, ', ')}))`;
+      const four = emitter.let(emitter.use(wgsl`${fromBits}(${random})`, functions));
       return emitter.component(four, lane);
     },
     check: CHECKS && {
@@ -155,9 +157,9 @@ export const permutationOp: Op<{ count: number }> = {
   },
   emit(emitter, { inputs, attrs }, coords) {
     const [index, epoch, key] = inputs as [Tensor, Tensor, Tensor];
-    const [low, high] = keyWords(emitter, key);
-    const turned = `vec2u(${low} ^ ${emitter.value(epoch, coords)}, ${high})`;
-    const call = `permute(${emitter.value(index, coords)}, ${attrs.count}u, ${halfBits(attrs.count)}u, ${turned})`;
+    const [low, high] = keyWords(emitter, key) as [Expr, Expr];
+    const turned = wgsl`vec2u(${low} ^ ${emitter.value(epoch, coords)}, ${high})`;
+    const call = wgsl`permute(${emitter.value(index, coords)}, ${attrs.count}u, ${halfBits(attrs.count)}u, ${turned})`;
     return emitter.use(call, functions);
   },
   check: CHECKS && {

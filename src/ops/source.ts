@@ -1,5 +1,7 @@
 // Where values come from: the caller's inputs, variables that live on the GPU from run to run, constants, indices.
+
 import { ShapeError } from '../errors.ts';
+import { Expr, wgsl } from './expression.ts';
 import {
   apply,
   type DType,
@@ -173,7 +175,7 @@ export const constantOp: Op<{ value: number; dtype: DType }> = {
   },
   emit: (_, { attrs }) => {
     const text = literal(attrs.value, attrs.dtype);
-    return text.startsWith('-') ? `(${text})` : text;
+    return new Expr(text.startsWith('-') ? `(${text})` : text);
   },
   check: CHECKS && {
     reference: (_, { value }) => Float64Array.of(value),
@@ -189,7 +191,7 @@ export const iotaOp: Op<{ shape: Shape; axis: number; dtype: DType }> = {
   name: 'iota',
   traits: { view: true },
   infer: (_, { shape, dtype }) => ({ shape, dtype }),
-  emit: (_, { attrs }, coords) => `${attrs.dtype}(${coords[attrs.axis]})`,
+  emit: (_, { attrs }, coords) => wgsl`${attrs.dtype}(${coords[attrs.axis]!})`,
   check: CHECKS && {
     reference: (_inputs, { axis }, shape) => {
       const inner = sizeOf(shape.slice(axis + 1));

@@ -1,6 +1,7 @@
 // Tensor, the one immutable node type of the graph, and Op, what an op must say about itself to exist.
 import { OptionError, ShapeError } from '../errors.ts';
 import type { Affine } from './affine.ts';
+import type { Expr } from './expression.ts';
 
 /**
  * Element types. Two are for storage only: reading an element of `u8` (data sets) gives a `u32`, and one of `f16` an
@@ -22,9 +23,9 @@ export interface NdArray {
 /** Writes the WGSL of one kernel: ops ask it for their inputs' elements and give back expressions. */
 export interface Emitter {
   /** A WGSL name or literal that holds the element of `tensor` at `coords` (one per axis). */
-  value(tensor: Tensor, coords: readonly Affine[]): string;
+  value(tensor: Tensor, coords: readonly Affine[]): Expr;
   /** Binds an expression to a name, once per distinct expression. */
-  let(expression: string): string;
+  let(expression: Expr): Expr;
   /** Quotient and remainder by a constant. */
   divmod(value: Affine, divisor: number): [Affine, Affine];
   flatten(coords: readonly Affine[], shape: Shape): Affine;
@@ -33,15 +34,15 @@ export interface Emitter {
    * An expression that calls functions of a text of WGSL, which come along with those that they call. Where another op's
    * functions have their names, they get others, in the expression as well.
    */
-  use(expression: string, library: string): string;
+  use(expression: Expr, library: string): Expr;
   /** A number that was computed in the shader (a gathered index, say), as an index; what exceeds `bound` is cut. */
-  index(expression: string, bound: number): Affine;
+  index(expression: Expr, bound: number): Affine;
   /** A component of a named vec4, by an index below 4. */
-  component(vector: string, lane: Affine): string;
-  /** `value`, or 0 where a condition holds; four neighbours that share the condition are masked at once. */
-  masked(value: string, condition: string, dtype: 'f32' | 'u32'): string;
+  component(vector: Expr, lane: Affine): Expr;
+  /** `value`, or 0 where one of some conditions holds; four neighbours that share them are masked at once. */
+  masked(value: Expr, conditions: readonly Expr[], dtype: 'f32' | 'u32'): Expr;
   /** Σ of a term over 0 … count−1, in order. */
-  sum(count: number, term: (k: Affine) => string): string;
+  sum(count: number, term: (k: Affine) => Expr): Expr;
 }
 
 /** What a device allows, by WebGPU's names. */
@@ -87,18 +88,18 @@ export interface AdapterTraits {
   readonly experimental?: ReadonlyMap<unknown, readonly Variant[]> | undefined;
 }
 
-/** One way to compute a heavy op: a kernel of its own. */
+/** One way to compute a kernel op: a kernel of its own. */
 export interface Variant<A = unknown> {
   readonly name: string;
-  /** Whether it computes this node, on this adapter; always, unless told. */
+  /** Whether it computes this node, on this adapter; by default always. */
   possible?(node: Tensor<A>, traits: AdapterTraits): boolean;
-  /** Whether it is a sensible choice. The first that is possible and sensible is taken, unless the tuner knows better. */
-  sensible?(node: Tensor<A>, traits: AdapterTraits): boolean;
+  /** Whether it is a good choice. The first that is possible and that this takes is used, unless the tuner knows better. */
+  heuristic?(node: Tensor<A>, traits: AdapterTraits): boolean;
   /**
    * Whether it relies on what drivers have been found to get wrong (the order of lanes in a subgroup, say): then its
    * result is compared with the last variant's, on its probe, before it is used.
    */
-  readonly doubtful?: boolean;
+  readonly unverified?: boolean;
   /** What it is tried on where a program has nothing fit for it: small, and in every form. */
   readonly probe?: readonly Sample<A>[];
   kernel(node: Tensor<A>, writer: KernelWriter): Kernel;
@@ -122,11 +123,13 @@ export type Unflatten = (flat: Affine, shape: Shape) => Affine[];
 /** Coordinates of what a lane loads. */
 export type CoordsOf = (lane: number, unflatten: Unflatten) => readonly Affine[];
 
-/** Gives a heavy op the bodies of its shader's hooks. */
+/** Gives a kernel op the bodies of its shader's hooks. */
 export interface KernelWriter {
   readonly traits: AdapterTraits;
   /** The nodes that the kernel computes at once: the one it is asked for, and others of the op where it `joins` them. */
   readonly nodes: readonly Tensor[];
+  /** Whether the body that `store` gave last is one statement: it stores the results as they are. */
+  readonly storesBare: boolean;
   /**
    * The body of a hook that returns a vec4f: elements of an input at `at(0)` to `at(lanes - 1)`, 0 in the other lanes
    * and wherever a coordinate lies beyond the tensor. `unflatten` makes coordinates of a flat index.
@@ -154,9 +157,9 @@ export interface KernelWriter {
 export interface SampleInput {
   readonly shape: Shape;
   readonly dtype?: DType;
-  /** Least value, −2 unless told. */
+  /** Least value, −2 by default. */
   readonly min?: number;
-  /** Greatest value, 2 unless told; for integers, included. */
+  /** Greatest value, 2 by default; for integers, included. */
   readonly max?: number;
 }
 
@@ -252,10 +255,10 @@ export interface Op<A = unknown> {
   /** What a pointwise op was defined by. */
   readonly pointwise?: Pointwise;
   /** Its WGSL as a shader that is valid as it stands: compiled to tell where a mistake in it is. */
-  alone?(node: Tensor<A>): string;
+  standalone?(node: Tensor<A>): string;
   /** Pointwise ops: the element at `coords`. They own no kernel and are fused into others. */
-  emit?(emitter: Emitter, node: Tensor<A>, coords: readonly Affine[]): string;
-  /** Heavy ops: the dispatch, in one or more ways. The last must be possible everywhere. */
+  emit?(emitter: Emitter, node: Tensor<A>, coords: readonly Affine[]): Expr;
+  /** Kernel ops: the dispatch, in one or more ways. The last must be possible everywhere. */
   readonly variants?: readonly Variant<A>[];
   /**
    * Composite ops: the same in terms of other ops, which also gives the gradient if there is no rule for it. A list, if
@@ -264,7 +267,7 @@ export interface Op<A = unknown> {
   decompose?(inputs: readonly Tensor[], attrs: A): Tensor | readonly Tensor[];
   /** What its elements cost, and how kernels may take it in. */
   readonly traits?: OpTraits;
-  /** Views: whether a product reads well through this one, four neighbours at a time; always, unless told. */
+  /** Views: whether a matmul reads well through this one, four neighbours at a time; by default always. */
   wide?(node: Tensor<A>): boolean;
   /** What `checkOp` holds it against; that of a pointwise op follows from what it was defined by. */
   readonly check?: Check<A> | false;

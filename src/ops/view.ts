@@ -1,6 +1,8 @@
 // Ops that only change where an element is found: they cost no arithmetic and are fused into whoever reads them.
+
 import { ShapeError } from '../errors.ts';
 import { Affine } from './affine.ts';
+import { type Expr, wgsl } from './expression.ts';
 import { ALIGNMENT, alignedSize } from './source.ts';
 import {
   apply,
@@ -118,7 +120,7 @@ export function inverse(axes: readonly number[]): number[] {
   return result;
 }
 
-/** The axes in another order; reversed unless told. */
+/** The axes in another order; reversed by default. */
 export function transpose(x: Tensor, axes: readonly number[] = x.shape.map((_, i) => x.shape.length - 1 - i)): Tensor {
   return apply(transposeOp, [x], { axes });
 }
@@ -204,7 +206,7 @@ export const sliceOp: Op<Slice> = {
   },
 };
 
-/** Elements `start` to `end` (excluded; to the end unless told) of an axis. */
+/** Elements `start` to `end` (excluded; to the end by default) of an axis. */
 export function slice(x: Tensor, axis: number, start: number, end?: number): Tensor {
   const along = axisOf(axis, x.shape.length);
   const stop = end ?? x.shape[along]!;
@@ -224,15 +226,14 @@ export const padOp: Op<{ starts: readonly number[]; shape: Shape }> = {
   grad: (node, g) => [apply(sliceOp, [g], { starts: node.attrs.starts, sizes: node.inputs[0]!.shape })],
   emit(emitter, { inputs: [x], attrs, dtype }, coords) {
     const inner = coords.map((coord, axis) => coord.plus(-attrs.starts[axis]!));
-    const outside: string[] = [];
+    const outside: Expr[] = [];
     for (const [axis, coord] of inner.entries()) {
       const dim = x!.shape[axis]!;
-      if (coord.max < 0 || coord.min >= dim) return elementType(dtype) === 'f32' ? '0.0' : '0u';
+      if (coord.max < 0 || coord.min >= dim) return elementType(dtype) === 'f32' ? wgsl`0.0` : wgsl`0u`;
       // A coordinate below the start wraps around to a huge number, so one comparison does for both ends.
-      if (coord.min < 0 || coord.max >= dim) outside.push(`${coord} >= ${dim}u`);
+      if (coord.min < 0 || coord.max >= dim) outside.push(wgsl`${coord} >= ${dim}u`);
     }
-    const value = emitter.value(x!, inner);
-    return outside.length ? emitter.masked(value, outside.join(' || '), elementType(dtype)) : value;
+    return emitter.masked(emitter.value(x!, inner), outside, elementType(dtype));
   },
   check: CHECKS && {
     reference: ([x], { starts }, shape) =>
@@ -291,7 +292,7 @@ export const concatOp: Op<{ axis: number }> = {
   emit(emitter, { inputs, attrs: { axis } }, coords) {
     const starts = offsets(inputs, axis);
     const coord = coords[axis]!;
-    let result: string | undefined;
+    let result: Expr | undefined;
     for (const [i, x] of inputs.entries()) {
       const start = starts[i]!;
       if (coord.max < start || coord.min >= start + x.shape[axis]!) continue;
@@ -299,7 +300,7 @@ export const concatOp: Op<{ axis: number }> = {
         x,
         coords.map((c, k) => (k === axis ? c.plus(-start) : c)),
       );
-      result = result === undefined ? value : emitter.let(`select(${value}, ${result}, ${coord} < ${start}u)`);
+      result = result === undefined ? value : emitter.let(wgsl`select(${value}, ${result}, ${coord} < ${start}u)`);
     }
     return result!;
   },
@@ -349,13 +350,13 @@ export const packOp: Op<object> = {
   },
   emit(emitter, { inputs }, [flat]) {
     let start = 0;
-    let result = '0.0';
+    let result = wgsl`0.0`;
     for (const x of inputs) {
       const inside = flat!.plus(-start);
       start += alignedSize(x.size);
       if (inside.max < 0 || inside.min >= x.size) continue;
       const value = emitter.value(x, emitter.unflatten(inside, x.shape));
-      result = emitter.let(`select(${result}, ${value}, ${inside} < ${x.size}u)`);
+      result = emitter.let(wgsl`select(${result}, ${value}, ${inside} < ${x.size}u)`);
     }
     return result;
   },

@@ -81,7 +81,9 @@ async function transformFor(gpu: Gpu, description: Work): Promise<PlanOptions['t
     throw new OptionError('compile takes a Gpu first: Gpu.from(device), or await Gpu.request()');
   gpu.check();
   checkDescription(description);
-  return storageOn(gpu, description.storage) === 'f16' ? (await import('../graph/half.ts')).storeHalf : undefined;
+  return storageOn(gpu, description.storage) === 'f16'
+    ? (await import('../graph/mixed_precision.ts')).mixedPrecision
+    : undefined;
 }
 
 /**

@@ -2,7 +2,7 @@
 // A Program: a flat list of dispatches with their buffers, encoded into one compute pass as often as it is run.
 import { OptionError } from '../errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
-import type { MemoryPlan, Place } from '../graph/memory.ts';
+import type { Allocation, MemoryPlan } from '../graph/memory.ts';
 import type { Schedule } from '../graph/schedule.ts';
 import { type MemoryNeed, memoryNeed } from '../graph/sizes.ts';
 import { alignedSize, type Block, type Variable } from '../ops/source.ts';
@@ -101,18 +101,18 @@ export class Program<O extends Outputs = Outputs, I extends RunInputs = RunInput
     this.dispatches = parts.dispatches;
     this.inputs = parts.inputs;
     this.storage = parts.storage;
-    const { slots, places } = parts.memory;
+    const { slots, allocations } = parts.memory;
     this.memory = memoryNeed(parts.memory);
     for (const tensor of Object.values(parts.schedule.outputs)) {
-      const place = places.get(tensor);
-      if (place?.kind === 'slot') this.outputSlots.add(place.slot);
+      const allocation = allocations.get(tensor);
+      if (allocation?.kind === 'slot') this.outputSlots.add(allocation.slot);
     }
-    for (const { container, outputs } of parts.schedule.groups) {
-      const place = places.get(outputs[0]!);
-      if (container && place?.kind === 'slot') this.gaps.set(place.slot, gapsOf(outputs[0]!));
+    for (const { inPlaceConcat, outputs } of parts.schedule.groups) {
+      const allocation = allocations.get(outputs[0]!);
+      if (inPlaceConcat && allocation?.kind === 'slot') this.gaps.set(allocation.slot, gapsOf(outputs[0]!));
     }
     this.external = parts.dispatches.map(({ kernel }) => {
-      const keys = kernel.bindings.map(({ place }) => this.keyOf(place));
+      const keys = kernel.bindings.map(({ allocation }) => this.keyOf(allocation));
       return [...new Set(keys.filter((key) => key !== undefined))];
     });
     gpu.hold(this.pipelines());
@@ -137,9 +137,9 @@ export class Program<O extends Outputs = Outputs, I extends RunInputs = RunInput
   private bindAll(): void {
     this.groups.clear();
     for (const { kernel } of this.dispatches) {
-      for (const { place } of kernel.bindings) {
-        if (place.kind === 'variable')
-          this.blocks.set(place.variable.place(), rangeOf(this.gpu, place.variable).buffer);
+      for (const { allocation } of kernel.bindings) {
+        if (allocation.kind === 'variable')
+          this.blocks.set(allocation.variable.place(), rangeOf(this.gpu, allocation.variable).buffer);
       }
     }
     this.dispatches.forEach((_, i) => {
@@ -148,9 +148,9 @@ export class Program<O extends Outputs = Outputs, I extends RunInputs = RunInput
   }
 
   /** What a buffer of the app is bound under, where one may be. */
-  private keyOf(place: Place): string | undefined {
-    if (place.kind === 'input') return `input ${place.name}`;
-    return place.kind === 'slot' && this.outputSlots.has(place.slot) ? `slot ${place.slot}` : undefined;
+  private keyOf(allocation: Allocation): string | undefined {
+    if (allocation.kind === 'input') return `input ${allocation.name}`;
+    return allocation.kind === 'slot' && this.outputSlots.has(allocation.slot) ? `slot ${allocation.slot}` : undefined;
   }
 
   private bindGroup(index: number, bound: Bound): GPUBindGroup {
@@ -162,9 +162,9 @@ export class Program<O extends Outputs = Outputs, I extends RunInputs = RunInput
     group = this.gpu.device.createBindGroup({
       label: kernel.label,
       layout,
-      entries: kernel.bindings.map(({ place, tensor }, binding) => ({
+      entries: kernel.bindings.map(({ allocation, tensor }, binding) => ({
         binding,
-        resource: this.resource(place, tensor, bound),
+        resource: this.resource(allocation, tensor, bound),
       })),
     });
     if (names.length > 0 && this.groups.size > this.dispatches.length + KEPT_GROUPS) {
@@ -175,12 +175,12 @@ export class Program<O extends Outputs = Outputs, I extends RunInputs = RunInput
     return group;
   }
 
-  private resource(place: Place, tensor: Tensor, bound: Bound): BufferRange {
+  private resource(allocation: Allocation, tensor: Tensor, bound: Bound): BufferRange {
     const size = boundBytes(tensor);
-    if (place.kind === 'variable') return { ...rangeOf(this.gpu, place.variable), size };
-    const app = bound.get(this.keyOf(place) ?? '');
-    if (place.kind === 'input') return { buffer: app ?? this.inputBuffer(place.name), offset: 0, size };
-    return { buffer: app ?? this.slots[place.slot]!, offset: place.offset * 4, size };
+    if (allocation.kind === 'variable') return { ...rangeOf(this.gpu, allocation.variable), size };
+    const app = bound.get(this.keyOf(allocation) ?? '');
+    if (allocation.kind === 'input') return { buffer: app ?? this.inputBuffer(allocation.name), offset: 0, size };
+    return { buffer: app ?? this.slots[allocation.slot]!, offset: allocation.offset * 4, size };
   }
 
   private inputBuffer(name: string): GPUBuffer {
@@ -237,25 +237,25 @@ export class Program<O extends Outputs = Outputs, I extends RunInputs = RunInput
     const packs: [GPUBuffer, number][] = [];
     const names = new Map<string, string>();
     for (const [name, buffer] of Object.entries(outputs) as [string, GPUBuffer][]) {
-      const { named, stored, place } = this.output(name);
+      const { named, stored, allocation } = this.output(name);
       const { size, dtype } = stored;
       checkBuffer(buffer, size * bytesOf(dtype), `output ${name} is ${dtype}${show(named.shape)}`);
       this.checkShared(buffer, `output ${name}`, [...this.blocks.keys()]);
       if ([...bound.values(), ...given.values()].includes(buffer)) {
         throw new OptionError(`output ${name} cannot go to a buffer that is bound as another input or output`);
       }
-      const key = this.keyOf(place);
-      if (place.kind !== 'slot' || !key || names.has(key)) {
+      const key = this.keyOf(allocation);
+      if (allocation.kind !== 'slot' || !key || names.has(key)) {
         const reason = key ? `it is the same value as output ${names.get(key)}` : 'it is the new value of a variable';
         throw new OptionError(`output ${name} cannot go to a buffer of its own, because ${reason}`);
       }
-      const gaps = this.gaps.get(place.slot) ?? [];
+      const gaps = this.gaps.get(allocation.slot) ?? [];
       if (gaps.length > 0 && !(buffer.usage & 0x08)) {
         throw new OptionError(
           `output ${name} is a pack, with zeros between its parts: its buffer wants COPY_DST usage`,
         );
       }
-      if (gaps.length > 0) packs.push([buffer, place.slot]);
+      if (gaps.length > 0) packs.push([buffer, allocation.slot]);
       names.set(key, name);
       given.set(key, buffer);
     }
@@ -273,14 +273,14 @@ export class Program<O extends Outputs = Outputs, I extends RunInputs = RunInput
   }
 
   /** An output as it was named, and as it lies in memory: there, what was bytes is u32. */
-  private output(name: string): { named: Tensor; stored: Tensor; place: Place } {
+  private output(name: string): { named: Tensor; stored: Tensor; allocation: Allocation } {
     const named = this.parts.names[name];
     if (!named) {
       const known = Object.keys(this.parts.names).join(', ') || 'none';
       throw new OptionError(`the program has no output ${name}; its outputs are: ${known}`);
     }
     const stored = this.parts.schedule.outputs[name]!;
-    return { named, stored, place: this.parts.memory.places.get(stored)! };
+    return { named, stored, allocation: this.parts.memory.allocations.get(stored)! };
   }
 
   /** What a run sets and dispatches, in order. Arrays among the inputs are copied now. */
@@ -372,6 +372,12 @@ export class Program<O extends Outputs = Outputs, I extends RunInputs = RunInput
     return explainSchedule(this.parts.schedule, a, b);
   }
 
+  /** The schedule as text: what each dispatch reads, computes and stores, and between two of them why they are two. */
+  async printSchedule(): Promise<string> {
+    const { printExplained } = await import('../graph/explain.ts');
+    return printExplained(this.parts.schedule);
+  }
+
   /** Variables that a run changes. */
   get updated(): Variable[] {
     return [...new Set(this.parts.schedule.targets.values())];
@@ -379,11 +385,11 @@ export class Program<O extends Outputs = Outputs, I extends RunInputs = RunInput
 
   /** Where an output lies after a run: to copy from, or to bind in the app's own kernels. */
   outputRange(name: keyof O & string): BufferRange {
-    const { stored, place } = this.output(name);
+    const { stored, allocation } = this.output(name);
     if (this.elsewhere.has(name))
       throw new OptionError(`output ${name} went to the buffer that was given: read it there`);
     // An output of the same value may have gone to a buffer of the app.
-    return this.resource(place, stored, this.given);
+    return this.resource(allocation, stored, this.given);
   }
 
   /** The value of an output after the last run; bytes and what is computed of them are u32. */

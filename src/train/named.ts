@@ -26,7 +26,12 @@ export interface NamedRun {
  * @param options as `completeOptions` gives them
  * @throws OptionError, DataError or CheckpointError if these do not fit each other
  */
-export function trainByName(gpu: Gpu, dataset: Dataset, options: TrainOptions, run: NamedRun = {}): Promise<Trainer> {
+export async function trainByName(
+  gpu: Gpu,
+  dataset: Dataset,
+  options: TrainOptions,
+  run: NamedRun = {},
+): Promise<Trainer> {
   const { checkpoint, compile } = run;
   if (checkpoint) {
     const before = namedOptions(checkpoint.progress.options, checkpoint.name);

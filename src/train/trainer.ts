@@ -166,7 +166,7 @@ export class Trainer {
   private readonly perExample: boolean;
   private readonly updates: readonly Update[];
   private readonly programs: Program[] = [];
-  private program!: Program;
+  private stepProgram!: Program;
   private testProgram: Promise<Program> | undefined;
   private pictureProgram: Promise<Program> | undefined;
   private epochSums: { steps: number; sums: number[] };
@@ -220,7 +220,7 @@ export class Trainer {
     const trainer = new Trainer(gpu, options as unknown as TrainerOptions);
     try {
       if (options.checkpoint) trainer.resume(options.checkpoint);
-      trainer.program = await trainer.compile({ updates: trainer.updates }, options.compile);
+      trainer.stepProgram = await trainer.compile({ updates: trainer.updates }, options.compile);
     } catch (error) {
       trainer.destroy();
       throw error;
@@ -363,7 +363,7 @@ export class Trainer {
 
   private submit(first: number, count: number): Chunk {
     this.examples.load('train', first, count);
-    this.program.run({}, { steps: count }, (encoder) => this.readback.record(encoder));
+    this.stepProgram.run({}, { steps: count }, (encoder) => this.readback.record(encoder));
     const values = this.readback.fetch() as Promise<Float32Array>;
     // It is awaited later; until then, its failure is nobody's.
     values.catch(() => {});
@@ -472,10 +472,20 @@ export class Trainer {
     );
   }
 
+  /** The training step: to look at, to explain, to measure. */
+  get program(): Program {
+    return this.stepProgram;
+  }
+
+  /** The dispatches of the training step as text, and why no two neighbours are one. */
+  printSchedule(): Promise<string> {
+    return this.stepProgram.printSchedule();
+  }
+
   /** Profiles the training step; weights and counters stay as they are. */
   profile(options?: ProfileOptions): Promise<Profile> {
     this.examples.load('train', this.step, this.examples.steps);
-    return this.program.profile({}, options);
+    return this.stepProgram.profile({}, options);
   }
 
   private get progress(): Progress {

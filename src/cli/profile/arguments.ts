@@ -17,6 +17,7 @@ import { addRunOptions, createCommand, givenOptions, parse, refuseEmpty, resolve
 /** What the page has to do. */
 export type ProfileRequest =
   | { readonly what: 'model'; readonly options: TrainOptions; readonly repeats: number | undefined }
+  | { readonly what: 'schedule'; readonly options: TrainOptions }
   | {
       readonly what: 'shaders';
       readonly sources: readonly ShaderSource[];
@@ -41,6 +42,7 @@ const STEP_OPTIONS = OPTIONS.filter(({ rule }) => !rule.ofRun);
 const EXAMPLES = `
 Examples:
   npm run profile                                      the training step of the default VAE
+  ${COMMAND} --explain                         what its dispatches do, and why they are not fewer
   ${COMMAND} --batch 512 --sort                the same at another size, slowest first
   ${COMMAND} --trace step.json                 for ui.perfetto.dev or chrome://tracing
   ${COMMAND} --wgsl a.wgsl --wgsl b.wgsl --buffers buffers.txt --workgroups 64,1,1
@@ -63,6 +65,7 @@ function describeCommand(): Command {
   return command
     .option('--repeats <n>', 'times that everything is measured; the median counts', positive('repeats'))
     .option('--sort', 'slowest dispatch first, not in the order of the step')
+    .option('--explain', 'measure nothing: print what each dispatch computes, and why no two neighbours are one')
     .option('--json <file>', 'write all of it to a file')
     .option('--trace <file>', 'write a trace that Perfetto and chrome://tracing open')
     .option('--wgsl <file>', 'profile this shader instead; given twice, two are compared', collect)
@@ -104,13 +107,17 @@ function refuse(command: Command, names: readonly string[], why: string): void {
 
 function modelRequest(command: Command): ProfileRequest {
   refuse(command, ['buffers', 'workgroups', 'constants', 'flops'], 'is for shaders: give one with --wgsl');
+  if (command.opts().explain) {
+    refuse(command, ['repeats', 'sort', 'json', 'trace'], 'is for what is measured, and --explain measures nothing');
+    return { what: 'schedule', options: completeOptions(givenOptions(command)) };
+  }
   return { what: 'model', options: completeOptions(givenOptions(command)), repeats: command.opts().repeats };
 }
 
 function shaderRequest(command: Command): ProfileRequest {
   refuse(
     command,
-    [...STEP_OPTIONS.map(({ name }) => name), 'sort', 'trace'],
+    [...STEP_OPTIONS.map(({ name }) => name), 'sort', 'trace', 'explain'],
     'is for the step of a model, not for --wgsl',
   );
   const { wgsl, buffers, workgroups, constants = [], repeats, flops } = command.opts();

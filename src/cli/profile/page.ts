@@ -2,13 +2,12 @@
 
 import { ShaderError } from '../../errors.ts';
 import { Gpu } from '../../gpu/gpu.ts';
-import type { Profile } from '../../runtime/profile.ts';
-import { profileShaders, type ShaderProfile } from '../../runtime/shader_profile.ts';
-import type { Answer } from '../profile.ts';
+import { profileShaders } from '../../runtime/shader_profile.ts';
+import type { Answer, Found } from '../profile.ts';
 import type { ProfileRequest } from './arguments.ts';
-import { profileStep } from './step.ts';
+import { explainStep, profileStep } from './step.ts';
 
-export async function profile(request: ProfileRequest): Promise<Answer<Profile | ShaderProfile>> {
+export async function profile(request: ProfileRequest): Promise<Answer<Found>> {
   try {
     const gpu = await Gpu.request();
     const lost = gpu.lost.then((error) => {
@@ -21,7 +20,8 @@ export async function profile(request: ProfileRequest): Promise<Answer<Profile |
   }
 }
 
-function work(gpu: Gpu, request: ProfileRequest): Promise<Profile | ShaderProfile> {
+async function work(gpu: Gpu, request: ProfileRequest): Promise<Found> {
+  if (request.what === 'schedule') return { adapter: gpu.name, schedule: await explainStep(gpu, request.options) };
   const { repeats } = request;
   if (request.what === 'model') return profileStep(gpu, request.options, repeats);
   const { sources, bindings, flops } = request;

@@ -4,7 +4,7 @@ import { matmulOp } from '../ops/matmul.ts';
 import type { Tensor } from '../ops/tensor.ts';
 import { packOp } from '../ops/view.ts';
 import { type Graph, rewrite, rootsOf, topological } from './graph.ts';
-import { isSource, stored } from './schedule.ts';
+import { baseOf, isSource } from './schedule.ts';
 
 /** An operand, what it is a view of, and so on down to what is computed. */
 function chainOf(operand: Tensor): Tensor[] {
@@ -17,13 +17,13 @@ function chainOf(operand: Tensor): Tensor[] {
 }
 
 /** The graph with operands of products typed f16, which is how they are stored. Nothing else about it changes. */
-export function storeHalf(graph: Graph): Graph {
+export function mixedPrecision(graph: Graph): Graph {
   const order = topological(rootsOf(graph));
   // What goes to the caller or into a variable keeps its type, and so do gradients, which lie in a pack.
   const packed = order.filter(({ op }) => op === packOp).flatMap(({ inputs }) => inputs);
   // An opaque kernel binds what it reads and makes in the type that it declares.
   const opaque = order.filter(({ op }) => op.traits?.opaque).flatMap((node) => [...node.all, ...node.inputs]);
-  const kept = new Set([...rootsOf(graph), ...packed, ...opaque].flatMap((node) => [node, stored(node)]));
+  const kept = new Set([...rootsOf(graph), ...packed, ...opaque].flatMap((node) => [node, baseOf(node)]));
   const half = new Set<Tensor>();
   for (const { op, inputs } of order) {
     if (op !== matmulOp) continue;

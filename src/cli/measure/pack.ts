@@ -1,0 +1,77 @@
+// `npm run measure -- --pack`: a folder with all that one measuring run needs on a bare x86-64 Linux machine with a GPU and no
+// network: Node, Dawn, the Vulkan loader with what NVIDIA's libraries want beside it, and the run as one file.
+import { spawnSync } from 'node:child_process';
+import { copyFileSync, cpSync, mkdirSync, mkdtempSync, readdirSync, realpathSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build } from 'vite';
+import { UnsupportedError } from '../../errors.ts';
+import { dawnPackage } from '../dawn/dawn.ts';
+
+const HERE = fileURLToPath(new URL('.', import.meta.url));
+
+/** Debian's packages of the Vulkan loader, and of what NVIDIA's EGL and GLX libraries are linked with. */
+const DEBS =
+  'libvulkan1 libegl1 libglvnd0 libopengl0 libgl1 libglx0 libx11-6 libxext6 libxcb1 libxau6 libxdmcp6 libbsd0 libmd0';
+
+/** @returns what could not be had, in words. @throws UnsupportedError on another kind of machine */
+export async function pack(folder: string): Promise<string[]> {
+  if (process.platform !== 'linux' || process.arch !== 'x64') {
+    throw new UnsupportedError('--pack takes the programs of this machine along, so it works on x86-64 Linux');
+  }
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(join(folder, 'debs'), { recursive: true });
+  await build({
+    logLevel: 'error',
+    ssr: { noExternal: true },
+    build: {
+      ...{ outDir: folder, emptyOutDir: false, ssr: join(HERE, 'bare.ts'), lib: false, target: 'node20' },
+      ...{ sourcemap: false, minify: false },
+      rolldownOptions: { output: { entryFileNames: 'measure.mjs', codeSplitting: false } },
+    },
+  });
+  for (const file of ['bare.sh', 'torch_measure.py']) copyFileSync(join(HERE, file), join(folder, file));
+  copyFileSync('tests/pytorch_bench.py', join(folder, 'pytorch_bench.py'));
+  packNode(folder);
+  return downloadDebs(folder);
+}
+
+function packNode(folder: string): void {
+  const staging = mkdtempSync(join(tmpdir(), 'glia-pack-'));
+  try {
+    copyFileSync(realpathSync(process.execPath), join(staging, 'node'));
+    const dawn = dawnPackage();
+    // Drivers of other systems stay behind.
+    const belongs = (path: string) => !/dist\/(?!linux-x64)[a-z]+-/.test(path);
+    cpSync(dawn, join(staging, 'webgpu'), { recursive: true, filter: belongs });
+    const { status } = spawnSync('tar', [
+      '-I',
+      'xz -T0 -2',
+      '-cf',
+      resolve(folder, 'node-webgpu.tar.xz'),
+      '-C',
+      staging,
+      'node',
+      'webgpu',
+    ]);
+    if (status !== 0) throw new UnsupportedError('tar could not pack Node and Dawn');
+  } finally {
+    rmSync(staging, { recursive: true, force: true });
+  }
+}
+
+function downloadDebs(folder: string): string[] {
+  const cwd = join(folder, 'debs');
+  return DEBS.split(' ').filter((name) => {
+    const { status } = spawnSync('apt-get', ['-qq', 'download', name], { cwd, stdio: 'ignore' });
+    return status !== 0;
+  });
+}
+
+/** Bytes of all files in a folder. */
+export function sizeOf(folder: string): number {
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .reduce((sum, { parentPath, name }) => sum + statSync(join(parentPath, name)).size, 0);
+}
