@@ -17,9 +17,9 @@ import { ops } from '../src/ops/registry.ts';
 import { input, Variable } from '../src/ops/source.ts';
 import type { Sample, Variant } from '../src/ops/tensor.ts';
 import { reshape, slice, stopGradient } from '../src/ops/view.ts';
-import { alone } from '../src/runtime/alone.ts';
 import { traitsOf } from '../src/runtime/build.ts';
 import { compile, evaluate } from '../src/runtime/compile.ts';
+import { probe } from '../src/runtime/probe.ts';
 import { freeVariables, readVariable, writeVariable } from '../src/runtime/variables.ts';
 import { checkOp } from '../src/testing/check_op.ts';
 import { checkOf } from '../src/testing/samples.ts';
@@ -54,7 +54,7 @@ describe.skipIf(missing)('f16', () => {
   describe.each(heavy.map((op) => [op.name, op] as const))('%s of f16', (_, op) => {
     // Of the samples that a variant takes, those at the end have every form and stacks; lavapipe compiles slowly.
     const takes = ({ inputs, attrs }: Sample, variant: Variant) =>
-      possibleVariants(alone(op, inputs, attrs).result, traitsOf(gpu)).includes(variant);
+      possibleVariants(probe(op, inputs, attrs).result, traitsOf(gpu)).includes(variant);
     test.each(op.variants!.map((variant) => [variant.name, variant] as const))(
       'by %s',
       async (_, variant) => {

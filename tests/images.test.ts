@@ -78,7 +78,7 @@ describe('files', () => {
     expect(grey.train).toMatchObject({ channels: 1, images: new Uint8Array(4).fill(117) });
   });
 
-  test('are 64 pixels wide unless told or smaller, and white where they are transparent', async () => {
+  test('are 64 pixels wide by default, or smaller, and white where they are transparent', async () => {
     const large = await encode(100, 90, () => [9, 9, 9, 0]);
     expect((await readDataset(filesOf({ 'a.png': large, 'b.png': large }))).train).toMatchObject({
       height: 64,

@@ -66,7 +66,7 @@ test.each([
   const [variant] = subgroupMatrixVariants([{ componentType: 'f32', resultComponentType: 'f32', ...size }], 4);
   const written: Variant<MatmulAttrs> = {
     ...variant!,
-    doubtful: false,
+    unverified: false,
     kernel(node, writer) {
       const kernel = variant!.kernel(node, writer);
       return { ...kernel, source: emulated(kernel.source), constants: { ...kernel.constants, THREADS: 4 } };
@@ -103,7 +103,7 @@ test('it is there for configurations that add up in f32 alone, and for f16 where
     'subgroup matrix 16×16×16 of f16',
     'subgroup matrix 16×16×16 of f32',
   ]);
-  expect(variants.every(({ doubtful }) => doubtful)).toBe(true);
+  expect(variants.every(({ unverified }) => unverified)).toBe(true);
 });
 
 test('nobody gets it without asking, and only experiments that exist can be asked for', async () => {

@@ -87,3 +87,11 @@ test('running statistics go to the optimizer, and stay as they are when a step i
 test('a layer alike in both needs no mode', () => {
   expect(new Sequential(new Linear(4, 2), new ReLU()).forward(input('x', [3, 4])).shape).toEqual([3, 2]);
 });
+
+test('a layer that is used twice has its parameters once, under its first name', () => {
+  const shared = new Linear(4, 4);
+  const model = new Sequential(shared, new ReLU(), shared, new Sequential(shared, new Linear(4, 2)));
+  const { named, flat } = new Parameters(model);
+  expect([...named.keys()]).toEqual(['0.weight', '0.bias', '3.1.weight', '3.1.bias']);
+  expect(flat.size).toBe(4 * 64);
+});

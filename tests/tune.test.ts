@@ -1,4 +1,4 @@
-// The tuner and the check of doubtful variants, with variants that are wrong on purpose.
+// The tuner and the check of unverified variants, with variants that are wrong on purpose.
 import { beforeEach, describe, expect, test } from 'vitest';
 import type { Gpu } from '../src/gpu/gpu.ts';
 import { relu } from '../src/ops/elementwise.ts';
@@ -94,7 +94,7 @@ describe('the tuner', () => {
   });
 });
 
-test('a doubtful variant that is wrong on this driver is not used', async () => {
+test('an unverified variant that is wrong on this driver is not used', async () => {
   const random = randomFrom(7);
   const a = randomValues({ shape: [8, 16] }, random);
   const b = randomValues({ shape: [16, 8] }, random);
@@ -103,6 +103,6 @@ test('a doubtful variant that is wrong on this driver is not used', async () => 
   const expected = await resultOf(productWith([plain as Variant<MatmulAttrs>]));
   const trusted = await resultOf(productWith([{ ...wrong }, plain as Variant<MatmulAttrs>]));
   expect(errorOf(trusted, expected), 'the wrong variant is wrong').toBeGreaterThan(1e-3);
-  const checked = await resultOf(productWith([{ ...wrong, doubtful: true }, plain as Variant<MatmulAttrs>]));
+  const checked = await resultOf(productWith([{ ...wrong, unverified: true }, plain as Variant<MatmulAttrs>]));
   expect(errorOf(checked, expected)).toBe(0);
 });

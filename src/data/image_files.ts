@@ -92,8 +92,8 @@ function list(names: readonly string[]): string {
 }
 
 /**
- * Reads a folder of images: colour unless told otherwise, cropped to the square in the middle, at most 64 pixels wide
- * unless told. Colours are those of the file, whatever profile it has; what is transparent becomes white.
+ * Reads a folder of images: in colour, cropped to the square in the middle and at most 64 pixels wide
+ * by default. Colours are those of the file, whatever profile it has; what is transparent becomes white.
  *
  * @throws DataError if an image cannot be decoded, or if folders leave it unclear what belongs to what
  */

@@ -19,14 +19,17 @@ type Constants = Readonly<Record<string, number | boolean>>;
 /** Replaces the values of `const` declarations; lines stay where they are. */
 function setConstants(source: string, constants: Constants): string {
   const left = new Set(Object.keys(constants));
-  const text = source.replace(/^(const (\w+): (\w+) = )[^;]*;/gm, (declaration, head, name: string, type: string) => {
-    if (!left.delete(name)) return declaration;
-    const value = constants[name]!;
-    if ((type === 'u32' || type === 'i32') && !Number.isInteger(value) && typeof value !== 'boolean') {
-      throw new ShaderError(`constant ${name} is ${type}, got ${value}`);
-    }
-    return `${head}${value};`;
-  });
+  const text = source.replace(
+    /^([ \t]*const (\w+): (\w+) = )[^;]*;/gm,
+    (declaration, head, name: string, type: string) => {
+      if (!left.delete(name)) return declaration;
+      const value = constants[name]!;
+      if ((type === 'u32' || type === 'i32') && !Number.isInteger(value) && typeof value !== 'boolean') {
+        throw new ShaderError(`constant ${name} is ${type}, got ${value}`);
+      }
+      return `${head}${value};`;
+    },
+  );
   const [missing] = left;
   if (missing !== undefined) throw new ShaderError(`the shader declares no constant ${missing}`);
   return text;

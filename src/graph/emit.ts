@@ -162,6 +162,8 @@ export class BodyEmitter implements Emitter {
   }
 
   private load(tensor: Tensor, flat: Affine): Expr {
+    // It has no element: padding masks whatever is read, and there is no buffer to read it from.
+    if (tensor.size === 0) return elementType(tensor.dtype) === 'f32' ? wgsl`0.0` : wgsl`0u`;
     if (tensor.dtype === 'u8') return this.loadByte(tensor, flat);
     const { multiple, rest } = flat.split(4);
     // A negative index wraps around, and its element is one that padding masks.

@@ -19,7 +19,7 @@ export type ChooseVariant = (node: Tensor, possible: readonly Variant[]) => Vari
 
 function chooseVariant(node: Tensor, traits: AdapterTraits, choose?: ChooseVariant): Variant {
   const possible = possibleVariants(node, traits);
-  const chosen = choose?.(node, possible) ?? possible.find(({ sensible }) => sensible?.(node, traits) ?? true);
+  const chosen = choose?.(node, possible) ?? possible.find(({ heuristic }) => heuristic?.(node, traits) ?? true);
   if (!chosen) throw new Error(`no variant of ${node.op.name} is possible here`);
   return chosen;
 }

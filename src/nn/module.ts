@@ -49,17 +49,23 @@ export abstract class Module {
   }
 }
 
+/** Variables of a kind below a module; one that is there twice has its first name alone, as in PyTorch. */
 function collect<T extends Variable>(
   module: Module,
   kind: abstract new (...args: never[]) => T,
   prefix: string,
 ): Map<string, T> {
   const found = new Map<string, T>();
+  const seen = new Set<unknown>();
   const visit = (name: string, value: unknown) => {
-    if (value instanceof kind) found.set(name, value);
-    else if (value instanceof Module)
-      for (const [path, inner] of collect(value, kind, `${name}.`)) found.set(path, inner);
-    else if (Array.isArray(value)) for (const [i, item] of value.entries()) visit(`${name}.${i}`, item);
+    if (seen.has(value)) return;
+    if (value instanceof kind) {
+      seen.add(value);
+      found.set(name, value);
+    } else if (value instanceof Module) {
+      seen.add(value);
+      for (const [member, inner] of value.members()) visit(`${name}.${member}`, inner);
+    } else if (Array.isArray(value)) for (const [i, item] of value.entries()) visit(`${name}.${i}`, item);
   };
   for (const [name, value] of module.members()) visit(`${prefix}${name}`, value);
   return found;

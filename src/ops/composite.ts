@@ -147,12 +147,12 @@ export const silu = (x: Tensor): Tensor => apply(siluOp, [x], {});
 /** x where it is positive, else slope·x. */
 export const leakyRelu = (x: Tensor, slope = 0.01): Tensor => apply(leakyReluOp, [x], { slope });
 
-/** exp(x) / Σ exp(x) along an axis, the last unless told. */
+/** exp(x) / Σ exp(x) along an axis, the last by default. */
 export function softmax(x: Tensor, axis = -1): TensorOf<'f32'> {
   return apply(softmaxOp, [x], { axis: axisOf(axis, x.shape.length), log: false }) as TensorOf<'f32'>;
 }
 
-/** log softmax(x) along an axis, the last unless told. */
+/** log softmax(x) along an axis, the last by default. */
 export function logSoftmax(x: Tensor, axis = -1): TensorOf<'f32'> {
   return apply(softmaxOp, [x], { axis: axisOf(axis, x.shape.length), log: true }) as TensorOf<'f32'>;
 }

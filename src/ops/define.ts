@@ -61,7 +61,7 @@ export interface KernelSpec<A = object> {
   /** Whether it computes this node, on this adapter; always, by default. Of several kernels, the last must always. */
   readonly possible?: Variant<A>['possible'];
   /** Whether it is a good choice: of several kernels, the first that is possible and that this takes. */
-  readonly heuristic?: Variant<A>['sensible'];
+  readonly heuristic?: Variant<A>['heuristic'];
 }
 
 interface KernelOpSpec<A> extends Omit<Op<A>, 'emit' | 'variants' | 'decompose'> {
@@ -139,7 +139,7 @@ function pointwise(spec: PointwiseSpec): Op<object> {
       const result = Expr.of(expression(inputs, texts), args);
       return functions ? emitter.use(result, functions) : result;
     },
-    alone({ inputs, dtype }) {
+    standalone({ inputs, dtype }) {
       const args = inputs.map((_, i) => `x${i}`);
       const parameters = inputs.map((input, i) => `x${i}: ${elementType(input.dtype)}`).join(', ');
       const text = expression(inputs, args);
@@ -176,7 +176,7 @@ function variantOf<A>(op: string, spec: KernelSpec<A>): Variant<A> {
   return {
     name,
     ...(possible && { possible }),
-    ...(heuristic && { sensible: heuristic }),
+    ...(heuristic && { heuristic }),
     kernel(node): Kernel {
       const counts = [workgroups(node)].flat() as number[];
       if (!counts.every((count) => Number.isInteger(count) && count >= 0 && count <= MOST_WORKGROUPS)) {

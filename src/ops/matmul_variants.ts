@@ -1,4 +1,4 @@
-// The kernels of matmul: which tiles there are, where each is possible, and where it is sensible.
+// The kernels of matmul: which tiles there are, where each is possible, and what the heuristic takes.
 import registerTileShader from '../../shaders/matmul/register_tile.wgsl?raw';
 import subgroupShader from '../../shaders/matmul/register_tile_subgroup.wgsl?raw';
 import vectorShader from '../../shaders/matmul/vector.wgsl?raw';
@@ -43,12 +43,12 @@ export function isAligned({ inputs, shape }: Tensor<MatmulAttrs>): boolean {
 function registerTile(
   tileM: number,
   tileN4: number,
-  sensible?: Variant<MatmulAttrs>['sensible'],
+  heuristic?: Variant<MatmulAttrs>['heuristic'],
 ): Variant<MatmulAttrs> {
   return {
     name: `register tile ${tileM}×${4 * tileN4}`,
     ...(tileM * tileN4 > 4 && { possible: isAligned }),
-    ...(sensible && { sensible }),
+    ...(heuristic && { heuristic }),
     kernel(node, writer) {
       const { m, n, k } = sizesOf(node);
       const tiles = [Math.ceil(n / 4 / tileN4), Math.ceil(m / tileM), batchOf(node)] as const;
@@ -143,11 +143,11 @@ function subgroupTile(
 ): Variant<MatmulAttrs> {
   return {
     name: `register tile ${tileM}×${4 * tileN4}, subgroup broadcast`,
-    doubtful: true,
+    unverified: true,
     probe: PROBE,
     possible: (node, { subgroupSize }) =>
       subgroupSize >= 4 && fits(subgroupSize) && tileM % subgroupSize === 0 && isAligned(node),
-    sensible(node, { software }) {
+    heuristic(node, { software }) {
       const { m, k } = sizesOf(node);
       return software && m >= 8 && node.size * k >= least;
     },
@@ -195,7 +195,7 @@ function workgroupTile(tile: number, reg4: number, leastGroups: number): Variant
   return {
     name: `workgroup tile ${tile}×${tile}, ${4 * reg4}×${4 * reg4} a thread`,
     possible: (node) => isAligned(node) && sizesOf(node).k > 0,
-    sensible(node, { software }) {
+    heuristic(node, { software }) {
       const { m, n } = sizesOf(node);
       const [x, y, z] = groups(node);
       return !software && x * y * tile * tile <= MOST_WASTE * m * n && x * y * z >= leastGroups;
@@ -225,11 +225,14 @@ const FEW = 4;
  * One thread four results of each of a few vectors: for a matmul with as few rows, or columns, of which a square tile
  * would waste most.
  */
-function matrixVector(threads: 'alone' | 'together', sensible: Variant<MatmulAttrs>['sensible']): Variant<MatmulAttrs> {
+function matrixVector(
+  threads: 'alone' | 'together',
+  heuristic: Variant<MatmulAttrs>['heuristic'],
+): Variant<MatmulAttrs> {
   return {
     name: `matrix by vectors, ${threads === 'alone' ? 'one thread' : 'a workgroup'} a result`,
     possible: (node) => Math.min(sizesOf(node).m, sizesOf(node).n) <= FEW,
-    ...(sensible && { sensible }),
+    ...(heuristic && { heuristic }),
     kernel(node, writer) {
       const { m, n, k } = sizesOf(node);
       const { transposeA, transposeB } = node.attrs;

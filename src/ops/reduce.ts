@@ -199,7 +199,7 @@ function define(
         name: 'one workgroup a result',
         possible: isByRows,
         // A GPU hides the latency of memory by threads, and a thread a row is too few of them, too far apart.
-        sensible: (node, { software }) =>
+        heuristic: (node, { software }) =>
           !software && node.inputs[0]!.size / Math.max(1, node.size) >= 4 * REDUCTION_WORKGROUP,
         kernel: (node, writer) => kernel(node, writer, name, REDUCTION_WORKGROUP),
       },

@@ -52,7 +52,7 @@ function variantOf({ componentType, M, N, K }: SubgroupMatrixConfig, lanes: numb
   };
   return {
     name: `subgroup matrix ${M}×${N}×${K} of ${componentType}`,
-    doubtful: true,
+    unverified: true,
     probe: PROBE.map(({ inputs, attrs }) => ({
       inputs: inputs.map(({ shape }) => ({ shape, dtype: componentType as DType })),
       attrs,
@@ -61,7 +61,7 @@ function variantOf({ componentType, M, N, K }: SubgroupMatrixConfig, lanes: numb
       isAligned(node) &&
       sizesOf(node).k > 0 &&
       (componentType === 'f32' || node.inputs.every((x) => x.dtype === 'f16')),
-    sensible(node, { software }) {
+    heuristic(node, { software }) {
       const [x, y, z] = groups(node);
       return !software && x * y * z >= 16;
     },

@@ -93,13 +93,13 @@ export interface Variant<A = unknown> {
   readonly name: string;
   /** Whether it computes this node, on this adapter; by default always. */
   possible?(node: Tensor<A>, traits: AdapterTraits): boolean;
-  /** Whether it is a sensible choice. The first that is possible and sensible is taken, unless the tuner knows better. */
-  sensible?(node: Tensor<A>, traits: AdapterTraits): boolean;
+  /** Whether it is a good choice. The first that is possible and that this takes is used, unless the tuner knows better. */
+  heuristic?(node: Tensor<A>, traits: AdapterTraits): boolean;
   /**
    * Whether it relies on what drivers have been found to get wrong (the order of lanes in a subgroup, say): then its
    * result is compared with the last variant's, on its probe, before it is used.
    */
-  readonly doubtful?: boolean;
+  readonly unverified?: boolean;
   /** What it is tried on where a program has nothing fit for it: small, and in every form. */
   readonly probe?: readonly Sample<A>[];
   kernel(node: Tensor<A>, writer: KernelWriter): Kernel;
@@ -255,7 +255,7 @@ export interface Op<A = unknown> {
   /** What a pointwise op was defined by. */
   readonly pointwise?: Pointwise;
   /** Its WGSL as a shader that is valid as it stands: compiled to tell where a mistake in it is. */
-  alone?(node: Tensor<A>): string;
+  standalone?(node: Tensor<A>): string;
   /** Pointwise ops: the element at `coords`. They own no kernel and are fused into others. */
   emit?(emitter: Emitter, node: Tensor<A>, coords: readonly Affine[]): Expr;
   /** Kernel ops: the dispatch, in one or more ways. The last must be possible everywhere. */
@@ -267,7 +267,7 @@ export interface Op<A = unknown> {
   decompose?(inputs: readonly Tensor[], attrs: A): Tensor | readonly Tensor[];
   /** What its elements cost, and how kernels may take it in. */
   readonly traits?: OpTraits;
-  /** Views: whether a product reads well through this one, four neighbours at a time; by default always. */
+  /** Views: whether a matmul reads well through this one, four neighbours at a time; by default always. */
   wide?(node: Tensor<A>): boolean;
   /** What `checkOp` holds it against; that of a pointwise op follows from what it was defined by. */
   readonly check?: Check<A> | false;

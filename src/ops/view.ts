@@ -120,7 +120,7 @@ export function inverse(axes: readonly number[]): number[] {
   return result;
 }
 
-/** The axes in another order; reversed unless told. */
+/** The axes in another order; reversed by default. */
 export function transpose(x: Tensor, axes: readonly number[] = x.shape.map((_, i) => x.shape.length - 1 - i)): Tensor {
   return apply(transposeOp, [x], { axes });
 }
@@ -206,7 +206,7 @@ export const sliceOp: Op<Slice> = {
   },
 };
 
-/** Elements `start` to `end` (excluded; to the end unless told) of an axis. */
+/** Elements `start` to `end` (excluded; to the end by default) of an axis. */
 export function slice(x: Tensor, axis: number, start: number, end?: number): Tensor {
   const along = axisOf(axis, x.shape.length);
   const stop = end ?? x.shape[along]!;

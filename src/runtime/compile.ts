@@ -9,8 +9,8 @@ import type { InputsOf, OutputArray, Outputs } from './dispatch.ts';
 import { loadExperimental } from './experimental.ts';
 import type { Program } from './program.ts';
 import type { HostArray } from './readback.ts';
-import { distrusted } from './trust.ts';
 import type { TuneOptions } from './tune.ts';
+import { refuted } from './validation.ts';
 
 export type { ProgramDescription } from './build.ts';
 
@@ -45,7 +45,7 @@ export async function compile<O extends Outputs = Outputs, const I extends reado
   const choose = chooseVariant ?? tuned?.choose;
   const planned = await plan(gpu, description, choose);
   // The few kernels of the checks are with the driver before the program's own.
-  const checked = distrusted(gpu, planned.schedule.groups);
+  const checked = refuted(gpu, planned.schedule.groups);
   checked.catch(() => undefined); // whoever is not waiting for it has a better error
   await Promise.resolve();
   const program = await build(gpu, description, planned);
@@ -61,7 +61,7 @@ export async function compile<O extends Outputs = Outputs, const I extends reado
   const instead: ChooseVariant = (node, possible) => {
     const right = possible.filter((variant) => !wrong.has(variant));
     // The next that is a good choice, for these kernels alone.
-    return choose?.(node, right) ?? right.find(({ sensible }) => sensible?.(node, planned.adapter) ?? true);
+    return choose?.(node, right) ?? right.find(({ heuristic }) => heuristic?.(node, planned.adapter) ?? true);
   };
   const schedule = chooseVariants(planned.schedule, planned.adapter, instead, isWrong);
   const right = await build(gpu, description, { ...planned, schedule });

@@ -13,7 +13,7 @@ export async function explained(gpu: Gpu, { group, source }: Lowered, error: unk
     if (seen.has(node) || group.reads.has(node)) continue;
     seen.add(node);
     left.push(...node.inputs);
-    const text = node.op.traits?.opaque ? source : node.op.alone?.(node);
+    const text = node.op.traits?.opaque ? source : node.op.standalone?.(node);
     const problem = text && (await problemOf(gpu, text));
     if (!problem) continue;
     const where = node.path ? `${node.path}: ` : '';

@@ -4,10 +4,10 @@ import { rootsOf, topological } from '../graph/graph.ts';
 import { type ChooseVariant, possibleVariants, signatureOf } from '../graph/variants.ts';
 import type { Tensor, Variant } from '../ops/tensor.ts';
 import { VERSION } from '../version.ts';
-import { agree, alone, buildAlone } from './alone.ts';
 import { prepare, traitsOf, type Work } from './build.ts';
 import { record } from './dispatch.ts';
 import { loadExperimental } from './experimental.ts';
+import { agree, buildProbe, probe } from './probe.ts';
 import { countsFor, lowerQuartile, median, repeated, type TimedPass, timePasses } from './timer.ts';
 import { type TuneStore, tuneStore } from './tune_store.ts';
 
@@ -82,7 +82,7 @@ export async function tune(
   for (const [signature, node] of nodes) {
     const known = remembered[signature];
     const possible = possibleVariants(node, traitsOf(gpu));
-    const rule = possible.find(({ sensible }) => sensible?.(node, traitsOf(gpu)) ?? true)!.name;
+    const rule = possible.find(({ heuristic }) => heuristic?.(node, traitsOf(gpu)) ?? true)!.name;
     const isKnown = known !== undefined && possible.some(({ name }) => name === known);
     const candidates = isKnown && !again ? [] : await measure(gpu, node, possible, care);
     const timed = candidates.filter(({ ms }) => ms !== undefined).sort((a, b) => a.ms! - b.ms!);
@@ -101,12 +101,12 @@ export async function tune(
 
 /** Times the variants, and says what is wrong with those that cannot be. */
 async function measure(gpu: Gpu, node: Tensor, variants: readonly Variant[], care: number): Promise<TuneCandidate[]> {
-  const subject = alone(node.op, node.inputs, node.attrs);
+  const subject = probe(node.op, node.inputs, node.attrs);
   // The last is possible everywhere and the plainest: the others are held against it.
   const built = await Promise.all(
     variants.map(async (variant) => {
       try {
-        return { variant, program: await buildAlone(gpu, subject, variant) };
+        return { variant, program: await buildProbe(gpu, subject, variant) };
       } catch (error) {
         return { variant, problem: error instanceof Error ? error.message : String(error) };
       }

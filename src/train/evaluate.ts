@@ -29,13 +29,13 @@ const STREAM = 4;
 export interface EvaluateOptions {
   /** Numbers of samples of z an image, each of which gives an estimate; all from the same samples. */
   readonly samples: readonly number[];
-  /** Only the first so many images; all unless told. */
+  /** Only the first so many images; all by default. */
   readonly images?: number;
-  /** Images at once, 250 unless told. The noise depends on it. */
+  /** Images at once, 250 by default. The noise depends on it. */
   readonly batch?: number;
-  /** Of the noise; 0 unless told. */
+  /** Of the noise; 0 by default. */
   readonly seed?: number;
-  /** Samples an image in one submit, from 1 to 32; as many as take about 100 ms unless told. Changes no bit. */
+  /** Samples an image in one submit, from 1 to 32; as many as take about 100 ms by default. Changes no bit. */
   readonly samplesPerSubmit?: number;
   readonly onProgress?: (progress: Progress) => void;
   /** Stops: the promise is rejected with the signal's reason. */

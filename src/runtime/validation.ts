@@ -1,21 +1,21 @@
-// Checks variants that drivers may get wrong against the plain one, once a device, before their results count.
+// Checks unverified variants, which drivers may get wrong, against the plain one, once a device, before their results count.
 import type { Gpu } from '../gpu/gpu.ts';
 import type { Group } from '../graph/schedule.ts';
 import { possibleVariants } from '../graph/variants.ts';
 import type { Op, Tensor, Variant } from '../ops/tensor.ts';
-import { type Alone, agree, alone, buildAlone } from './alone.ts';
 import { traitsOf } from './build.ts';
+import { agree, buildProbe, type Probe, probe } from './probe.ts';
 
 const verdicts = new WeakMap<Gpu, Map<Variant, Promise<boolean>>>();
 
-/** The doubtful variants among those that a program's groups take whose results are wrong on this device. */
-export async function distrusted(gpu: Gpu, groups: readonly Group[]): Promise<Set<Variant>> {
+/** The unverified variants among those that a program's groups take whose results are wrong on this device. */
+export async function refuted(gpu: Gpu, groups: readonly Group[]): Promise<Set<Variant>> {
   const known = verdicts.get(gpu) ?? new Map<Variant, Promise<boolean>>();
   verdicts.set(gpu, known);
   const users = new Map<Variant, Group[]>();
   for (const group of groups) {
     const { variant } = group;
-    if (variant?.doubtful) users.set(variant, [...(users.get(variant) ?? []), group]);
+    if (variant?.unverified) users.set(variant, [...(users.get(variant) ?? []), group]);
   }
   for (const [variant, takers] of users) if (!known.has(variant)) known.set(variant, isRight(gpu, variant, takers));
   const verdictOf = async (variant: Variant) => [variant, await known.get(variant)] as const;
@@ -32,12 +32,12 @@ function isBare({ kernelOps, outputs, reads }: Group): boolean {
 }
 
 /** What to try a variant on: the least that a program does by it, if nothing is fused to that, or else a sample of the op. */
-function workOf(gpu: Gpu, op: Op, variant: Variant, groups: readonly Group[]): Alone | undefined {
+function workOf(gpu: Gpu, op: Op, variant: Variant, groups: readonly Group[]): Probe | undefined {
   const nodes = groups.filter(isBare).map(({ kernelOps }) => kernelOps[0]!);
   const sizeOf = ({ size, inputs }: Tensor) => inputs.reduce((sum, x) => sum + x.size, size);
   const [node] = nodes.sort((a, b) => sizeOf(a) - sizeOf(b));
-  if (node) return alone(node.op, node.inputs, node.attrs);
-  const samples = (variant.probe ?? []).map(({ inputs, attrs }) => alone(op, inputs, attrs));
+  if (node) return probe(node.op, node.inputs, node.attrs);
+  const samples = (variant.probe ?? []).map(({ inputs, attrs }) => probe(op, inputs, attrs));
   return samples.find(({ result }) => possibleVariants(result, traitsOf(gpu)).includes(variant));
 }
 
@@ -46,7 +46,7 @@ async function isRight(gpu: Gpu, variant: Variant, groups: readonly Group[]): Pr
   const sample = workOf(gpu, op, variant, groups);
   if (!sample) return true;
   const results = [variant, op.variants!.at(-1)!].map(async (one) => {
-    const program = await buildAlone(gpu, sample, one);
+    const program = await buildProbe(gpu, sample, one);
     try {
       program.run(sample.data);
       return await program.read('y');
@@ -54,6 +54,6 @@ async function isRight(gpu: Gpu, variant: Variant, groups: readonly Group[]): Pr
       program.destroy();
     }
   });
-  const [doubtful, plain] = await Promise.all(results);
-  return agree(doubtful!, plain!);
+  const [unverified, plain] = await Promise.all(results);
+  return agree(unverified!, plain!);
 }

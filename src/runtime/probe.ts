@@ -8,7 +8,7 @@ import type { RunInputs } from './dispatch.ts';
 import type { Program } from './program.ts';
 
 /** An op applied to inputs of its own. */
-export interface Alone {
+export interface Probe {
   readonly result: Tensor;
   readonly data: RunInputs;
 }
@@ -25,14 +25,14 @@ function values(shape: Shape, dtype: DType): Float32Array | Uint32Array | Uint8A
   return array.map((_, i) => (at(i) < 0 ? 0 : 1));
 }
 
-export function alone(op: Op, shapes: readonly { shape: Shape; dtype?: DType }[], attrs: unknown): Alone {
+export function probe(op: Op, shapes: readonly { shape: Shape; dtype?: DType }[], attrs: unknown): Probe {
   const inputs = shapes.map(({ shape, dtype }, i) => input(`x${i}`, shape, dtype));
   const data = Object.fromEntries(inputs.map(({ shape, dtype }, i) => [`x${i}`, values(shape, dtype)]));
   return { result: apply(op, inputs, attrs), data };
 }
 
 /** The op computed by one variant, wherever that is possible. */
-export async function buildAlone(gpu: Gpu, { result }: Alone, variant: Variant): Promise<Program> {
+export async function buildProbe(gpu: Gpu, { result }: Probe, variant: Variant): Promise<Program> {
   const description = { outputs: { y: result } };
   const only: ChooseVariant = (_, possible) => possible.find((one) => one === variant);
   return build(gpu, description, await plan(gpu, description, only));

@@ -1,0 +1,54 @@
+// How long to search, from where, and what a failure prints to be found again.
+//
+//   GLIA_FUZZ_MINUTES=60   a long run of each file, in rounds, instead of the short one of every `npm test`
+//   GLIA_FUZZ_SEED=7       the seed of the first round; without it, a new one each time
+//   GLIA_FUZZ_PATH=3:1:0   with the seed: only this case, which a failure prints
+import fc from 'fast-check';
+
+export const MINUTES = Number(process.env.GLIA_FUZZ_MINUTES ?? 0);
+const PATH = process.env.GLIA_FUZZ_PATH;
+const FIRST_SEED = process.env.GLIA_FUZZ_SEED === undefined ? undefined : Number(process.env.GLIA_FUZZ_SEED);
+
+/** Vitest's limit for a test that runs rounds. */
+export const TIMEOUT = (MINUTES + 10) * 60_000;
+
+/**
+ * Holds a property over random cases, in as many rounds as there is time for: one if the run is short.
+ *
+ * @param share of the minutes
+ */
+export async function search<T>(
+  name: string,
+  cases: fc.Arbitrary<T>,
+  { runs, share = 1 }: { runs: number; share?: number },
+  hold: (value: T) => Promise<void> | void,
+): Promise<void> {
+  const end = performance.now() + MINUTES * share * 60_000;
+  let seed = FIRST_SEED ?? Math.floor(Math.random() * 2 ** 31);
+  do {
+    try {
+      await fc.assert(
+        fc.asyncProperty(cases, async (value) => hold(value)),
+        {
+          seed,
+          numRuns: runs,
+          endOnFailure: false,
+          interruptAfterTimeLimit: 300_000,
+          markInterruptAsFailure: false,
+          ...(PATH && { path: PATH, endOnFailure: true }),
+        },
+      );
+    } catch (error) {
+      const path = /path: "([^"]+)"/.exec((error as Error).message)?.[1] ?? '';
+      const again = `GLIA_FUZZ_SEED=${seed} GLIA_FUZZ_PATH=${path} npx vitest run <this file> -t '${name}'`;
+      throw new Error(`${name}: run again with\n  ${again}\n${causeOf(error)}`, { cause: error });
+    }
+    seed = (seed + 1) % 2 ** 31;
+  } while (!PATH && performance.now() < end);
+}
+
+/** What the property threw, without fast-check's own words around it. */
+function causeOf(error: unknown): string {
+  const { cause, message } = error as Error;
+  return cause instanceof Error ? cause.message : message;
+}
