@@ -11,11 +11,12 @@ import { Linear, ReLU, Sequential } from '../src/nn/layers.ts';
 import { Parameters } from '../src/nn/module.ts';
 import { Adam } from '../src/nn/optimizers.ts';
 import { softmax } from '../src/ops/composite.ts';
+import { defineOp } from '../src/ops/define.ts';
 import { add, exp, mul, relu, sub, tanh } from '../src/ops/elementwise.ts';
 import { matmul } from '../src/ops/matmul.ts';
 import { mean, sum } from '../src/ops/reduce.ts';
 import { input, Variable } from '../src/ops/source.ts';
-import { type AdapterTraits, DEFAULT_LIMITS, type Tensor } from '../src/ops/tensor.ts';
+import { type AdapterTraits, applyAll, DEFAULT_LIMITS, type Tensor } from '../src/ops/tensor.ts';
 import { pack, transpose } from '../src/ops/view.ts';
 
 const dump = (outputs: Record<string, Tensor>, updates: Update[] = []) =>
@@ -179,4 +180,31 @@ describe('explain says why two dispatches are not one', () => {
     const [line] = why({ y: many.reduce((total, x) => add(total, mul(x, x))) });
     expect(line).toMatch(/one kernel would bind \d+ buffers, of 8 at most/);
   });
+});
+
+test('nothing is fused to a kernel of several results that is bound as it is: it stores these and no others', () => {
+  const twice = defineOp({
+    name: 'twice',
+    infer: ([x]) => [
+      { shape: x!.shape, dtype: 'f32' as const },
+      { shape: x!.shape, dtype: 'f32' as const },
+    ],
+    kernel: {
+      wgsl: `
+        @group(0) @binding(0) var<storage, read> x: array<f32>;
+        @group(0) @binding(1) var<storage, read_write> a: array<f32>;
+        @group(0) @binding(2) var<storage, read_write> b: array<f32>;
+        @compute @workgroup_size(64)
+        fn main(@builtin(global_invocation_id) id: vec3u) { if (id.x < 8) { a[id.x] = x[id.x]; b[id.x] = 2 * x[id.x]; } }`,
+      inputs: ['x'],
+      outputs: ['a', 'b'],
+      workgroups: () => 1,
+    },
+  });
+  const x = input('x', [8]);
+  const [a, b] = applyAll(twice, [x], {}) as [Tensor, Tensor];
+  const { groups } = fuse(simplify({ outputs: { y: mul(sub(a, 1), x), z: add(b, a) }, updates: [] }));
+  const [kernel, ...others] = groups.filter(({ kernelOps }) => kernelOps.length > 0);
+  expect(others).toEqual([]);
+  expect(kernel!.outputs.map(({ op }) => op.name)).toEqual(['result', 'result']);
 });

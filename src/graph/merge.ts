@@ -105,7 +105,7 @@ export class Merging {
 
   /** What may be merged with a group, the latest that runs before it first: that has the most of what the group needs. */
   private partners(second: FusionGroup): FusionGroup[] {
-    if (second.inPlaceConcat || isIsolated(second.outputs[0]!)) return [];
+    if (second.inPlaceConcat || isAlone(second)) return [];
     const found = new Set<FusionGroup>();
     const [kernelOp] = second.kernelOps;
     if (kernelOp) {
@@ -148,7 +148,7 @@ export class Merging {
     if (first.inPlaceConcat || second.inPlaceConcat) return false;
     const [a] = first.outputs as [Tensor];
     const [b] = second.outputs as [Tensor];
-    if (a.size !== b.size || isIsolated(a) || isIsolated(b)) return false;
+    if (a.size !== b.size || isAlone(first) || isAlone(second)) return false;
     if (second.kernelOps.length > 0) return this.siblings(first, second);
     const feeds = first.outputs.some((node) => second.reads.has(node));
     if (feeds || first.kernelOps.length > 0) return feeds;
@@ -199,4 +199,9 @@ export function merge(materialised: Materialised): Schedule {
   const unordered = [...merging.groups];
   const groups = sorted(unordered, dependencies(unordered, targets), rankBy(order));
   return { groups, targets, outputs, why, maxBuffers: memory.maxBuffers };
+}
+
+/** A group to which nothing is fused: by its kernel, since a kernel's several results do not tell, or by what it stores. */
+function isAlone({ kernelOps, outputs }: Group): boolean {
+  return kernelOps.some(isIsolated) || isIsolated(outputs[0]!);
 }

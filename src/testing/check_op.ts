@@ -46,7 +46,9 @@ const SHIFT = 0.03125;
 const TERMS = 0.1;
 
 /** An op computes something else than its reference, or has a gradient that is not the slope. */
-export class CheckError extends GliaError {}
+export class CheckError extends GliaError {
+  override name = 'CheckError';
+}
 
 export interface CheckOptions {
   /** By this variant, forward alone, over those samples that it is possible for. */
