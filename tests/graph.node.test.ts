@@ -17,11 +17,12 @@ import { BatchNorm2d } from '../src/nn/norm.ts';
 import { Adam } from '../src/nn/optimizers.ts';
 import { inTraining } from '../src/nn/training.ts';
 import { softmax } from '../src/ops/composite.ts';
+import { defineOp } from '../src/ops/define.ts';
 import { add, exp, log, mul, relu, sigmoid, sub, tanh } from '../src/ops/elementwise.ts';
 import { matmul } from '../src/ops/matmul.ts';
 import { mean, sum } from '../src/ops/reduce.ts';
 import { constant, input, Variable } from '../src/ops/source.ts';
-import { DEFAULT_LIMITS, type Tensor } from '../src/ops/tensor.ts';
+import { apply, DEFAULT_LIMITS, type Tensor } from '../src/ops/tensor.ts';
 import { broadcastTo, concat, reshape, transpose } from '../src/ops/view.ts';
 
 const graphOf = (outputs: Record<string, Tensor>): Graph => ({ outputs, updates: [] });
@@ -272,4 +273,13 @@ describe('memory', () => {
       { numRuns: 200 },
     );
   });
+});
+
+test('the gradient of a composite whose operands depend on each other counts each way once', () => {
+  const x = input('x', []);
+  // x − 3x has the slope 1 − 3; that of 3x, passed on twice, would make it −5.
+  const difference = defineOp({ name: 'difference', decompose: ([a, b]) => sub(a!, b!) });
+  const [slope] = gradients(apply(difference, [x, mul(x, 3)], {}), [x]);
+  const { outputs } = simplify({ outputs: { slope: slope! }, updates: [] });
+  expect(printGraph({ outputs, updates: [] })).toContain('"value":-2');
 });

@@ -60,7 +60,7 @@ test.each(configs)('Dawn takes the kernel with matrices of $componentType, in ev
       const [{ code, kernel }] = program.dispatches as [(typeof program.dispatches)[0]];
       expect(kernel.variant).toBe(variant!.name);
       expect(code).toMatch(/^enable chromium_experimental_subgroup_matrix;/);
-      expect(code.includes('enable f16;')).toBe(config.componentType === 'f16');
+      if (config.componentType === 'f16') expect(code).toContain('enable f16;');
     }
   }
 });

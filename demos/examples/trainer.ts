@@ -1,4 +1,4 @@
-// A model and data of one's own in the trainer: two spirals, told apart by a perceptron; stopped, and gone on to the bit.
+// A model and data of one's own in the trainer: two spirals, told apart by a perceptron; stopped, and resumed.
 import * as glia from 'glia';
 import { decodeCheckpoint, Trainer } from 'glia/train';
 import type { Stage } from './stage.ts';

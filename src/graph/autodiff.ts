@@ -60,14 +60,19 @@ function byRule(node: Tensor, cotangents: readonly Tensor[]): readonly (Tensor |
   return parts;
 }
 
-/** Cotangents of `targets`, given those of the `roots`. Nothing is propagated past a target. */
+/**
+ * Cotangents of `targets`, given those of the `roots`.
+ *
+ * @param stops whether targets are where the graph begins; else, one that another is computed from gets its part of that, too
+ */
 function pullback(
   roots: readonly Tensor[],
   seeds: readonly Tensor[],
   targets: ReadonlySet<Tensor>,
+  stops = false,
 ): Map<Tensor, Tensor> {
-  const order = topological(roots);
-  const needed = new Set<Tensor>();
+  const order = topological(roots, (node) => stops && targets.has(node));
+  const needed = new Set<Tensor>(stops ? targets : []);
   for (const node of order) {
     const passes = isReal(node) && node.op !== stopGradientOp;
     if (targets.has(node) || (passes && node.inputs.some((input) => needed.has(input)))) needed.add(node);
@@ -88,7 +93,8 @@ function pullback(
     const gs = node.all.map((result) => cotangents.get(result) ?? zeros(result.shape));
     scope(node.path ? `${node.path}.grad` : 'grad', () => {
       if (node.op.decompose && !node.op.grad) {
-        const inner = pullback(partsOf(node)!, gs, new Set(node.inputs));
+        // Of an operand that another is computed from, that part is the business of the other's own rule.
+        const inner = pullback(partsOf(node)!, gs, new Set(node.inputs), true);
         for (const input of new Set(node.inputs)) {
           const part = inner.get(input);
           if (part && needed.has(input)) accumulate(input, part);

@@ -305,6 +305,22 @@ export const kernels: Readonly<Record<string, Kernel>> = {
       }),
     };
   },
+  variance: ([x], node) => {
+    const { axes, correction } = node.attrs as { axes: readonly number[]; correction: number };
+    const found = groupsOf(x!, axes).groups.map((group) => {
+      const values = group.map((at) => x!.data[at]!);
+      const mean = values.reduce((a, b) => a + b, 0) / values.length;
+      const squares = values.reduce((a, b) => a + (b - mean) ** 2, 0);
+      // The mean is rounded, which each distance from it bears.
+      const range = Math.max(...values.map(Math.abs));
+      const share = values.length - correction;
+      return { value: squares / share, terms: (8 * (squares + range * Math.sqrt(squares * values.length))) / share };
+    });
+    return {
+      data: Float64Array.from(found, ({ value }) => value),
+      terms: Float64Array.from(found, ({ terms }) => terms),
+    };
+  },
   uniform: (inputs, node) => {
     const [key, counter] = wordsOf(inputs);
     return filled(node, (flat) => uniformAt(flat, key, counter, (node.attrs as { stream: number }).stream));

@@ -24,15 +24,18 @@ import {
   erf,
   exp,
   expm1,
+  floor,
   greater,
   isFinite,
   less,
   log,
+  log1p,
   maximum,
   minimum,
   modulo,
   mul,
   neg,
+  pow,
   relu,
   rsqrt,
   sigmoid,
@@ -56,6 +59,7 @@ import { normal, permutation, uniform } from '../../src/ops/random.ts';
 import { logsumexp, max, mean, sum } from '../../src/ops/reduce.ts';
 import { constant, iota } from '../../src/ops/source.ts';
 import { apply, type Shape, type Tensor } from '../../src/ops/tensor.ts';
+import { variance } from '../../src/ops/variance.ts';
 import { broadcastTo, concat, pack, padTo, reshape, sliceOp, stopGradient, transpose } from '../../src/ops/view.ts';
 import type { Builder } from './builder.ts';
 import type { Picker } from './picker.ts';
@@ -84,6 +88,9 @@ const UNARY: readonly ((x: Tensor, bound: number) => [Tensor, number])[] = [
   (x, b) => [silu(x), b],
   (x, b) => [leakyRelu(x, 0.125), b],
   (x, b) => [stopGradient(x), b],
+  (x, b) => [log1p(abs(x)), b],
+  (x, b) => [floor(x), b + 1],
+  (x) => [pow(add(abs(tanh(x)), 0.5), 1.5), 2],
 ];
 
 const BINARY: readonly ((x: Tensor, y: Tensor, a: number, b: number) => [Tensor, number])[] = [
@@ -310,7 +317,9 @@ export const STEPS = {
   normalize(b, p) {
     const x = b.float(p);
     if (x.shape.length === 0 || x.size === 0) return;
-    b.push(normalize(x, axesOf(p, x.shape), 0.1), 16);
+    const axis = axesOf(p, x.shape);
+    if (p.chance(3)) b.push(variance(x, { axis }), 4 * b.boundOf(x) ** 2);
+    else b.push(normalize(x, axis, 0.1), 16);
   },
   gather(b, p) {
     const table = b.float(p);
