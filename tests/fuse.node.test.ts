@@ -2,8 +2,9 @@
 import { describe, expect, test } from 'vitest';
 import { explainSchedule, printExplained } from '../src/graph/explain.ts';
 import { fuse } from '../src/graph/fuse.ts';
-import type { Graph, Update } from '../src/graph/graph.ts';
+import { type Graph, topological, type Update } from '../src/graph/graph.ts';
 import { materialise } from '../src/graph/materialise.ts';
+import { mixedPrecision } from '../src/graph/mixed_precision.ts';
 import { kernelsOf, planGraph } from '../src/graph/plan.ts';
 import { printSchedule } from '../src/graph/print_schedule.ts';
 import { simplify } from '../src/graph/simplify.ts';
@@ -17,7 +18,7 @@ import { matmul } from '../src/ops/matmul.ts';
 import { mean, sum } from '../src/ops/reduce.ts';
 import { input, Variable } from '../src/ops/source.ts';
 import { type AdapterTraits, applyAll, DEFAULT_LIMITS, type Tensor } from '../src/ops/tensor.ts';
-import { pack, transpose } from '../src/ops/view.ts';
+import { pack, reshape, transpose } from '../src/ops/view.ts';
 
 const dump = (outputs: Record<string, Tensor>, updates: Update[] = []) =>
   printSchedule(fuse(simplify({ outputs, updates }))).split('\n');
@@ -207,4 +208,15 @@ test('nothing is fused to a kernel of several results that is bound as it is: it
   const [kernel, ...others] = groups.filter(({ kernelOps }) => kernelOps.length > 0);
   expect(others).toEqual([]);
   expect(kernel!.outputs.map(({ op }) => op.name)).toEqual(['result', 'result']);
+});
+
+test('in mixed precision a pack that a matmul reads keeps its type, as its parts do', () => {
+  const parts = [exp(input('a', [64])), exp(input('b', [64]))];
+  const y = matmul(reshape(pack(parts), [2, 64]), input('w', [64, 4]));
+  const types = topological([mixedPrecision({ outputs: { y }, updates: [] }).outputs.y!]);
+  expect(types.filter(({ op }) => op.name === 'pack' || op.name === 'exp').map(({ dtype }) => dtype)).toEqual([
+    'f32',
+    'f32',
+    'f32',
+  ]);
 });

@@ -20,7 +20,7 @@ function chainOf(operand: Tensor): Tensor[] {
 export function mixedPrecision(graph: Graph): Graph {
   const order = topological(rootsOf(graph));
   // What goes to the caller or into a variable keeps its type, and so do gradients, which lie in a pack.
-  const packed = order.filter(({ op }) => op === packOp).flatMap(({ inputs }) => inputs);
+  const packed = order.filter(({ op }) => op === packOp).flatMap((pack) => [pack, ...pack.inputs]);
   // An opaque kernel binds what it reads and makes in the type that it declares.
   const opaque = order.filter(({ op }) => op.traits?.opaque).flatMap((node) => [...node.all, ...node.inputs]);
   const kept = new Set([...rootsOf(graph), ...packed, ...opaque].flatMap((node) => [node, baseOf(node)]));

@@ -2,6 +2,7 @@
 //
 //   GLIA_FUZZ_MINUTES=60   a long run of each file, in rounds, instead of the short one of every `npm test`
 //   GLIA_FUZZ_SEED=7       the seed of the first round; without it, a new one each time
+//   GLIA_FUZZ_SHRINK=0     a failure as it was found, at once
 //   GLIA_FUZZ_PATH=3:1:0   with the seed: only this case, which a failure prints
 import fc from 'fast-check';
 
@@ -32,7 +33,7 @@ export async function search<T>(
         {
           seed,
           numRuns: runs,
-          endOnFailure: false,
+          endOnFailure: process.env.GLIA_FUZZ_SHRINK === '0',
           interruptAfterTimeLimit: 300_000,
           markInterruptAsFailure: false,
           ...(PATH && { path: PATH, endOnFailure: true }),

@@ -78,7 +78,9 @@ function bindingProblems(
     if (declared[i] && declared[i].writable !== writable)
       found.push(`${label}: binding ${i} is declared otherwise than bound`);
     if (allocation.kind === 'slot' && end > 4 * slots[allocation.slot]!)
-      found.push(`${label}: binding ${i} reaches past ${buffer}`);
+      found.push(
+        `${label}: binding ${i}, ${bindings[i]!.tensor}, bytes ${start} to ${end}, reaches past ${buffer} of ${4 * slots[allocation.slot]!}`,
+      );
     for (let j = 0; j < i; j++) {
       const other = ranges[j]!;
       if (other.buffer !== buffer || (!writable && !bindings[j]!.writable)) continue;
