@@ -477,11 +477,6 @@ export class Trainer {
     return this.stepProgram;
   }
 
-  /** The dispatches of the training step as text, and why no two neighbours are one. */
-  printSchedule(): Promise<string> {
-    return this.stepProgram.printSchedule();
-  }
-
   /** Profiles the training step; weights and counters stay as they are. */
   profile(options?: ProfileOptions): Promise<Profile> {
     this.examples.load('train', this.step, this.examples.steps);

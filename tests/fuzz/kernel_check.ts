@@ -3,7 +3,6 @@
 import type { Allocation } from '../../src/graph/memory.ts';
 import type { Plan, PlannedKernel } from '../../src/graph/plan.ts';
 import type { Tensor } from '../../src/ops/tensor.ts';
-import { KNOWN } from './known.ts';
 import { sizeOf } from './values.ts';
 import { Wgsl } from './wgsl.ts';
 
@@ -97,7 +96,7 @@ function bindingProblems(
 /** What the tiles of a matmul cover that is no result. */
 function wasteOf({ constants, label, variant, group }: PlannedKernel['lowered']): string[] {
   const { M, N, K, TILE_M, TILE_N, TILE_N4 } = constants as Record<string, number>;
-  if (!M || !N || !K || !TILE_M || KNOWN.matmul) return [];
+  if (!M || !N || !K || !TILE_M) return [];
   const across = TILE_N ?? 4 * TILE_N4!;
   const batch = group.kernelOps[0]!.size / (M * N);
   if (batch * M * N * K < WORK) return [];

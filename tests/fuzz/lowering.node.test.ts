@@ -8,7 +8,6 @@ import { ADAPTERS, type Adapter } from './adapters.ts';
 import { MINUTES, search, TIMEOUT } from './budget.ts';
 import { violations } from './kernel_check.ts';
 import { KINDS } from './kinds.ts';
-import { KNOWN } from './known.ts';
 import { largeGraphs } from './large_graphs.ts';
 import { modelSteps } from './model_steps.ts';
 import { Picker, recipes } from './picker.ts';
@@ -53,9 +52,7 @@ for (const kind of Object.values(KINDS)) {
   );
 }
 
-const held = Object.entries(largeGraphs).filter(([name]) => !KNOWN.matmul || !/matmul|convolution/.test(name));
-
-test.each(held)(
+test.each(Object.entries(largeGraphs))(
   'large: %s',
   (_, make) => {
     for (const adapter of ADAPTERS) expect(problemsOf(make(), adapter)).toEqual([]);

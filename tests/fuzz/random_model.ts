@@ -15,7 +15,6 @@ import { mean } from '../../src/ops/reduce.ts';
 import { input } from '../../src/ops/source.ts';
 import type { Tensor } from '../../src/ops/tensor.ts';
 import { reshape } from '../../src/ops/view.ts';
-import { KNOWN } from './known.ts';
 import { Picker, type Recipe } from './picker.ts';
 import type { Case } from './random_graph.ts';
 
@@ -52,7 +51,7 @@ function perceptron(p: Picker, depth: number): { layers: Layer[]; shape: number[
       (layer) => layer instanceof Linear && layer.weight.shape[0] === wide && layer.weight.shape[1] === wide,
     );
     const next = equal ? width : p.pick([3, 4, 8, 1, 7, 12]);
-    if (before && p.chance(4) && !KNOWN.sharedModules) layers.push(before);
+    if (before && p.chance(4)) layers.push(before);
     else {
       layers.push(new Linear(wide, next, { bias: !p.chance(4) }));
       wide = next;

@@ -1,7 +1,7 @@
 // What a dispatch costs by itself, on the GPU and on the CPU, and what the adapter can do at best.
 import { measureCeilings } from '../../runtime/ceilings.ts';
-import { timePasses } from '../../runtime/timer.ts';
-import { median, type Phase } from './phase.ts';
+import { median, timePasses } from '../../runtime/timer.ts';
+import type { Phase } from './phase.ts';
 
 const ROUNDS = 6;
 

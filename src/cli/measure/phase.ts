@@ -13,9 +13,5 @@ export interface PhaseContext {
 
 export type Phase = (context: PhaseContext) => Promise<void>;
 
-export function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[values.length >> 1]!;
-}
-
 /** Milliseconds as microseconds, for people. */
 export const micro = (ms: number) => `${(ms * 1000).toFixed(1)} µs`;

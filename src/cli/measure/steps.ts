@@ -2,7 +2,8 @@
 import { createEngine } from '../../bench/glia.ts';
 import { verify } from '../../bench/verify.ts';
 import { WORKLOADS } from '../../bench/workloads.ts';
-import { median, micro, type Phase } from './phase.ts';
+import { median } from '../../runtime/timer.ts';
+import { micro, type Phase } from './phase.ts';
 
 const STEPS = 1000;
 const ROUNDS = 5;

@@ -15,7 +15,7 @@ export async function profileStep(gpu: Gpu, options: TrainOptions, repeats?: num
 /** The dispatches of a step as text, and why no two neighbours are one. */
 export async function explainStep(gpu: Gpu, options: TrainOptions): Promise<string> {
   using trainer = await trainerOf(gpu, options);
-  return await trainer.printSchedule();
+  return await trainer.program.printSchedule();
 }
 
 function trainerOf(gpu: Gpu, options: TrainOptions): Promise<Trainer> {
