@@ -5,9 +5,10 @@ import type { Files } from '../../src/data/files.ts';
 import { ACCEPTED, readDataset } from '../../src/data/formats.ts';
 import type { Dataset } from '../../src/data/images.ts';
 import type { Look } from '../../src/data/resize.ts';
-import { GliaError, UnsupportedError } from '../../src/errors.ts';
+import { DeviceLostError, GliaError, UnsupportedError } from '../../src/errors.ts';
 import { Gpu } from '../../src/gpu/gpu.ts';
 import { type Checkpoint, decodeCheckpoint, namedOptions } from '../../src/train/checkpoint.ts';
+import type { Recovery } from '../../src/train/healing.ts';
 import { trainByName } from '../../src/train/named.ts';
 import type { Trainer } from '../../src/train/trainer.ts';
 import { drawPicture } from '../../src/view/pictures.ts';
@@ -61,7 +62,7 @@ function show(next: State, status = ''): void {
   const free = ['no gpu', 'ready'].includes(next);
   form.disabled = !free || checkpoint !== undefined;
   for (const control of [files, folder, builtIn]) control.disabled = !free;
-  for (const button of [saveModel, saveCheckpoint]) button.disabled = !run || !gpu;
+  for (const button of [saveModel, saveCheckpoint]) button.disabled = !run;
 }
 
 function showError(error: unknown): void {
@@ -78,18 +79,27 @@ const clearError = () => {
   element('error').hidden = true;
 };
 
+/** Forgets a device that is lost, unless a run has it: that goes on with another. */
+function watched(found: Gpu): Gpu {
+  element('adapter').textContent = found.name;
+  found.lost.then((error) => {
+    if (gpu !== found || run) return;
+    gpu = undefined;
+    showError(error);
+  });
+  return found;
+}
+
+function recovered({ gpu: next, step, otherAdapter }: Recovery): void {
+  gpu = watched(next);
+  const other = otherAdapter ? ` on another adapter, ${next.name}` : '';
+  if (state === 'training') show('training', `The GPU was lost; the run went on from step ${step}${other} …`);
+}
+
 /** Finds the device, or says what to do about there being none. */
 async function requestGpu(): Promise<Gpu | undefined> {
   try {
-    const found = await Gpu.request();
-    element('adapter').textContent = found.name;
-    found.lost.then((error) => {
-      if (gpu !== found) return;
-      gpu = undefined;
-      if (run) show('failed', 'Reset begins anew.');
-      showError(error);
-    });
-    return found;
+    return watched(await Gpu.request());
   } catch (error) {
     element('adapter').textContent = 'no WebGPU';
     if (!(error instanceof UnsupportedError)) throw error;
@@ -98,6 +108,8 @@ async function requestGpu(): Promise<Gpu | undefined> {
     return undefined;
   }
 }
+
+const isLost = (gpu: Gpu) => Promise.race([gpu.lost.then(() => true), new Promise((no) => setTimeout(no, 0, false))]);
 
 /** Lets the browser draw what was just said, before something keeps it busy. */
 const painted = () => new Promise<void>((resolve) => requestAnimationFrame(() => setTimeout(resolve)));
@@ -121,7 +133,7 @@ async function prepare(): Promise<Run> {
   show('preparing', 'Compiling shaders …');
   gpu ??= await requestGpu();
   if (!gpu) throw new UnsupportedError('there is no GPU to train on');
-  const trainer = await trainByName(gpu, dataset, options, { checkpoint });
+  const trainer = await trainByName(gpu, dataset, options, { checkpoint, onRecovery: recovered });
   view.reset();
   try {
     return await Run.create(trainer, view);
@@ -138,8 +150,10 @@ async function train(current: Run): Promise<void> {
   try {
     await current.play();
   } catch (error) {
-    // What it has learned can still be saved, as long as the device is there.
-    if (run === current) show('failed', 'Reset begins anew.');
+    if (run !== current) throw error;
+    // What it has learned can still be saved, and where the GPU did not come back, tried once more.
+    if (error instanceof DeviceLostError) show('paused', 'The GPU does not come back. What was learned can be saved.');
+    else show('failed', 'Reset begins anew.');
     throw error;
   }
   if (run !== current || state !== 'training') return;
@@ -170,6 +184,8 @@ reset.addEventListener('click', () =>
     checkpoint = undefined;
     await old?.destroy();
     view.reset();
+    // A device that was lost under the run is found out when it is asked.
+    if (gpu && (await isLost(gpu))) gpu = undefined;
     gpu ??= await requestGpu();
     show(gpu ? 'ready' : 'no gpu');
   }),

@@ -1,6 +1,7 @@
 // A run on the page: the trainer, its curve and its pictures, and a loop that can pause.
 import type { EpochEvent, StepEvent } from '../../src/train/events.ts';
-import type { ShownPicture, Trainer } from '../../src/train/trainer.ts';
+import type { Trainer } from '../../src/train/trainer.ts';
+import type { ShownPicture } from '../../src/train/trainer_options.ts';
 import { LossCurve } from '../../src/view/plot.ts';
 
 /** Between pictures: milliseconds. On a slow adapter more, so that most of the time goes into training. */

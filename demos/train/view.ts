@@ -1,7 +1,7 @@
 // What the page shows of a run: numbers, the loss curve, pictures.
 import type uPlot from 'uplot';
 import { describeTerm } from '../../src/train/events.ts';
-import type { ShownPicture } from '../../src/train/trainer.ts';
+import type { ShownPicture } from '../../src/train/trainer_options.ts';
 import { drawPicture } from '../../src/view/pictures.ts';
 import { createPlot, LossCurve } from '../../src/view/plot.ts';
 import type { Run, RunView } from './run.ts';

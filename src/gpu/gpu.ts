@@ -92,15 +92,16 @@ export class Gpu {
   /** Allocations whose outcome is not known yet. */
   private readonly pending = new Set<Promise<void>>();
 
-  /** Kept because Dawn for Node frees the device with the object that it came from. */
-  protected readonly implementation: GPU | undefined;
+  /** What the device was asked for with; undefined for an app's own. Dawn for Node frees the device with its `gpu`. */
+  private readonly options: GpuOptions | undefined;
+  private destroyed = false;
 
-  private constructor(device: GPUDevice, adapter: AdapterDescription, implementation?: GPU) {
+  private constructor(device: GPUDevice, adapter: AdapterDescription, options?: GpuOptions) {
     this.device = device;
     this.adapter = adapter;
-    this.implementation = implementation;
+    this.options = options;
     this.pipelines = new Pipelines(device, () => this.check());
-    const ownsDevice = implementation !== undefined;
+    const ownsDevice = options !== undefined;
     this.ownsDevice = ownsDevice;
     this.lost = device.lost.then(({ reason, message }) => {
       const cause =
@@ -161,7 +162,7 @@ export class Gpu {
     } catch (error) {
       throw new UnsupportedError(`the WebGPU adapter gives no device: ${messageOf(error)}`, { cause: error });
     }
-    return new Gpu(device, describe(adapter.info), gpu);
+    return new Gpu(device, describe(adapter.info), { ...options, gpu });
   }
 
   /** Uses the app's own device. `destroy` then frees what Glia made and leaves the device alone. */
@@ -171,6 +172,20 @@ export class Gpu {
       throw new OptionError(`Gpu.from takes a GPUDevice, got ${got}: await adapter.requestDevice() first`);
     }
     return new Gpu(device, describe(device.adapterInfo));
+  }
+
+  /**
+   * How to ask for another device as this one was asked for, when it is lost. There is no way if it is an app's own, or was
+   * given up by `destroy`.
+   */
+  get requestAgain(): (() => Promise<Gpu>) | undefined {
+    const { options } = this;
+    return options && !this.destroyed ? () => Gpu.request(options) : undefined;
+  }
+
+  /** Whether `destroy` was called: then the device is not lost, but given up. */
+  get isDestroyed(): boolean {
+    return this.destroyed;
   }
 
   /** One line that names the adapter. */
@@ -357,6 +372,7 @@ export class Gpu {
 
   /** Frees all that was made on the device, and the device if it was asked for here. */
   destroy(): void {
+    this.destroyed = true;
     this.gone ??= new DeviceLostError('this Gpu was destroyed');
     for (const value of this.cache.values()) value.destroy();
     this.cache.clear();

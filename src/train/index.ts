@@ -21,8 +21,11 @@ export {
   type Progress,
 } from './evaluate.ts';
 export type { EpochEvent, Means, StepEvent, TrainEvent } from './events.ts';
+export type { Loss, LossContext } from './graphs.ts';
+export type { Recovery } from './healing.ts';
 export { type NamedRun, trainByName } from './named.ts';
 export { completeOptions, type GivenOptions, type TrainOptions } from './options.ts';
 export { decodeSafetensors, encodeSafetensors } from './safetensors.ts';
 export { restoreVae, trainedVae } from './trained.ts';
-export { type Loss, type LossContext, type ShownPicture, Trainer, type TrainerOptions } from './trainer.ts';
+export { Trainer } from './trainer.ts';
+export type { ShownPicture, TrainerOptions } from './trainer_options.ts';

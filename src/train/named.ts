@@ -6,19 +6,16 @@ import type { ImageBatch } from '../models/model.ts';
 import { Parameters } from '../nn/module.ts';
 import { Adam } from '../nn/optimizers.ts';
 import { inverseTimeSchedule } from '../nn/schedules.ts';
-import type { CompileOptions } from '../runtime/compile.ts';
-import { type Checkpoint, checkOptions, namedOptions } from './checkpoint.ts';
+import { checkOptions, namedOptions } from './checkpoint.ts';
 import { MB } from './dataset.ts';
 import { FREE, type TrainOptions } from './options.ts';
 import { exampleCount } from './pictures.ts';
 import { createModel, modelEntry } from './registry/registry.ts';
 import { Trainer } from './trainer.ts';
+import type { TrainerOptions } from './trainer_options.ts';
 
-export interface NamedRun {
-  /** To go on from. */
-  readonly checkpoint?: Checkpoint | undefined;
-  readonly compile?: CompileOptions;
-}
+/** The trainer's own options: the checkpoint to go on from, how the step is compiled, what to do about a lost device. */
+export type NamedRun = Pick<TrainerOptions, 'checkpoint' | 'compile' | 'onDeviceLost' | 'onRecovery' | 'snapshotEvery'>;
 
 /**
  * The trainer of a model by name.
@@ -32,7 +29,7 @@ export async function trainByName(
   options: TrainOptions,
   run: NamedRun = {},
 ): Promise<Trainer> {
-  const { checkpoint, compile } = run;
+  const { checkpoint } = run;
   if (checkpoint) {
     const before = namedOptions(checkpoint.progress.options, checkpoint.name);
     checkOptions(checkpoint.name, before, options, FREE, '--');
@@ -55,6 +52,7 @@ export async function trainByName(
     }),
     // The options were compared above, with what files of earlier versions leave out filled in.
     free: Object.keys({ ...options, ...checkpoint?.progress.options }),
-    ...{ checkpoint, compile, ownsModel: true },
+    ...run,
+    ownsModel: true,
   });
 }
