@@ -1,6 +1,6 @@
 // `npm run bench`: Glia and other engines at the same work, in turns in one Chrome or in Node, and a table of what it
 // took them.
-import type { Browser } from 'puppeteer-core';
+import type { Browser } from 'puppeteer';
 import type { ViteDevServer } from 'vite';
 import { type BenchOptions, ENGINES, type EngineName, MEMORY, type Row, select, TELL } from '../bench/results.ts';
 import { GliaError, OptionError } from '../errors.ts';
