@@ -1,6 +1,5 @@
-// The package as it would be published: packed, installed in an empty project outside of the repository, and used from there.
-// Its size; its types for every TypeScript that the README names; the README's own lines, in Chrome and in Node; and an app,
-// built by Vite, with an op, a model and data of its own.
+// The package as it would be published: packed, installed in an empty project, and used from there with the README's
+// own lines, in Chrome.
 import { execFileSync } from 'node:child_process';
 import {
   cpSync,
@@ -16,34 +15,20 @@ import {
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
-import { extname, join, resolve } from 'node:path';
+import { extname, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
+import ts from 'typescript';
 import { build } from 'vite';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { launchBrowser } from '../src/cli/browser.ts';
 import { dawnPackage, swiftshaderFolder } from '../src/cli/dawn/dawn.ts';
-import { installPackages } from '../src/cli/npm.ts';
 import { VERSION } from '../src/version.ts';
 
 let project: string;
 let server: Server;
 
 const installed = (...path: string[]) => join(project, 'node_modules', 'glia', ...path);
-const run = (file: string, args: string[], env = process.env) =>
-  execFileSync(file, args, { cwd: project, encoding: 'utf8', stdio: 'pipe', env });
 const npm = (args: string[], cwd: string) => execFileSync('npm', args, { cwd, encoding: 'utf8', stdio: 'pipe' });
-
-/** A folder with packages that are too large for everybody's install, kept between runs. */
-function cached(name: string, packages: readonly string[]): string {
-  const folder = resolve('node_modules', `.${name}`);
-  if (!existsSync(join(folder, 'node_modules', 'typescript'))) installPackages(folder, packages);
-  return join(folder, 'node_modules');
-}
-
-function linkDawn(): void {
-  const link = join(project, 'node_modules', 'webgpu');
-  if (!existsSync(link)) symlinkSync(dawnPackage(), link);
-}
 
 /** The first block of JavaScript in the README. */
 function example(): string {
@@ -56,7 +41,6 @@ beforeAll(async () => {
   project = mkdtempSync(join(tmpdir(), 'glia-package-'));
   const [{ filename }] = JSON.parse(npm(['pack', '--json', '--pack-destination', project], '.'));
   mkdirSync(join(project, 'app'));
-  cpSync('tests/consumer/app.ts', join(project, 'app.ts'));
   writeFileSync(join(project, 'package.json'), JSON.stringify({ name: 'app', private: true, type: 'module' }));
   npm(['install', '--offline', '--no-audit', '--no-fund', `./${filename}`], project);
   const types = { '.js': 'text/javascript', '.html': 'text/html' } as Record<string, string>;
@@ -66,7 +50,7 @@ beforeAll(async () => {
     response.writeHead(200, { 'content-type': types[extname(path)] ?? 'text/plain' }).end(readFileSync(path));
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-}, 600_000);
+}, 180_000);
 
 afterAll(() => {
   server?.close();
@@ -119,37 +103,31 @@ test('the core is as small as the README says, and smaller in an app that uses a
   expect(app.bytes).toBeGreaterThan(20_000);
 });
 
-test.each([
-  { version: '5.9.3', types: ['@webgpu/types'] },
-  { version: '7.0.2', types: [] },
-])(
-  'its types are complete for TypeScript $version with $types, skipLibCheck false',
-  ({ version, types }) => {
-    writeFileSync(join(project, 'readme.ts'), `declare const images: Float32Array;\n${example()}`);
-    const modules = cached(`typescript-${version}`, [`typescript@${version}`]);
-    for (const [moduleResolution, module] of [
-      ['bundler', 'esnext'],
-      ['nodenext', 'nodenext'],
-    ]) {
-      const compilerOptions = {
-        ...{ strict: true, skipLibCheck: false, noEmit: true, noUncheckedIndexedAccess: true },
-        ...{ target: 'es2022', lib: ['es2022', 'dom'], module, moduleResolution },
-        types: types.map((name) => resolve('node_modules', name)),
-      };
-      writeFileSync(
-        join(project, 'tsconfig.json'),
-        JSON.stringify({ compilerOptions, files: ['app.ts', 'readme.ts'] }),
-      );
-      let said = '';
-      try {
-        said = run(process.execPath, [join(modules, 'typescript', 'bin', 'tsc'), '-p', '.']);
-      } catch (error) {
-        said = (error as { stdout: string }).stdout || String(error);
-      }
-      expect(said, moduleResolution).toBe('');
-    }
+test.each(['Bundler', 'NodeNext'] as const)(
+  'its types are found and right, with module resolution %s',
+  (resolution) => {
+    const file = join(project, 'app', 'example.ts');
+    writeFileSync(file, `declare const images: Float32Array;\n${example()}`);
+    const options: ts.CompilerOptions = {
+      strict: true,
+      noEmit: true,
+      target: ts.ScriptTarget.ES2022,
+      lib: ['lib.es2022.d.ts', 'lib.dom.d.ts'],
+      module: resolution === 'NodeNext' ? ts.ModuleKind.NodeNext : ts.ModuleKind.ESNext,
+      moduleResolution: ts.ModuleResolutionKind[resolution],
+      types: [],
+    };
+    const host = ts.createCompilerHost(options);
+    host.getCurrentDirectory = () => project;
+    const diagnostics = ts.getPreEmitDiagnostics(ts.createProgram([file], options, host));
+    const text = ts.formatDiagnostics(diagnostics, {
+      ...ts.sys,
+      getNewLine: () => '\n',
+      getCanonicalFileName: (x) => x,
+      getCurrentDirectory: () => project,
+    });
+    expect(text).toBe('');
   },
-  180_000,
 );
 
 test("the README's ten lines train in Chrome", async () => {
@@ -189,7 +167,7 @@ test("the README's ten lines train in Chrome", async () => {
 }, 120_000);
 
 test("the README's ten lines train in Node, on the WebGPU implementation that they are given", async () => {
-  linkDawn();
+  symlinkSync(dawnPackage(), join(project, 'node_modules', 'webgpu'));
   const code = example().replace('Gpu.request()', 'Gpu.request({ gpu: create([]) })');
   expect(code).toContain('create([])');
   const setup = `import { create } from 'webgpu';
@@ -212,38 +190,3 @@ test("the README's ten lines train in Node, on the WebGPU implementation that th
   expect(losses).toHaveLength(10);
   expect(losses[9]!).toBeLessThan(losses[0]! * 0.9);
 }, 180_000);
-
-test('built by Vite, it checks its op, trains with it, resumes to the same bits, and is told of lies', async () => {
-  await build({
-    root: project,
-    configFile: false,
-    logLevel: 'error',
-    build: { lib: { entry: 'app.ts', formats: ['es'], fileName: 'app' }, outDir: 'built' },
-  });
-  linkDawn();
-  writeFileSync(
-    join(project, 'run.mjs'),
-    `import { create, globals } from 'webgpu';
-     Object.assign(globalThis, globals);
-     const { main } = await import('./built/app.js');
-     console.log('RESULT' + JSON.stringify(await main(create([]))));
-     process.exit(0);`,
-  );
-  const folder = await swiftshaderFolder();
-  const driver = { VK_ICD_FILENAMES: join(folder, 'vk_swiftshader_icd.json'), LD_LIBRARY_PATH: folder };
-  const said = run(process.execPath, ['run.mjs'], { ...process.env, ...driver, XDG_RUNTIME_DIR: tmpdir() });
-  const { report, losses, whole, stopped, resumed, lies } = JSON.parse(said.slice(said.indexOf('RESULT') + 6));
-  expect(report).toMatchObject({ samples: 2 });
-  expect(report.elements).toBe(3 + 15 + 65 + 260);
-  expect(report.gradients).toBeGreaterThan(0);
-  expect(losses[99]).toBeLessThan(losses[0] / 4);
-  expect(resumed).toEqual(whole);
-  expect(stopped).not.toEqual(whole);
-  expect(lies.missing).toBe('ShaderError: rowNorm: its WGSL has no binding for the output rest');
-  expect(lies.count).toMatch(/rowNorm: its infer gives 1 results, its kernel 2 \(norm, unit\)/);
-  expect(lies.wgsl).toMatch(
-    /net.0: rowNorm: the driver refuses its WGSL: line 12: .*sqroot.* in «norm\[id.x\] = sqroot\(total\);»/,
-  );
-  expect(lies.shape).toBe('rowNorm: its grad gives f32[3, 2] as the cotangent of input 0, f32[3, 4]');
-  expect(lies.cotangent).toMatch(/rowNorm: its grad gives f32\[12\] as the cotangent of input 0, f32\[3, 4\]/);
-}, 300_000);
