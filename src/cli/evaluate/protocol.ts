@@ -1,7 +1,7 @@
 // What the command `evaluate` and its page (page.ts) tell each other.
 import type { Binarization } from '../../data/binarize.ts';
 import type { Estimate } from '../../train/estimates.ts';
-import type { EvaluateOptions, Progress } from '../../train/evaluate.ts';
+import type { EvaluateOptions, EvaluationProgress } from '../../train/evaluate.ts';
 
 /** job.json: what the page has to do. The file of the model is under `trained`, the data as `npm run train` has them. */
 export interface Job {
@@ -44,7 +44,7 @@ export interface StartEvent {
   };
 }
 
-export interface ProgressEvent extends Progress {
+export interface ProgressEvent extends EvaluationProgress {
   readonly event: 'progress';
 }
 
