@@ -1,7 +1,7 @@
 // A run on one device: its compiled programs, and what is read back of them. When the device is lost, another gets another.
 import { OutOfMemoryError } from '../errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
-import type { Block } from '../ops/source.ts';
+import type { Block, Variable } from '../ops/source.ts';
 import { type CompileOptions, compile, type ProgramDescription } from '../runtime/compile.ts';
 import type { Profile, ProfileOptions } from '../runtime/profile.ts';
 import type { Program } from '../runtime/program.ts';
@@ -100,8 +100,35 @@ export class DeviceRun {
     return { first, count, values, state: copyState && this.copies ? unobserved(this.copies.fetch()) : undefined };
   }
 
+  /** With the moving average of the weights in their place, where the optimizer keeps one and steps were made. */
+  private async withAverage<T>(stepsMade: boolean, work: () => Promise<T>): Promise<T> {
+    const { parameters, average } = this.graphs.options.optimizer;
+    if (!average || !stepsMade) return work();
+    const { flat } = parameters;
+    const { trained } = this.graphs;
+    this.copy(flat, trained);
+    this.copy(average, flat);
+    try {
+      return await work();
+    } finally {
+      this.copy(trained, flat);
+    }
+  }
+
+  private copy(from: Variable, to: Variable): void {
+    const { device } = this.gpu;
+    const [source, target] = [from, to].map((variable) => rangeOf(this.gpu, variable));
+    const encoder = device.createCommandEncoder();
+    encoder.copyBufferToBuffer(source!.buffer, source!.offset, target!.buffer, target!.offset, source!.size);
+    device.queue.submit([encoder.finish()]);
+  }
+
   /** Sums of the terms over so many batches of the test. */
-  async testSums(batches: number, pace: Pace): Promise<Float32Array> {
+  testSums(batches: number, pace: Pace, stepsMade: boolean): Promise<Float32Array> {
+    return this.withAverage(stepsMade, () => this.test(batches, pace));
+  }
+
+  private async test(batches: number, pace: Pace): Promise<Float32Array> {
     const { gpu, graphs } = this;
     const { testIndex, testSums, options } = graphs;
     this.testProgram ??= this.compiled(graphs.test());
@@ -124,16 +151,19 @@ export class DeviceRun {
     return (await readVariable(gpu, testSums)) as Float32Array;
   }
 
-  async pictures(pictures: Readonly<Record<string, Picture>>): Promise<Map<string, Float32Array>> {
+  async pictures(pictures: Readonly<Record<string, Picture>>, stepsMade: boolean): Promise<Map<string, Float32Array>> {
     const outputs = Object.fromEntries(Object.entries(pictures).map(([name, { images }]) => [name, images]));
     this.pictureProgram ??= this.compiled({ outputs });
     const program = await this.pictureProgram.catch((error) => {
       this.pictureProgram = undefined;
       throw error;
     });
-    program.run();
-    const read = Object.keys(pictures).map(async (name) => [name, (await program.read(name)) as Float32Array] as const);
-    return new Map(await Promise.all(read));
+    return this.withAverage(stepsMade, async () => {
+      program.run();
+      const names = Object.keys(pictures);
+      const read = names.map(async (name) => [name, (await program.read(name)) as Float32Array] as const);
+      return new Map(await Promise.all(read));
+    });
   }
 
   /** What was not finite first, in words: a step that failed left everything as it was, so it can be made once more. */

@@ -59,6 +59,8 @@ export class RunGraphs {
   readonly history: Variable;
   readonly testIndex = new Variable('test index', [], { dtype: 'u32' });
   readonly testSums: Variable;
+  /** Where the weights are while their average stands in their place. */
+  readonly trained: Variable;
   /** What the model keeps beside its parameters: running statistics. */
   readonly buffers: ReadonlyMap<string, ModuleBuffer>;
   readonly options: GraphOptions;
@@ -76,6 +78,7 @@ export class RunGraphs {
     this.loss = terms.loss!;
     const step = options.optimizer.minimize(this.loss, updates);
     this.history = new Variable('history', [MAX_STEPS, this.terms.length + 1]);
+    this.trained = new Variable('trained weights', options.optimizer.parameters.flat.shape);
     this.testSums = new Variable('test sums', [this.terms.length]);
     this.updates = [...step.updates, { variable: this.history, value: this.historyAfter(Object.values(terms), step) }];
   }
@@ -151,6 +154,14 @@ export class RunGraphs {
   /** Its own variables, which go with it. */
   get variables(): Variable[] {
     const { optimizer, key, examples } = this.options;
-    return [...optimizer.variables, key, this.history, this.testIndex, this.testSums, ...examples.variables];
+    return [
+      ...optimizer.variables,
+      key,
+      this.history,
+      this.testIndex,
+      this.testSums,
+      this.trained,
+      ...examples.variables,
+    ];
   }
 }

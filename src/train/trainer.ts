@@ -7,6 +7,7 @@ import type { Gpu } from '../gpu/gpu.ts';
 import { type Module, type ModuleBuffer, Parameters } from '../nn/module.ts';
 import { Adam, type Optimizer } from '../nn/optimizers.ts';
 import { Variable } from '../ops/source.ts';
+import type { ProgramDescription } from '../runtime/compile.ts';
 import type { Profile, ProfileOptions } from '../runtime/profile.ts';
 import type { Program } from '../runtime/program.ts';
 import { freeVariables } from '../runtime/variables.ts';
@@ -88,6 +89,11 @@ export class Trainer {
       throw error;
     }
     return trainer;
+  }
+
+  /** What a step computes: nothing is made, so all that is asked of `gpu` is what it allows. */
+  static describe<Name extends string>(gpu: Gpu, options: TrainerOptions<Name>): ProgramDescription {
+    return { updates: new Trainer(gpu, options as unknown as TrainerOptions).graphs.updates };
   }
 
   /** The device: another one, once that of the beginning was lost. */
@@ -201,7 +207,7 @@ export class Trainer {
     if (!test) return undefined;
     const { perExample } = this.graphs;
     const batches = perExample ? Math.ceil(test.count / this.batch) : Math.floor(test.count / this.batch);
-    const sums = await this.run.onDevice((run) => run.testSums(batches, this.run.pace));
+    const sums = await this.run.onDevice((run) => run.testSums(batches, this.run.pace, this.step > 0));
     return this.meansOf(sums, perExample ? test.count : batches);
   }
 
@@ -211,7 +217,7 @@ export class Trainer {
     if (!given) return [];
     const { height, width, channels } = given.shape;
     const pictures = this.graphs.pictures(given.examples, given.build);
-    const images = await this.run.onDevice((run) => run.pictures(pictures));
+    const images = await this.run.onDevice((run) => run.pictures(pictures, this.step > 0));
     return Object.entries(pictures).map(([name, { columns, caption }]) => {
       return { name, caption, data: images.get(name)!, columns, height, width, channels };
     });
@@ -249,7 +255,7 @@ export class Trainer {
   /** The weights alone, under PyTorch's names and layouts; without a device, as `checkpoint`. */
   weights(): Promise<Uint8Array> {
     const { options = {} } = this.options;
-    return this.run.encoded((read) => encodeWeights(read, this.parameters, options, this.buffers));
+    return this.run.encoded((read) => encodeWeights(read, this.optimizer, options, this.buffers));
   }
 
   private stateOf({ name, progress, step }: Checkpoint): Partial<State> {
