@@ -10,7 +10,7 @@ import { scope, type Tensor } from '../ops/tensor.ts';
 import { broadcastTo, pack, reshape, slice } from '../ops/view.ts';
 import { writeVariable } from '../runtime/variables.ts';
 import { Module, type Parameter, type Parameters } from './module.ts';
-import { constantSchedule, type Schedule } from './schedules.ts';
+import { constantSchedule, type LearningRateSchedule } from './schedules.ts';
 
 /** Parameters that differ from the rest in their learning rate or weight decay. */
 export interface ParameterGroup {
@@ -23,7 +23,7 @@ export interface ParameterGroup {
 
 export interface OptimizerOptions {
   /** Learning rate: a number, a schedule, or a function of the step (f32, the first step is 0). */
-  readonly lr?: number | Schedule | ((step: Tensor) => Tensor);
+  readonly lr?: number | LearningRateSchedule | ((step: Tensor) => Tensor);
   readonly weightDecay?: number;
   /** As PyTorch's parameter groups. A parameter belongs to the first that names it; for the others the options hold. */
   readonly groups?: readonly ParameterGroup[];
@@ -57,7 +57,7 @@ export abstract class Optimizer {
   readonly step = new Variable('step', [], { dtype: 'u32' });
   /** Moments by PyTorch's names, each laid out as the parameters. */
   abstract readonly state: Readonly<Record<string, Variable>>;
-  private readonly schedule: Schedule | ((step: Tensor) => Tensor);
+  private readonly schedule: LearningRateSchedule | ((step: Tensor) => Tensor);
   /** The numbers of the schedule. */
   private readonly rate: Variable | undefined;
   /** Factor of the learning rate, and weight decay, of each ALIGNMENT numbers of the packed parameters. */
@@ -168,7 +168,7 @@ function checkRate(lr: number): void {
   if (!(lr >= 0 && lr < Infinity)) throw new OptionError(`the learning rate must be a number from 0, got ${lr}`);
 }
 
-function numbersOf(schedule: Schedule, lr: number): Float32Array {
+function numbersOf(schedule: LearningRateSchedule, lr: number): Float32Array {
   checkRate(lr);
   return Float32Array.from(schedule.numbers(lr));
 }
@@ -180,7 +180,7 @@ function numbersOf(schedule: Schedule, lr: number): Float32Array {
 function groupTable(
   { named, flat }: Parameters,
   groups: readonly ParameterGroup[],
-  schedule: Schedule | ((step: Tensor) => Tensor),
+  schedule: LearningRateSchedule | ((step: Tensor) => Tensor),
   weightDecay: number,
 ): Variable {
   const members = groups.map((group) => membersOf(group, named));

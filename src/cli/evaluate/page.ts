@@ -5,7 +5,7 @@ import { OptionError } from '../../errors.ts';
 import { Gpu } from '../../gpu/gpu.ts';
 import { decodeTrained, type Trained } from '../../train/checkpoint.ts';
 import type { Estimate } from '../../train/estimates.ts';
-import { evaluate, type Progress } from '../../train/evaluate.ts';
+import { type EvaluationProgress, estimateLikelihood } from '../../train/evaluate.ts';
 import { restoreVae, trainedVae } from '../../train/trained.ts';
 import { get, loadData } from '../train/fetch.ts';
 import { type Job, type Outcome, type Result, type Summary, TELL, type Tell } from './protocol.ts';
@@ -53,12 +53,12 @@ async function work(base: string): Promise<Result> {
     },
   });
   let told = performance.now();
-  const onProgress = (progress: Progress) => {
+  const onProgress = (progress: EvaluationProgress) => {
     if (performance.now() - told < TELL_INTERVAL) return;
     told = performance.now();
     void tell({ event: 'progress', ...progress });
   };
-  const evaluation = evaluate(gpu, model.vae, test, { ...job.how, onProgress });
+  const evaluation = estimateLikelihood(gpu, model.vae, test, { ...job.how, onProgress });
   const { images, loss, reconstruction, kl, nll } = await Promise.race([evaluation, lost]);
   return {
     ...{ images, loss: summary(loss), reconstruction: summary(reconstruction), kl: summary(kl) },

@@ -1,6 +1,6 @@
 // What the command `evaluate` and its page (page.ts) tell each other.
 import type { Estimate } from '../../train/estimates.ts';
-import type { EvaluateOptions, Progress } from '../../train/evaluate.ts';
+import type { EvaluateOptions, EvaluationProgress } from '../../train/evaluate.ts';
 
 /** job.json: what the page has to do. The file of the model is under `trained`, the data as `npm run train` has them. */
 export interface Job {
@@ -40,7 +40,7 @@ export interface StartEvent {
   };
 }
 
-export interface ProgressEvent extends Progress {
+export interface ProgressEvent extends EvaluationProgress {
   readonly event: 'progress';
 }
 

@@ -1,5 +1,5 @@
 // What `npm run evaluate` says: to people, or as JSON lines.
-import { Progress, printJson, showDuration } from '../progress.ts';
+import { ProgressBar, printJson, showDuration } from '../progress.ts';
 import type { ProgressEvent, Result, StartEvent, Summary } from './protocol.ts';
 
 export interface RunEnd extends Result {
@@ -33,7 +33,7 @@ export class JsonReport implements Report {
 /** Lines on standard output; the bar on standard error, so that output can go to a file. */
 export class TextReport implements Report {
   private run: StartEvent | undefined;
-  private readonly bar = new Progress();
+  private readonly bar = new ProgressBar();
   /** The first progress, before which kernels were compiled. */
   private first: { readonly done: number; readonly at: number } | undefined;
 
