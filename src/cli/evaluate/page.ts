@@ -1,5 +1,6 @@
 // The page behind `npm run evaluate`: estimates, and tells the command how far it is.
 
+import { binarized } from '../../data/binarize.ts';
 import type { Dataset, ImageSet } from '../../data/images.ts';
 import { OptionError } from '../../errors.ts';
 import { Gpu } from '../../gpu/gpu.ts';
@@ -26,7 +27,8 @@ export async function run(base: string): Promise<Outcome> {
 async function work(base: string): Promise<Result> {
   const job = JSON.parse(await (await get(base, 'job.json')).text()) as Job;
   const trained = decodeTrained(new Uint8Array(await (await get(base, 'trained')).arrayBuffer()), job.trained);
-  const dataset = await loadData(base, trained.options);
+  const { binarize, seed } = trained.options;
+  const dataset = binarized(await loadData(base, trained.options), binarize, seed);
   if (job.where === undefined) checkBuiltIn(trained, dataset);
   const model = trainedVae(trained, dataset);
   const test = firstOf(dataset.test, Math.min(job.images ?? dataset.test.count, dataset.test.count));
@@ -48,7 +50,7 @@ async function work(base: string): Promise<Result> {
     },
     data: {
       ...{ name: job.where ?? dataset.name, builtIn: job.where === undefined },
-      ...{ test: dataset.test.count, images: test.count },
+      ...{ test: dataset.test.count, images: test.count, binarize, seed },
       size: [height, width, ...(channels > 1 ? [channels] : [])].join('×'),
     },
   });

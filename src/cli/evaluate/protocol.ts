@@ -1,4 +1,5 @@
 // What the command `evaluate` and its page (page.ts) tell each other.
+import type { Binarization } from '../../data/binarize.ts';
 import type { Estimate } from '../../train/estimates.ts';
 import type { EvaluateOptions, EvaluationProgress } from '../../train/evaluate.ts';
 
@@ -37,6 +38,9 @@ export interface StartEvent {
     /** Test images there are, and those that are evaluated. */
     readonly test: number;
     readonly images: number;
+    /** What was made of grey pixels, as in the training, and the seed that the test images were drawn by. */
+    readonly binarize: Binarization;
+    readonly seed: number;
   };
 }
 

@@ -15,6 +15,13 @@ export interface Report {
   end(end: RunEnd): void;
 }
 
+/** The protocol: what a pixel is here, without which a likelihood compares with none. */
+const PIXELS: Readonly<Record<StartEvent['data']['binarize'], (seed: number) => string>> = {
+  none: () => 'as they are',
+  dynamic: (seed) => `binary: drawn once from the intensities, by seed ${seed} (training: drawn anew in each step)`,
+  threshold: () => 'binary: white from 128',
+};
+
 /** One JSON line an event. */
 export class JsonReport implements Report {
   start(start: StartEvent): void {
@@ -50,6 +57,7 @@ export class TextReport implements Report {
     this.bar.print(`adapter     ${adapter}${software ? ': no GPU was found, so this takes longer' : ''}`);
     this.bar.print(`checkpoint  ${checkpoint}: ${model}, ${on}`);
     this.bar.print(`data        ${source}: ${images} test images of ${data.size}`);
+    this.bar.print(`pixels      ${PIXELS[data.binarize](data.seed)}`);
     this.bar.start(1, 0, 'compiling …');
   }
 

@@ -6,6 +6,7 @@ import type { Model } from '../../models/model.ts';
 import type { Module } from '../../nn/module.ts';
 import type { OptionValue } from '../rules.ts';
 import { betaVae } from './beta_vae.ts';
+import { burda } from './burda.ts';
 import { classifier } from './classifier.ts';
 import { convClassifier } from './conv_classifier.ts';
 import { convVae } from './conv_vae.ts';
@@ -24,6 +25,7 @@ const ENTRIES: readonly (ModelEntry | TextEntry)[] = [
   convVae,
   betaVae,
   iwae,
+  burda,
   cvae,
   vqVae,
   classifier,
