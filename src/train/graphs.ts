@@ -13,19 +13,12 @@ import { type Block, constant, iota, Variable } from '../ops/source.ts';
 import { show, Tensor } from '../ops/tensor.ts';
 import { concat, reshape } from '../ops/view.ts';
 import { type GpuDataset, MAX_STEPS } from './dataset.ts';
+import type { LossContext } from './loss.ts';
 import type { Picture } from './pictures.ts';
 import { blocksOf } from './snapshots.ts';
 
 /** Streams of random numbers, one for each use. */
 const STREAMS = { train: 1, test: 2, samples: 3 } as const;
-
-/** What a loss may ask beside its batch. */
-export interface LossContext {
-  /** What it draws random numbers from. */
-  readonly key: RandomKey;
-  /** The step of the training, u32, from 0; undefined in a test. */
-  readonly step: Tensor | undefined;
-}
 
 /**
  * What is minimised: a scalar, or terms of the examples, f32 [batch] each. The first of several is the loss, and told as

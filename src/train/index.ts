@@ -21,8 +21,9 @@ export {
   type NllEstimate,
 } from './evaluate.ts';
 export type { EpochEvent, Means, StepEvent, TrainEvent } from './events.ts';
-export type { Loss, LossContext } from './graphs.ts';
+export type { Loss } from './graphs.ts';
 export type { Recovery } from './healing.ts';
+export type { LossContext } from './loss.ts';
 export { type NamedRun, trainByName } from './named.ts';
 export { completeOptions, type GivenOptions, type TrainOptions } from './options.ts';
 export { decodeSafetensors, encodeSafetensors } from './safetensors.ts';

@@ -247,15 +247,16 @@ export class Trainer {
    * last step that a copy in host memory is of.
    */
   checkpoint(): Promise<Uint8Array> {
+    const { metadata } = this.options;
     return this.run.encoded((read, state) =>
-      encodeCheckpoint(read, this.optimizer, this.progressAt(state), this.buffers),
+      encodeCheckpoint(read, this.optimizer, this.progressAt(state), this.buffers, metadata),
     );
   }
 
   /** The weights alone, under PyTorch's names and layouts; without a device, as `checkpoint`. */
   weights(): Promise<Uint8Array> {
-    const { options = {} } = this.options;
-    return this.run.encoded((read) => encodeWeights(read, this.optimizer, options, this.buffers));
+    const { options = {}, metadata } = this.options;
+    return this.run.encoded((read) => encodeWeights(read, this.optimizer, options, this.buffers, metadata));
   }
 
   private stateOf({ name, progress, step }: Checkpoint): Partial<State> {

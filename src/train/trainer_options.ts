@@ -8,7 +8,7 @@ import type { Optimizer } from '../nn/optimizers.ts';
 import type { RandomKey } from '../ops/random.ts';
 import { show } from '../ops/tensor.ts';
 import type { CompileOptions } from '../runtime/compile.ts';
-import type { Checkpoint, RunOptions } from './checkpoint.ts';
+import type { Checkpoint, Metadata, RunOptions } from './checkpoint.ts';
 import type { Loss } from './graphs.ts';
 import type { Recovery } from './healing.ts';
 import type { Picture } from './pictures.ts';
@@ -46,6 +46,8 @@ export interface TrainerOptions<Name extends string = string> {
   readonly options?: RunOptions;
   /** Names of options in which a resumed run may differ. */
   readonly free?: readonly string[];
+  /** What files of the model say beside: a vocabulary, say. */
+  readonly metadata?: Metadata;
   /** Images that show what the model has learned, from so many test examples. */
   readonly pictures?: {
     readonly shape: ImageShape;
