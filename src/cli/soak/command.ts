@@ -96,7 +96,7 @@ export async function runCommand({ args, out, victims, within, say, watch }: Com
   }
   const code = await command.ended;
   if (code !== 0)
-    throw new Error(`the run ended with ${code}: ${command.output.trim().split('\n').slice(-3).join(' | ')}`);
+    throw new Error(`the run ended with ${code}: ${command.output.trim().split('\n').slice(-12).join(' | ')}`);
   return killed;
 }
 
