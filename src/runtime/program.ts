@@ -27,6 +27,7 @@ interface ProgramParts {
   readonly schedule: Schedule;
   /** The outputs as they were named, with the shapes that they were given. */
   readonly names: Readonly<Record<string, Tensor>>;
+  readonly warnings: readonly string[];
 }
 
 export interface RunOptions<O extends Outputs = Outputs> {
@@ -78,6 +79,8 @@ export class Program<O extends Outputs = Outputs, I extends RunInputs = RunInput
   readonly storage: 'f32' | 'f16';
   /** Planned bytes; `memoryOf` tells them before anything is compiled. */
   readonly memory: MemoryNeed;
+  /** What the user should know: kernels that this driver gets wrong, and what takes their place. */
+  readonly warnings: readonly string[];
   private readonly parts: ProgramParts;
   private readonly slots: GPUBuffer[] = [];
   private readonly inputBuffers = new Map<string, GPUBuffer>();
@@ -101,6 +104,7 @@ export class Program<O extends Outputs = Outputs, I extends RunInputs = RunInput
     this.dispatches = parts.dispatches;
     this.inputs = parts.inputs;
     this.storage = parts.storage;
+    this.warnings = parts.warnings;
     const { slots, allocations } = parts.memory;
     this.memory = memoryNeed(parts.memory);
     for (const tensor of Object.values(parts.schedule.outputs)) {
@@ -238,8 +242,7 @@ export class Program<O extends Outputs = Outputs, I extends RunInputs = RunInput
     const names = new Map<string, string>();
     for (const [name, buffer] of Object.entries(outputs) as [string, GPUBuffer][]) {
       const { named, stored, allocation } = this.output(name);
-      const { size, dtype } = stored;
-      checkBuffer(buffer, size * bytesOf(dtype), `output ${name} is ${dtype}${show(named.shape)}`);
+      checkBuffer(buffer, boundBytes(stored), `output ${name} is ${stored.dtype}${show(named.shape)}`);
       this.checkShared(buffer, `output ${name}`, [...this.blocks.keys()]);
       if ([...bound.values(), ...given.values()].includes(buffer)) {
         throw new OptionError(`output ${name} cannot go to a buffer that is bound as another input or output`);
