@@ -2,7 +2,7 @@
 import type { AdapterTraits, Tensor, Variant } from '../ops/tensor.ts';
 import type { Group, Schedule } from './schedule.ts';
 
-/** Names a node's work, whatever graph it stands in: the tuner's key. */
+/** A node's work for people, whatever graph it stands in. */
 export function signatureOf({ op, inputs, attrs }: Tensor): string {
   const shapes = inputs.map(({ dtype, shape }) => `${dtype}[${shape.join(',')}]`);
   return `${op.name} ${shapes.join(' ')} ${JSON.stringify(attrs)}`;

@@ -4,9 +4,9 @@ import { OptionError } from '../errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import type { Allocation, MemoryPlan } from '../graph/memory.ts';
 import type { Schedule } from '../graph/schedule.ts';
-import { type MemoryNeed, memoryNeed } from '../graph/sizes.ts';
+import { type MemoryNeed, memoryNeed, slotNames } from '../graph/sizes.ts';
 import { alignedSize, type Block, type Variable } from '../ops/source.ts';
-import { bytesOf, type DType, type Shape, show, sizeOf, type Tensor, wordsFor } from '../ops/tensor.ts';
+import { type DType, type Shape, show, sizeOf, type Tensor, wordsFor } from '../ops/tensor.ts';
 import { type Command, type Dispatch, type OutputArray, type Outputs, type RunInputs, record } from './dispatch.ts';
 import type { Profile, ProfileOptions } from './profile.ts';
 import { ARRAYS, type BufferRange, copyOut, type HostArray } from './readback.ts';
@@ -123,8 +123,9 @@ export class Program<O extends Outputs = Outputs, I extends RunInputs = RunInput
     try {
       // STORAGE, COPY_SRC and COPY_DST.
       const usage = 0x80 | 0x04 | 0x08;
+      const names = slotNames(parts.memory);
       for (const [i, size] of slots.entries()) {
-        this.slots.push(gpu.createBuffer({ label: `slot ${i}`, size: size * 4, usage }));
+        this.slots.push(gpu.createBuffer({ label: names[i]!, size: size * 4, usage }));
       }
       this.bindAll();
     } catch (error) {
@@ -224,7 +225,7 @@ export class Program<O extends Outputs = Outputs, I extends RunInputs = RunInput
       const wants = `input ${name} is ${dtype}${show(shape)}`;
       if (data === undefined || data === null) throw new OptionError(`${wants}, and was not given`);
       if (isBuffer(data)) {
-        checkBuffer(data, sizeOf(shape) * bytesOf(dtype), wants);
+        checkBuffer(data, 4 * Math.max(1, wordsFor(sizeOf(shape), dtype)), wants);
         this.checkShared(data, `input ${name}`, updated);
         bound.set(`input ${name}`, data);
         continue;

@@ -20,6 +20,8 @@ import { freeVariables, readVariable } from './variables.ts';
 
 /** Whether a variant is right in a form: by the numbers of both. */
 const verdicts = new WeakMap<Gpu, Map<string, Promise<boolean>>>();
+/** What the console was told of a device: once. */
+const warned = new WeakMap<Gpu, Set<string>>();
 
 /** A group is tried itself up to so many operations and elements: running it then takes no longer than compiling another. */
 const MOST_FLOPS = 2 ** 29;
@@ -59,7 +61,11 @@ export async function validated(
       if (!givesWay.has(group)) return;
       const what = `${group.kernelOps[0]!.op.name} by ${group.variant!.name}`;
       const line = `${gpu.name} computes ${what} wrongly (${describeForm(formOf(group))}): ${schedule.groups[i]!.variant!.name} takes its place`;
-      if (!warnings.includes(line)) warnings.push(line);
+      if (warnings.includes(line)) return;
+      warnings.push(line);
+      const told = warned.get(gpu) ?? new Set<string>();
+      if (!told.has(line)) console.warn(`glia: ${line}`);
+      warned.set(gpu, told.add(line));
     });
     plan = { ...plan, schedule };
   }
