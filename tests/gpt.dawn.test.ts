@@ -8,8 +8,10 @@ import { Gpu } from '../src/gpu/gpu.ts';
 import { gradients } from '../src/graph/autodiff.ts';
 import { Writer } from '../src/models/generate.ts';
 import { GPT } from '../src/models/gpt.ts';
+import { TransformerBlock } from '../src/nn/attention.ts';
 import { Parameters } from '../src/nn/module.ts';
-import { mean } from '../src/ops/reduce.ts';
+import { mul } from '../src/ops/elementwise.ts';
+import { mean, sum } from '../src/ops/reduce.ts';
 import { sampleReference } from '../src/ops/sample.ts';
 import { input } from '../src/ops/source.ts';
 import type { Tensor } from '../src/ops/tensor.ts';
@@ -19,6 +21,23 @@ import { trainByName } from '../src/train/named.ts';
 import { completeOptions } from '../src/train/options.ts';
 
 const PYTHON = ['/usr/bin/python3', 'python3'].find((python) => spawnSync(python, ['-c', 'import torch']).status === 0);
+
+/** What a program for PyTorch says of a job. */
+function torch(program: string, job: object): unknown {
+  const { stdout, stderr } = spawnSync(PYTHON!, [program], { input: JSON.stringify(job), encoding: 'utf8' });
+  if (!stdout) throw new Error(stderr);
+  return JSON.parse(stdout);
+}
+
+type Weights = ReturnType<Parameters['split']>;
+
+const asJson = (weights: Weights) =>
+  Object.fromEntries([...weights].map(([name, { shape, data }]) => [name, { shape, data: [...data] }]));
+
+/** Euclidean norm of the difference, relative to that of what was expected. */
+function relativeError(actual: ArrayLike<number>, expected: readonly number[]): number {
+  return Math.hypot(...expected.map((value, i) => value - actual[i]!)) / Math.hypot(...expected);
+}
 
 async function written(writer: Writer, prompt: readonly number[], count: number, how = {}): Promise<number[]> {
   const all: number[] = [];
@@ -47,23 +66,43 @@ describe.skipIf(inject('withoutLavapipe'))('GPT', () => {
     const outputs: Record<string, Tensor> = { loss, ...Object.fromEntries(names.map((name, i) => [name, wrt[i]!])) };
     const actual = await evaluate(gpu, outputs, { tokens });
     const weights = parameters.split((await readVariable(gpu, parameters.flat)) as Float32Array);
-    const job = {
-      ...sizes,
-      tokens: [0, 1, 2].map((row) => [...tokens.subarray(10 * row, 10 * row + 10)]),
-      weights: Object.fromEntries([...weights].map(([name, { shape, data }]) => [name, { shape, data: [...data] }])),
+    const rows = [0, 1, 2].map((row) => [...tokens.subarray(10 * row, 10 * row + 10)]);
+    const expected = torch('tests/gpt_oracle.py', { ...sizes, tokens: rows, weights: asJson(weights) }) as {
+      loss: number;
+      gradients: Record<string, number[]>;
     };
-    const { stdout, stderr } = spawnSync(PYTHON!, ['tests/gpt_oracle.py'], {
-      input: JSON.stringify(job),
-      encoding: 'utf8',
-    });
-    if (!stdout) throw new Error(stderr);
-    const expected = JSON.parse(stdout) as { loss: number; gradients: Record<string, number[]> };
     expect(Math.abs(actual.loss![0]! - expected.loss)).toBeLessThan(1e-5);
     for (const name of names) {
-      const wanted = expected.gradients[name]!;
-      const norm = Math.hypot(...wanted);
-      const error = Math.hypot(...wanted.map((value, i) => value - actual[name]![i]!));
-      expect(error, name).toBeLessThan(1e-4 * norm + 1e-9);
+      expect(relativeError(actual[name]!, expected.gradients[name]!), name).toBeLessThan(1e-4);
+    }
+  });
+
+  test.runIf(PYTHON).each([
+    { causal: true, normFirst: true, activation: 'gelu' },
+    { causal: false, normFirst: false, activation: 'relu' },
+  ] as const)("a TransformerBlock is PyTorch's: %j", async ({ causal, ...how }) => {
+    const [width, heads, hidden] = [12, 2, 20];
+    const block = new TransformerBlock(width, heads, { hidden, dropout: 0, ...how });
+    const parameters = new Parameters(block, 1 + Math.floor(Math.random() * 2 ** 31));
+    const shape = [2, 7, width];
+    const x = input('x', shape);
+    const g = input('g', shape);
+    const y = block.forward(x, { causal });
+    const named = { ...Object.fromEntries([...parameters.named].map(([name, { tensor }]) => [name, tensor])), x };
+    const wrt = gradients(sum(mul(y, g)), Object.values(named));
+    const outputs: Record<string, Tensor> = Object.fromEntries(Object.keys(named).map((name, i) => [name, wrt[i]!]));
+    const draw = () => Float32Array.from({ length: 2 * 7 * width }, () => 2 * Math.random() - 1);
+    const given = { x: draw(), g: draw() };
+    outputs.y = y;
+    const actual = await evaluate(gpu, outputs, given);
+    const weights = parameters.split((await readVariable(gpu, parameters.flat)) as Float32Array);
+    const expected = torch('tests/block_oracle.py', {
+      ...{ width, heads, hidden, causal, shape, x: [...given.x], g: [...given.g], weights: asJson(weights) },
+      ...how,
+    }) as { y: number[]; gradients: Record<string, number[]> };
+    expect(relativeError(actual.y!, expected.y)).toBeLessThan(1e-5);
+    for (const name of Object.keys(named)) {
+      expect(relativeError(actual[name]!, expected.gradients[name]!), name).toBeLessThan(1e-4);
     }
   });
 
