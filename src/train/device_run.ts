@@ -13,6 +13,7 @@ import type { RunGraphs } from './graphs.ts';
 import type { Pace } from './pace.ts';
 import type { Picture } from './pictures.ts';
 import { SnapshotCopies } from './snapshots.ts';
+import type { ShownText, TextSource } from './texts.ts';
 
 /** Steps that were submitted. */
 export interface Chunk {
@@ -39,6 +40,7 @@ export class DeviceRun {
   private copies: SnapshotCopies | undefined;
   private stepProgram: Program | undefined;
   private testProgram: Promise<Program> | undefined;
+  private textSource: Promise<TextSource> | undefined;
   private pictureProgram: Promise<Program> | undefined;
 
   constructor(gpu: Gpu, graphs: RunGraphs) {
@@ -166,6 +168,16 @@ export class DeviceRun {
     });
   }
 
+  /** @param make what writes, on a device */
+  async texts(make: (gpu: Gpu) => Promise<TextSource>): Promise<readonly ShownText[]> {
+    this.textSource ??= make(this.gpu);
+    const source = await this.textSource.catch((error) => {
+      this.textSource = undefined;
+      throw error;
+    });
+    return source.write();
+  }
+
   /** What was not finite first, in words: a step that failed left everything as it was, so it can be made once more. */
   notFinite(): Promise<string> {
     return firstNotFinite(this.gpu, [this.graphs.loss, ...this.graphs.updates.map(({ value }) => value)]);
@@ -184,6 +196,7 @@ export class DeviceRun {
   /** Frees programs and staging buffers; variables stay. */
   destroy(): void {
     for (const program of this.programs) program.destroy();
+    this.textSource?.then((source) => source.destroy()).catch(() => undefined);
     this.readback.destroy();
     this.copies?.destroy();
   }

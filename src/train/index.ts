@@ -27,6 +27,7 @@ export type { LossContext } from './loss.ts';
 export { type NamedRun, trainByName } from './named.ts';
 export { completeOptions, type GivenOptions, type TrainOptions } from './options.ts';
 export { decodeSafetensors, encodeSafetensors } from './safetensors.ts';
+export type { ShownText, TextSource } from './texts.ts';
 export { restoreVae, trainedVae } from './trained.ts';
 export { Trainer } from './trainer.ts';
 export type { ShownPicture, TrainerOptions } from './trainer_options.ts';

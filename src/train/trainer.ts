@@ -24,6 +24,7 @@ import { GpuDataset } from './dataset.ts';
 import type { Means, TrainEvent } from './events.ts';
 import { RunGraphs } from './graphs.ts';
 import { HealingRun, type State } from './healing_run.ts';
+import type { ShownText } from './texts.ts';
 import { checkParameters, checkRun, type ShownPicture, type TrainerOptions } from './trainer_options.ts';
 
 /** Trains any module, on any data set of named tensors. */
@@ -221,6 +222,12 @@ export class Trainer {
     return Object.entries(pictures).map(([name, { columns, caption }]) => {
       return { name, caption, data: images.get(name)!, columns, height, width, channels };
     });
+  }
+
+  /** Text that the model writes by now; none for a model that writes none. */
+  async texts(): Promise<readonly ShownText[]> {
+    const { texts } = this.options;
+    return texts ? this.run.onDevice((run) => run.texts(texts)) : [];
   }
 
   /** The training step: to look at, to explain, to measure. */

@@ -12,6 +12,7 @@ import type { Checkpoint, Metadata, RunOptions } from './checkpoint.ts';
 import type { Loss } from './graphs.ts';
 import type { Recovery } from './healing.ts';
 import type { Picture } from './pictures.ts';
+import type { TextSource } from './texts.ts';
 
 /** Images to show: f32 intensities, [count, height, width, channels]. */
 export interface ShownPicture {
@@ -54,6 +55,8 @@ export interface TrainerOptions<Name extends string = string> {
     readonly examples: number;
     build(examples: Batch<Name>, key: RandomKey): Record<string, Picture>;
   };
+  /** Text that shows what the model has learned; made when it is first asked for. */
+  readonly texts?: ((gpu: Gpu) => Promise<TextSource>) | undefined;
   /** To go on from, to the bit. */
   readonly checkpoint?: Checkpoint | undefined;
   /** How the step is compiled; tuned, say. */

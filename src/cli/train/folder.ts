@@ -13,7 +13,7 @@ export const BEFORE = 'checkpoint.before.safetensors';
 export const METRICS = 'metrics.jsonl';
 
 /** Names that the page may give to files. */
-const FILE_NAME = /^[a-z]+\.(png|safetensors)$/;
+const FILE_NAME = /^[a-z]+\.(png|safetensors|txt)$/;
 
 export class RunFolder {
   readonly path: string;
