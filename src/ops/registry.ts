@@ -13,12 +13,14 @@ import { normalOp, permutationOp, uniformOp } from './random.ts';
 import { logsumexpOp, maxOp, sumOp } from './reduce.ts';
 import { constantOp, inputOp, iotaOp, variableOp } from './source.ts';
 import { type Op, resultOp } from './tensor.ts';
+import { toU32Op } from './to_u32.ts';
 import { varianceOp } from './variance.ts';
 import { broadcastToOp, concatOp, packOp, padOp, reshapeOp, sliceOp, stopGradientOp, transposeOp } from './view.ts';
 
 export const ops: readonly Op[] = [
   ...[inputOp, variableOp, constantOp, iotaOp, resultOp],
   ...Object.values(elementwise),
+  toU32Op,
   ...[reshapeOp, transposeOp, broadcastToOp, sliceOp, padOp, concatOp, packOp, stopGradientOp],
   ...[sumOp, maxOp, logsumexpOp, varianceOp],
   ...[matmulOp, argmaxOp, crossEntropyOp],
