@@ -31,6 +31,7 @@ const entries = {
   models: 'src/models/index.ts',
   vision: 'src/nn/vision.ts',
   train: 'src/train/index.ts',
+  compress: 'src/coder/index.ts',
   profiler: 'src/runtime/index.ts',
   testing: 'src/testing/index.ts',
 };

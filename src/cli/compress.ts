@@ -6,6 +6,7 @@ import { ACCEPTED } from '../data/formats.ts';
 import { OptionError } from '../errors.ts';
 import { decodeTrained } from '../train/checkpoint.ts';
 import { createCommand, parse, refuseEmpty, resolveData, resolvePath, showPath } from './arguments.ts';
+import { compareCoders, type Size } from './compress/compare.ts';
 import { runWork, showTime } from './compress/run.ts';
 import { type CompressEnd, SPLITS } from './compress/work.ts';
 import { DRIVER_HELP } from './dawn/dawn.ts';
@@ -51,6 +52,10 @@ export async function main(args: string[], { server }: { server: ViteDevServer }
     .option('--block <n>', 'images a block: each can be had without the others', whole('block', 65535), DEFAULT_BLOCK)
     .option('--with-model', 'put the model into the archive, too')
     .option('--bound', "tell the model's own bound of the same images beside")
+    .option(
+      '--compare',
+      'tell what gzip, bzip2, xz, zstd, PNG, WebP and JPEG XL make of the same images, where installed',
+    )
     .option('--node', 'in Node, without a browser; reads IDX and CIFAR files')
     .option('--driver <name>', `with --node: ${DRIVER_HELP}`)
     .option('--headed', 'show the browser')
@@ -58,7 +63,17 @@ export async function main(args: string[], { server }: { server: ViteDevServer }
     .addHelpText('after', NOTES);
   if (!parse(command, args)) return 0;
   const options = command.opts();
-  const { checkpoint, data: where, out, split, images, block, withModel = false, bound = false } = options;
+  const {
+    checkpoint,
+    data: where,
+    out,
+    split,
+    images,
+    block,
+    withModel = false,
+    bound = false,
+    compare = false,
+  } = options;
   const { node = false, driver, headed = false, json = false } = options;
   refuseEmpty({ checkpoint, data: where, out, driver });
   if (driver !== undefined && !node) throw new OptionError('--driver is for --node');
@@ -67,18 +82,50 @@ export async function main(args: string[], { server }: { server: ViteDevServer }
   const name = showPath(path);
   decodeTrained(trained, name);
   const target = resolvePath(out);
+  let others: Size[] | undefined;
+  let coded: Uint8Array | undefined;
   const end = (await runWork({
-    job: { kind: 'compress', trained: name, split, images, block, withModel, bound },
+    job: { kind: 'compress', trained: name, split, images, block, withModel, bound, compare },
     ...{ trained, archive: undefined, data: await findData(resolveData(where)) },
     ...{ server, headed, node, driver, json },
-    save(_, bytes) {
+    save(name, bytes) {
+      if (name === 'images') {
+        coded = bytes;
+        return;
+      }
       writeFileSync(`${target}.new`, bytes);
       renameSync(`${target}.new`, target);
     },
   })) as CompressEnd;
-  if (json) printJson({ event: 'done', ...end });
-  else for (const line of describe(end, showPath(target))) console.log(line);
+  if (coded) {
+    const [height = 0, width = 0, channels = 0] = end.size;
+    others = compareCoders({ images: coded, count: end.count, height, width, channels });
+  }
+  if (json) printJson({ event: 'done', ...end, ...(others && { others }) });
+  else for (const line of [...describe(end, showPath(target)), ...table(end, others ?? [])]) console.log(line);
   return 0;
+}
+
+/** The archive among the others, from the smallest on; those that are missing last. */
+function table({ bytes, modelBytes, count, size }: CompressEnd, others: readonly Size[]): string[] {
+  if (others.length === 0 || count === 0) return [];
+  const numbers = size.reduce((a, b) => a * b, count);
+  const all = [
+    { name: 'Glia, without the model', bytes: bytes - modelBytes },
+    ...others.filter((other) => other.bytes !== undefined),
+  ];
+  const rows = all
+    .sort((a, b) => a.bytes! - b.bytes!)
+    .map((row) => {
+      const each = ((8 * row.bytes!) / numbers).toFixed(4);
+      return `${row.name.padEnd(26)}${row.bytes!.toLocaleString('en').padStart(14)}${each.padStart(12)}`;
+    });
+  const missing = others.filter((other) => other.bytes === undefined).map(({ name, from }) => `${name} (${from})`);
+  return [
+    `\n${''.padEnd(26)}${'bytes'.padStart(14)}${'bits/dim'.padStart(12)}`,
+    ...rows,
+    ...(missing.length ? [`not installed: ${missing.join(', ')}`] : []),
+  ];
 }
 
 function describe(end: CompressEnd, out: string): string[] {

@@ -56,7 +56,8 @@ function codecOf(trained: Trained, size: Size, binary: boolean, from: { scales?:
   const { name, options } = trained;
   const model = createModel(shapeOnly(size), options);
   if (!(model instanceof VAE)) {
-    const why = modelEntry(options.model).withoutDensity ?? 'it says nothing of how likely images are';
+    const entry = modelEntry(options.model);
+    const why = ('withoutDensity' in entry && entry.withoutDensity) || 'it says nothing of how likely images are';
     throw new OptionError(`${name} holds a ${options.model}: ${why}; VAEs can compress`);
   }
   const parameters = new Parameters(model);
@@ -99,7 +100,6 @@ export async function compressImages(
     ...{ count, height, width, channels, block, binarize: trained.options.binarize },
     model: {
       ...{ digest: await codec.digest(), probe: codec.probe(), scales: codec.scales },
-      options: { ...trained.options },
       bytes: model?.length ?? 0,
     },
   };

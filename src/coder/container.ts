@@ -120,8 +120,7 @@ function checkHeader(header: ArchiveHeader): string | undefined {
   if (typeof header.binarize !== 'string') return 'it does not say what a pixel is';
   if (!/^[0-9a-f]{64}$/.test(String(model?.digest)) || !isWhole(model.probe, 0, 2 ** 32 - 1))
     return 'it names no model';
-  if (!isWhole(model.bytes, 0, 2 ** 31) || typeof model.options !== 'object' || !model.options)
-    return 'it names no model';
+  if (!isWhole(model.bytes, 0, 2 ** 31)) return 'it names no model';
   const powers = (list: unknown) =>
     Array.isArray(list) &&
     list.length <= 64 &&

@@ -1,5 +1,7 @@
 // The distributions that symbols are coded by, from a network's integers: cumulative frequencies that sum exactly and are never 0,
 // the same in every engine, since they come of sums, products and quotients of doubles alone.
+import { LOG_SCALE, MIDDLE } from '../models/observation.ts';
+import { LOG_SCALES } from '../ops/observation.ts';
 import { exp, monotoneTable, normalCdf, normalQuantile, sigmoid } from './exact_math.ts';
 import type { AnsStack } from './rans.ts';
 
@@ -148,5 +150,97 @@ export class BernoulliCoder implements PixelCoder {
     if (white) stack.drop(black, PIXEL_TOTAL - black, PIXEL_PRECISION);
     else stack.drop(0, black, PIXEL_PRECISION);
     return white ? 255 : 0;
+  }
+}
+
+/** Steps a unit of what a decoder says of bytes. */
+const BYTE_STEPS = 1024;
+const BYTE_PRECISION = 20;
+const BYTES = 256;
+const BYTE_ROOM = 2 ** BYTE_PRECISION - BYTES;
+
+/** Of bytes, from a logistic distribution that is cut into 256 values, or from a mixture of some: see `models/observation.ts`. */
+export class LogisticCoder implements PixelCoder {
+  readonly parameters: number;
+  readonly steps = BYTE_STEPS;
+  private readonly components: number;
+  private readonly pixels: number;
+  private readonly mixture: boolean;
+  private readonly cdf = monotoneTable(sigmoid, -20, 20, 128);
+  private readonly exps = new Map<number, number>();
+  /** Of the pixel at hand. */
+  private readonly shares: Float64Array;
+  private readonly means: Float64Array;
+  private readonly inverses: Float64Array;
+
+  constructor(pixels: number, components: number, mixture: boolean) {
+    this.pixels = pixels;
+    this.components = components;
+    this.mixture = mixture;
+    this.parameters = mixture ? 3 * components : 2;
+    this.shares = new Float64Array(components).fill(1);
+    this.means = new Float64Array(components);
+    this.inverses = new Float64Array(components);
+  }
+
+  /** e to the power of an integer's share of the steps. */
+  private exp(integer: number): number {
+    let value = this.exps.get(integer);
+    if (value === undefined) {
+      value = exp(integer / BYTE_STEPS);
+      this.exps.set(integer, value);
+    }
+    return value;
+  }
+
+  private set(row: Float32Array, first: number, pixel: number): void {
+    const { components, pixels, mixture, shares, means, inverses } = this;
+    const at = (part: number, k: number) => row[first + (part * components + k) * pixels + pixel]!;
+    const offset = mixture ? 1 : 0;
+    let greatest = -Infinity;
+    for (let k = 0; k < components; k++) {
+      means[k] = MIDDLE + (MIDDLE * at(offset, k)) / BYTE_STEPS;
+      const [low, high] = LOG_SCALES;
+      const scale = Math.min(high * BYTE_STEPS, Math.max(low * BYTE_STEPS, at(offset + 1, k) + LOG_SCALE * BYTE_STEPS));
+      inverses[k] = this.exp(-scale);
+      if (mixture) greatest = Math.max(greatest, at(0, k));
+    }
+    if (!mixture) return;
+    let total = 0;
+    for (let k = 0; k < components; k++) {
+      shares[k] = this.exp(Math.max(-30 * BYTE_STEPS, at(0, k) - greatest));
+      total += shares[k]!;
+    }
+    for (let k = 0; k < components; k++) shares[k] = shares[k]! / total;
+  }
+
+  /** The first slot of a byte: a sum of terms that cannot fall, in one order. */
+  private start(byte: number): number {
+    if (byte === 0) return 0;
+    if (byte === BYTES) return 2 ** BYTE_PRECISION;
+    const { components, shares, means, inverses, cdf } = this;
+    let sum = 0;
+    for (let k = 0; k < components; k++) sum += shares[k]! * cdf((byte - 0.5 - means[k]!) * inverses[k]!);
+    return byte + Math.floor(Math.min(1, sum) * BYTE_ROOM);
+  }
+
+  push(stack: AnsStack, row: Float32Array, first: number, pixel: number, value: number): void {
+    this.set(row, first, pixel);
+    const start = this.start(value);
+    stack.push(start, this.start(value + 1) - start, BYTE_PRECISION);
+  }
+
+  pop(stack: AnsStack, row: Float32Array, first: number, pixel: number): number {
+    this.set(row, first, pixel);
+    const slot = stack.peek(BYTE_PRECISION);
+    let [low, high] = [0, BYTES - 1];
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      if (this.start(middle) <= slot) low = middle;
+      else high = middle - 1;
+    }
+    const start = this.start(low);
+    stack.drop(start, this.start(low + 1) - start, BYTE_PRECISION);
+    return low;
   }
 }

@@ -1,11 +1,19 @@
 // A codec from a VAE: its encoder and decoder as exact networks, and the coder of its pixels.
 import { OptionError } from '../errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
+import { COMPONENTS, OBSERVATIONS } from '../models/observation.ts';
 import type { VAE } from '../models/vae.ts';
 import { Linear, ReLU, type Sequential, Tanh } from '../nn/layers.ts';
 import type { Parameters } from '../nn/module.ts';
 import { type Codec, digestOf } from './bits_back.ts';
-import { BernoulliCoder, CODE_STEPS, LATENT_STEPS, mostMedian, type PixelCoder } from './distributions.ts';
+import {
+  BernoulliCoder,
+  CODE_STEPS,
+  LATENT_STEPS,
+  LogisticCoder,
+  mostMedian,
+  type PixelCoder,
+} from './distributions.ts';
 import {
   calibrate,
   type ExactLayer,
@@ -47,6 +55,17 @@ function layersOf(
   return layers;
 }
 
+/** @throws OptionError if the model gives no probability to pixels of this kind */
+function pixelCoder({ observation }: VAE, binary: boolean, pixels: number): PixelCoder {
+  if (observation === OBSERVATIONS.logistic) return new LogisticCoder(pixels, 1, false);
+  if (observation === OBSERVATIONS['logistic-mixture']) return new LogisticCoder(pixels, COMPONENTS, true);
+  if (binary) return new BernoulliCoder();
+  throw new OptionError(
+    'the model takes pixels as probabilities, which cannot be coded: train with --likelihood logistic-mixture for grey ' +
+      'images, or with --binarize dynamic or threshold',
+  );
+}
+
 export interface VaeCodecOptions {
   /** The weights, laid out as `parameters`. */
   readonly flat: Float32Array;
@@ -77,12 +96,7 @@ export class VaeCodec {
     const values = parameters.split(flat);
     const encoder = layersOf(vae.encoder, 'encoder', values);
     const decoder = layersOf(vae.decoder, 'decoder', values);
-    if (!binary) {
-      throw new OptionError(
-        'the model takes pixels as probabilities, which cannot be coded: train and compress with --binarize dynamic or threshold',
-      );
-    }
-    this.pixel = new BernoulliCoder();
+    this.pixel = pixelCoder(vae, binary, encoder[0]!.inputs);
     this.binary = binary;
     this.latent = vae.latent;
     this.pixels = encoder[0]!.inputs;

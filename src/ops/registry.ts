@@ -16,6 +16,7 @@ import { gatherOp, scatterAddOp } from './gather.ts';
 import { geluTanhOp, geluTanhSlopeOp } from './gelu_tanh.ts';
 import { matmulOp } from './matmul.ts';
 import { normalizeOp } from './norm.ts';
+import { discretizedLogisticNllOp, logisticMixtureNllOp } from './observation.ts';
 import { patchesOp, sumPatchesOp } from './patches.ts';
 import { avgPool2dOp, maxPool2dOp, upsample2dOp } from './pool.ts';
 import { normalOp, permutationOp, uniformOp } from './random.ts';
@@ -41,4 +42,5 @@ export const ops: readonly Op[] = [
   ...[uniformOp, normalOp, permutationOp],
   ...[geluTanhOp, geluTanhSlopeOp],
   ...[geluOp, siluOp, leakyReluOp, softmaxOp, bernoulliNllOp, gaussianNllOp, gaussianKlOp],
+  ...[discretizedLogisticNllOp, logisticMixtureNllOp],
 ] as readonly Op[];

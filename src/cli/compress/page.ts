@@ -43,8 +43,9 @@ async function work(base: string): Promise<CompressEnd | DecompressEnd> {
   if (job.kind === 'compress') {
     const model = decodeTrained(trained!, job.trained);
     const dataset = await loadData(base, model.options);
-    const { bytes, end } = await Promise.race([compressWork(gpu, job, model, dataset, tell), lost]);
+    const { bytes, end, images } = await Promise.race([compressWork(gpu, job, model, dataset, tell), lost]);
     await post('archive', bytes);
+    if (job.compare) await post('images', images);
     return end;
   }
   const archive = await bytesOf(base, 'archive');

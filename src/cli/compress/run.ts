@@ -31,7 +31,7 @@ export interface Work {
   readonly node: boolean;
   readonly driver: string | undefined;
   readonly json: boolean;
-  /** Takes the archive, or the file of images. */
+  /** Takes the `archive` and, where they are wanted, the `images` that it is of; or the file of images. */
   readonly save: (name: string, bytes: Uint8Array) => void;
 }
 
@@ -55,8 +55,10 @@ async function inNode({ job, trained, archive, data, driver, save }: Work, tell:
       return end;
     }
     const model = decodeTrained(trained!, job.trained);
-    const { bytes, end } = await compressWork(gpu, job, model, await readDataset(data!, model.options), tell);
+    const dataset = await readDataset(data!, model.options);
+    const { bytes, end, images } = await compressWork(gpu, job, model, dataset, tell);
     save('archive', bytes);
+    if (job.compare) save('images', images);
     return end;
   } finally {
     gpu.destroy();

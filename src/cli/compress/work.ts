@@ -22,6 +22,8 @@ export interface CompressJob {
   readonly withModel: boolean;
   /** Whether the model's bound is told beside. */
   readonly bound: boolean;
+  /** Whether the images are wanted, to be coded by others. */
+  readonly compare: boolean;
 }
 
 export interface DecompressJob {
@@ -57,6 +59,8 @@ interface Timing {
 }
 
 export interface CompressEnd extends Timing {
+  /** [height, width, channels]. */
+  readonly size: readonly number[];
   readonly count: number;
   readonly bytes: number;
   readonly modelBytes: number;
@@ -123,10 +127,11 @@ export async function compressWork(gpu: Gpu, job: CompressJob, trained: Trained,
   const numbers = set.images.length;
   const end: CompressEnd = {
     ...{ count: set.count, bytes: bytes.length, modelBytes, ...took },
+    size: [set.height, set.width, set.channels],
     bitsPerDimension: (8 * (bytes.length - modelBytes)) / Math.max(1, numbers),
     ...(job.bound && { bound: await boundOf(gpu, trained, dataset, set) }),
   };
-  return { bytes, end };
+  return { bytes, end, images: set.images };
 }
 
 /** Bits per dimension of the ELBO. */
