@@ -55,7 +55,7 @@ describe('the stack', () => {
     ['a wide source in 24 bits', Array.from({ length: 4096 }, (_, i) => Math.exp(-(((i - 2000) / 90) ** 2))), 24],
   ];
   // Their weights are not for the test's name.
-  test.each(sources.map(([name]) => name))('takes the entropy of %s, to 0.1 %%', (name) => {
+  test.each(sources.map(([name]) => name))('takes the entropy of %s, to a thousandth', (name) => {
     const [, weights, precision] = sources.find(([one]) => one === name)!;
     const symbols = table([...weights], precision);
     const random = randomFrom(11);
