@@ -34,6 +34,7 @@ const entries = {
   glia: 'src/index.ts',
   models: 'src/models/index.ts',
   vision: 'src/nn/vision.ts',
+  text: 'src/models/text.ts',
   train: 'src/train/index.ts',
   compress: 'src/coder/index.ts',
   profiler: 'src/runtime/index.ts',
