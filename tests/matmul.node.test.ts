@@ -4,11 +4,12 @@ import { gradients } from '../src/graph/autodiff.ts';
 import { rootsOf, topological } from '../src/graph/graph.ts';
 import { kernelsOf, planGraph } from '../src/graph/plan.ts';
 import { simplify } from '../src/graph/simplify.ts';
+import { possibleVariants } from '../src/graph/variants.ts';
 import { mul } from '../src/ops/elementwise.ts';
 import { matmul } from '../src/ops/matmul.ts';
 import { sum } from '../src/ops/reduce.ts';
 import { input } from '../src/ops/source.ts';
-import { DEFAULT_LIMITS } from '../src/ops/tensor.ts';
+import { apply, DEFAULT_LIMITS, type DeviceLimits, type Variant } from '../src/ops/tensor.ts';
 
 const GPU = { software: false, subgroupSize: 32, f16: false, limits: DEFAULT_LIMITS };
 
@@ -81,4 +82,27 @@ test('a batch of rows and one weight is one flat matmul, and so are its gradient
       [8, 4],
     ],
   ]);
+});
+
+test('what a workgroup needs of a device is held against its limits', () => {
+  const node = matmul(input('a', [64, 64]), input('b', [64, 64]));
+  const named = (limits: DeviceLimits) => possibleVariants(node, { ...GPU, limits }).map(({ name }) => name);
+  const greedy: Variant = {
+    ...node.op.variants!.at(-1)!,
+    name: 'greedy',
+    needs: () => ({ threads: 256, memory: 16384 }),
+  };
+  const op = { ...node.op, variants: [greedy, ...node.op.variants!] };
+  const both = (limits: DeviceLimits) =>
+    possibleVariants(apply(op, node.inputs, node.attrs), { ...GPU, limits }).some(({ name }) => name === 'greedy');
+  expect(both(DEFAULT_LIMITS)).toBe(true);
+  for (const limit of [
+    'maxComputeInvocationsPerWorkgroup',
+    'maxComputeWorkgroupSizeX',
+    'maxComputeWorkgroupStorageSize',
+  ]) {
+    expect(both({ ...DEFAULT_LIMITS, [limit]: 128 }), limit).toBe(false);
+  }
+  // The plain tile is possible wherever there is WebGPU.
+  expect(named({ ...DEFAULT_LIMITS, maxComputeWorkgroupStorageSize: 0 })).toContain('register tile 4×4');
 });

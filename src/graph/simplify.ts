@@ -1,7 +1,7 @@
 // Rewrites a graph to one that computes the same with less, by a table of rules: each has a name, the ops that it is for,
 // and a reason.
 import { ShapeError } from '../errors.ts';
-import { elementwise, mul } from '../ops/elementwise.ts';
+import { elementwise, isFinite, mul } from '../ops/elementwise.ts';
 import { matmulOp } from '../ops/matmul.ts';
 import { logsumexpOp, maxOp, type ReduceAttrs, sumOp } from '../ops/reduce.ts';
 import { constant, constantOp } from '../ops/source.ts';
@@ -142,6 +142,16 @@ const rules: readonly Rule[] = [
       if (node.op === elementwise.mul && is(a, 1)) return keep(b!);
       if ((node.op === elementwise.mul || node.op === elementwise.div) && is(b, 1)) return keep(a!);
       return undefined;
+    },
+  },
+  {
+    // Made smaller, what is finite stays so, and what is not does: the test reads what a kernel stored.
+    name: 'a mean is finite where its sum is',
+    ops: [elementwise.isFinite],
+    apply: ({ inputs: [x] }) => {
+      const [y, c] = x!.op === elementwise.mul ? factor(x!) : [];
+      const isSame = c !== undefined && c !== 0 && Math.abs(c) <= 1 && sameShape(y!.shape, x!.shape);
+      return isSame ? isFinite(y!) : undefined;
     },
   },
   {

@@ -1,7 +1,8 @@
 // The matmul, in the forms A·B, A·Bᵀ and Aᵀ·B (and Aᵀ·Bᵀ), so that no backward pass transposes anything; the op is of two
 // matrices, or of as many pairs as a first axis counts, and `matmul` brings operands of any rank to that.
 import { ShapeError } from '../errors.ts';
-import { type MatmulAttrs, matmulVariants, type Sizes, sizes } from './matmul_variants.ts';
+import { type MatmulAttrs, type Sizes, sizes } from './matmul_kernel.ts';
+import { matmulVariants } from './matmul_variants.ts';
 import {
   apply,
   broadcastShapes,
@@ -17,7 +18,7 @@ import {
 } from './tensor.ts';
 import { broadcastTo, reshape } from './view.ts';
 
-export type { MatmulAttrs } from './matmul_variants.ts';
+export type { MatmulAttrs } from './matmul_kernel.ts';
 
 export const matmulOp: Op<MatmulAttrs> = {
   name: 'matmul',
