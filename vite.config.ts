@@ -23,7 +23,7 @@ const bareShaders: Plugin = {
 
 /** Modules that the core imports at once; what it loads when asked is named by no group. */
 const CORE =
-  /\/(src\/(errors|gpu\/|graph\/(?!half|explain|print_schedule)|ops\/(affine|argmax|composite|cross_entropy|define|elementwise|erf|gather|matmul|patches|philox|random|reduce|source|tensor|variance|view)|runtime\/(build|compile|dispatch|experimental|program|readback|uploads|variables)\.)|shaders\/(?!ceilings|matmul\/subgroup_matrix))/;
+  /\/(src\/(errors|gpu\/|graph\/(?!half|explain|print_schedule)|ops\/(affine|argmax|composite|cross_entropy|define|elementwise|erf|gather|matmul|philox|random|reduce|shape|source|tensor|trace|variance|view)|runtime\/(build|compile|dispatch|experimental|program|readback|uploads|variables)\.)|shaders\/(?!ceilings|matmul\/subgroup_matrix))/;
 
 /** The modules of the published package, by what is imported: `glia`, `glia/models`, … */
 const entries = {
@@ -44,7 +44,11 @@ const alias = Object.entries(entries).map(([name, file]) => ({
 export default defineConfig(({ command }) => ({
   plugins: [bareShaders],
   // What only tests of ops read falls away in what is published.
-  define: { CHECKS: String(command !== 'build') },
+  define: {
+    CHECKS: String(command !== 'build'),
+    // `npm test -- --all`: every test samples nothing.
+    ALL_TESTS: String(process.env.GLIA_ALL_TESTS === '1'),
+  },
   resolve: { alias },
   appType: 'mpa',
   server: { host: '127.0.0.1' },

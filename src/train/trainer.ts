@@ -26,6 +26,7 @@ import {
   checkSame,
   encodeCheckpoint,
   encodeWeights,
+  type Metadata,
   type Progress,
   type RunOptions,
   restore,
@@ -33,6 +34,7 @@ import {
 import { AHEAD, GpuDataset, MAX_STEPS } from './dataset.ts';
 import { firstNotFinite } from './diagnose.ts';
 import type { Means, TrainEvent } from './events.ts';
+import type { LossContext } from './loss.ts';
 import type { Picture } from './pictures.ts';
 
 /** A submit should take about this long, so that a page stays alive: milliseconds. */
@@ -57,14 +59,6 @@ interface Chunk {
   readonly first: number;
   readonly count: number;
   readonly values: Promise<Float32Array>;
-}
-
-/** What a loss may ask beside its batch. */
-export interface LossContext {
-  /** What it draws random numbers from. */
-  readonly key: RandomKey;
-  /** The step of the training, u32, from 0; undefined in a test. */
-  readonly step: Tensor | undefined;
 }
 
 /**
@@ -97,6 +91,8 @@ export interface TrainerOptions<Name extends string = string> {
   readonly options?: RunOptions;
   /** Names of options in which a resumed run may differ. */
   readonly free?: readonly string[];
+  /** What files of the model say beside: a vocabulary, say. */
+  readonly metadata?: Metadata;
   /** Images that show what the model has learned, from so many test examples. */
   readonly pictures?: {
     readonly shape: ImageShape;
@@ -165,6 +161,8 @@ export class Trainer {
   /** Whether every term has a number for each example; a scalar is tested on whole batches. */
   private readonly perExample: boolean;
   private readonly updates: readonly Update[];
+  /** Where the weights are while their average stands in their place. */
+  private trained: Variable | undefined;
   private readonly programs: Program[] = [];
   private stepProgram!: Program;
   private testProgram: Promise<Program> | undefined;
@@ -421,7 +419,33 @@ export class Trainer {
    *
    * @returns undefined if the data set has no test
    */
-  async evaluate(): Promise<Means | undefined> {
+  evaluate(): Promise<Means | undefined> {
+    return this.withAverage(() => this.test());
+  }
+
+  /** With the moving average of the weights in their place, where the optimizer keeps one. */
+  private async withAverage<T>(work: () => Promise<T>): Promise<T> {
+    const { average } = this.optimizer;
+    if (!average || this.step === 0) return work();
+    const { flat } = this.parameters;
+    this.trained ??= new Variable('trained weights', flat.shape);
+    this.copy(flat, this.trained);
+    this.copy(average, flat);
+    try {
+      return await work();
+    } finally {
+      this.copy(this.trained, flat);
+    }
+  }
+
+  private copy(from: Variable, to: Variable): void {
+    const [source, target] = [from, to].map((variable) => rangeOf(this.gpu, variable));
+    const encoder = this.gpu.device.createCommandEncoder();
+    encoder.copyBufferToBuffer(source!.buffer, source!.offset, target!.buffer, target!.offset, source!.size);
+    this.gpu.device.queue.submit([encoder.finish()]);
+  }
+
+  private async test(): Promise<Means | undefined> {
     const { test } = this.data;
     if (!test) return undefined;
     this.testProgram ??= this.compileTest();
@@ -468,13 +492,15 @@ export class Trainer {
     const outputs = Object.fromEntries(Object.entries(pictures).map(([name, { images }]) => [name, images]));
     this.pictureProgram ??= this.compile({ outputs });
     const program = await this.pictureProgram;
-    program.run();
-    return Promise.all(
-      Object.entries(pictures).map(async ([name, { columns, caption }]) => {
-        const data = (await program.read(name)) as Float32Array;
-        return { name, caption, data, columns, height, width, channels };
-      }),
-    );
+    return this.withAverage(async () => {
+      program.run();
+      return Promise.all(
+        Object.entries(pictures).map(async ([name, { columns, caption }]) => {
+          const data = (await program.read(name)) as Float32Array;
+          return { name, caption, data, columns, height, width, channels };
+        }),
+      );
+    });
   }
 
   /** The training step: to look at, to explain, to measure. */
@@ -499,12 +525,13 @@ export class Trainer {
 
   /** All that `create` needs to go on as if nothing had happened. */
   checkpoint(): Promise<Uint8Array> {
-    return encodeCheckpoint(this.gpu, this.optimizer, this.progress, this.buffers);
+    return encodeCheckpoint(this.gpu, this.optimizer, this.progress, this.buffers, this.options.metadata);
   }
 
   /** The weights alone, under PyTorch's names and layouts. */
   weights(): Promise<Uint8Array> {
-    return encodeWeights(this.gpu, this.parameters, this.options.options ?? {}, this.buffers);
+    const { options = {}, metadata } = this.options;
+    return encodeWeights(this.gpu, this.optimizer, options, this.buffers, metadata);
   }
 
   private resume(checkpoint: Checkpoint): void {
@@ -524,7 +551,8 @@ export class Trainer {
     for (const program of this.programs) program.destroy();
     this.readback.destroy();
     const model = this.options.ownsModel ? [this.parameters.flat, ...this.buffers.values()] : [];
-    const own = [...this.optimizer.variables, this.key, this.history, this.testIndex, this.testSums];
+    const { key, history, testIndex, testSums, trained } = this;
+    const own = [...this.optimizer.variables, key, history, testIndex, testSums, ...(trained ? [trained] : [])];
     freeVariables(this.gpu, [...own, ...model, ...this.examples.variables]);
   }
 
