@@ -72,7 +72,7 @@ describe.skipIf(missing)('f16', () => {
   });
 
   describe.each(heavy.map((op) => [op.name, op] as const))('%s of f16', (_, op) => {
-    // Of the samples that a variant takes, those at the end have every form and stacks; lavapipe compiles slowly.
+    // Of the samples that a variant takes, the last is of a stack; lavapipe compiles slowly.
     const takes = ({ inputs, attrs }: Sample, variant: Variant) =>
       possibleVariants(probe(op, inputs, attrs).result, traitsOf(gpu)).includes(variant);
     test.each(sampled(op.variants!).map((variant) => [variant.name, variant] as const))(
@@ -80,7 +80,7 @@ describe.skipIf(missing)('f16', () => {
       async (_, variant) => {
         const samples = checkOf(op)
           .samples!.filter((sample) => takes(sample, variant))
-          .slice(-2);
+          .slice(-1);
         // Lavapipe's subgroups have eight lanes.
         expect(samples.length > 0).toBe(!FOR_FOUR_LANES.test(variant.name));
         if (samples.length > 0) await checkOp(gpu, op, samples, { variant, half: true });

@@ -20,7 +20,9 @@ const ADAPTERS: Readonly<Record<string, AdapterTraits>> = {
 const FORMS = { NN: [false, false], NT: [false, true], TN: [true, false], TT: [true, true] } as const;
 type Form = keyof typeof FORMS;
 
-const tiles = workgroupTiles.map((variant) => [variant.name.replace('workgroup tile ', ''), variant as Variant] as const);
+const tiles = workgroupTiles.map(
+  (variant) => [variant.name.replace('workgroup tile ', ''), variant as Variant] as const,
+);
 
 function kernelOf(variant: Variant, form: Form, [batch, m, n, k]: readonly number[], traits: AdapterTraits) {
   const [transposeA, transposeB] = FORMS[form];
@@ -29,7 +31,9 @@ function kernelOf(variant: Variant, form: Form, [batch, m, n, k]: readonly numbe
   const y = apply(matmulOp, inputs, { transposeA, transposeB });
   expect(possibleVariants(y, traits)).toContain(variant);
   const plan = planGraph({ outputs: { y }, updates: [] }, traits, { choose: () => variant });
-  const [{ lowered, code }] = [...kernelsOf(plan)] as [ReturnType<typeof kernelsOf> extends Generator<infer T> ? T : never];
+  const [{ lowered, code }] = [...kernelsOf(plan)] as [
+    ReturnType<typeof kernelsOf> extends Generator<infer T> ? T : never,
+  ];
   return { y, inputs, lowered, shader: interpret(code) };
 }
 
@@ -37,10 +41,12 @@ function kernelOf(variant: Variant, form: Form, [batch, m, n, k]: readonly numbe
 function run(variant: Variant, form: Form, sizes: readonly number[], traits: AdapterTraits, most = Infinity) {
   const { y, inputs, lowered, shader } = kernelOf(variant, form, sizes, traits);
   const random = randomFrom(5);
-  const data = inputs.map(({ shape, size }): NdArray => ({ shape, data: Float64Array.from({ length: size }, () => random() - 0.5) }));
+  const data = inputs.map(
+    ({ shape, size }): NdArray => ({ shape, data: Float64Array.from({ length: size }, () => random() - 0.5) }),
+  );
   const storage = new Map(
     lowered.bindings.map(({ tensor }, i) => {
-      const known = data[inputs.indexOf(tensor)];
+      const known = data[inputs.indexOf(tensor as (typeof inputs)[0])];
       return [`buffer${i}`, known ? [...known.data] : new Array<number>(tensor.size).fill(NaN)] as const;
     }),
   );
@@ -53,40 +59,53 @@ function run(variant: Variant, form: Form, sizes: readonly number[], traits: Ada
   return { result, expected, traces, shader };
 }
 
-/** Sizes that no tile divides, with k below a step, above one, and no whole vec4s where the tile takes that. */
-const ODD: readonly (readonly [Form, readonly number[]])[] = [
-  ['NN', [1, 36, 44, 68]],
-  ['NT', [2, 20, 36, 12]],
-  ['TN', [1, 40, 20, 132]],
-  ['TT', [1, 12, 28, 36]],
-];
-
 describe.each(tiles)('%s', (_, variant) => {
-  test.each(Object.keys(ADAPTERS))('computes what matmul is, in every form, planned for %s', (adapter) => {
-    const traits = ADAPTERS[adapter]!;
-    const small = variant.name.includes('4×4 a thread');
-    const uneven = [['NN', [1, 19, 18, 37]] as const, ['TT', [1, 17, 21, 67]] as const];
-    const all = small ? [...ODD, ...uneven] : ODD;
-    // What differs between adapters does not depend on the form.
-    const cases = adapter === 'nvidia' ? all : all.slice(-1);
-    for (const [form, sizes] of cases) {
-      const { result, expected } = run(variant, form, sizes, traits);
-      for (const [i, value] of expected.entries()) expect(Math.abs(result[i]! - value), `${form} ${sizes}, ${i}`).toBeLessThan(1e-9);
+  test.each(Object.keys(ADAPTERS))('computes what matmul is where no tile is filled, planned for %s', (adapter) => {
+    const { DEPTH } = kernelOf(variant, 'NN', [1, 64, 64, 64], ADAPTERS[adapter]!).lowered.constants as Record<
+      string,
+      number
+    >;
+    // Of whole vec4s and, where the tile takes that, of others; k below a step and above one; two matmuls.
+    const isSmall = variant.name.includes('4×4 a thread');
+    const cases: [Form, number[]][] = [
+      ['TT', [2, 12, 28, 12]],
+      isSmall ? ['NN', [1, 19, 18, DEPTH! + 5]] : ['NN', [1, 36, 20, DEPTH! + 8]],
+    ];
+    for (const [form, sizes] of adapter === 'nvidia' ? cases : cases.slice(1)) {
+      const { result, expected } = run(variant, form, sizes, ADAPTERS[adapter]!);
+      expect(worst(result, expected), `${form} ${sizes}`).toBeLessThan(1e-9);
     }
   });
 
   test.each(Object.keys(ADAPTERS))('a warp reads side by side, and meets no bank twice, planned for %s', (adapter) => {
-    const { TILE_M, TILE_N, DEPTH } = kernelOf(variant, 'NN', [1, 256, 256, 256], ADAPTERS[adapter]!).lowered.constants as Record<string, number>;
+    const sizes = [1, 256, 256, 256];
+    const { constants } = kernelOf(variant, 'NN', sizes, ADAPTERS[adapter]!).lowered;
+    const { TILE_M, TILE_N, DEPTH } = constants as Record<string, number>;
+    // What differs between adapters does not depend on the form.
     for (const form of adapter === 'nvidia' ? (['NN', 'NT', 'TN'] as const) : (['NN'] as const)) {
-      const { traces, shader } = run(variant, form, [1, TILE_M!, TILE_N!, DEPTH!], ADAPTERS[adapter]!, 1);
+      const { result, expected, traces, shader } = run(
+        variant,
+        form,
+        [1, TILE_M!, TILE_N!, DEPTH!],
+        ADAPTERS[adapter]!,
+      );
+      expect(worst(result, expected), form).toBeLessThan(1e-9);
       const all = instructionsOf(traces[0]!);
-      const storage = (one: Instruction) => shader.places.get(one.variable)!.space === 'storage';
+      const isStorage = ({ variable }: Instruction) => shader.places.get(variable)!.space === 'storage';
       // Every access is of 16 bytes, and what memory gives in one piece of 32 is wanted whole.
-      for (const one of all) expect(one.accesses[0]!.bytes).toBe(16);
-      const whole = (one: Instruction) => fetchedPerByte(one, 32);
-      for (const one of all.filter(storage)) expect(whole(one), `${form}: ${one.kind} ${one.variable}`).toBe(1);
-      const banks = all.filter((one) => !storage(one)).map((one) => [one.kind, conflicts(one)] as const);
-      for (const [kind, turns] of banks) expect(turns, `${form}: ${kind} of workgroup memory`).toBe(1);
+      expect(new Set(all.map(({ accesses }) => accesses[0]!.bytes))).toEqual(new Set([16]));
+      const pieces = all.filter(isStorage).map((one) => fetchedPerByte(one, 32));
+      expect(pieces.length).toBeGreaterThan(0);
+      expect(Math.max(...pieces), `${form}: fetched for each byte that is wanted`).toBe(1);
+      const turns = all.filter((one) => !isStorage(one)).map(conflicts);
+      // Of 16 rows or columns, eight threads meet each bank twice.
+      const most = Math.min(TILE_M!, TILE_N!) < 32 ? 2 : 1;
+      expect(Math.max(...turns), `${form}: turns of an access to workgroup memory`).toBeLessThanOrEqual(most);
     }
   });
 });
+
+function worst(result: readonly number[], expected: ArrayLike<number>): number {
+  expect(expected.length).toBeGreaterThan(0);
+  return Math.max(...Array.from(expected, (value, i) => Math.abs(result[i]! - value)));
+}

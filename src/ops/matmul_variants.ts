@@ -236,4 +236,3 @@ export const matmulVariants: readonly Variant<MatmulAttrs>[] = [
   registerTile(8, 2, (node) => sizesOf(node).m >= 8 && sizesOf(node).n >= 8 && node.size >= 64 * 256),
   registerTile(4, 1),
 ];
-

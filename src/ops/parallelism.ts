@@ -21,6 +21,6 @@ const UNKNOWN: Parallelism = { cores: 16, threads: 2 ** 14 };
 /** Threads that run a few cores of a CPU by vectors, and leave something to share out. */
 const CPU: Parallelism = { cores: 8, threads: 1024 };
 
-export function parallelismOf({ software, vendor = '' }: AdapterTraits): Parallelism {
+export function parallelismOf({ software, vendor = '' }: Pick<AdapterTraits, 'software' | 'vendor'>): Parallelism {
   return software ? CPU : (VENDORS[vendor.toLowerCase()] ?? UNKNOWN);
 }

@@ -28,7 +28,11 @@ export interface Shader {
   readonly workgroupSize: number;
   readonly places: ReadonlyMap<string, Place>;
   /** Runs one workgroup over storage, numbers by buffer's name, and gives the accesses of each of its threads. */
-  run(storage: ReadonlyMap<string, Values>, group: readonly [number, number, number], groups: readonly number[]): Access[][];
+  run(
+    storage: ReadonlyMap<string, Values>,
+    group: readonly [number, number, number],
+    groups: readonly number[],
+  ): Access[][];
 }
 
 const isVector = (x: unknown): x is number[] => Array.isArray(x);
@@ -55,7 +59,18 @@ const BINARY: Readonly<Record<string, (a: number, b: number) => Value>> = {
   '==': (a, b) => a === b,
   '!=': (a, b) => a !== b,
 };
-const PRECEDENCE = [['||'], ['&&'], ['|'], ['^'], ['&'], ['==', '!='], ['<', '>', '<=', '>='], ['<<', '>>'], ['+', '-'], ['*', '/', '%']];
+const PRECEDENCE = [
+  ['||'],
+  ['&&'],
+  ['|'],
+  ['^'],
+  ['&'],
+  ['==', '!='],
+  ['<', '>', '<=', '>='],
+  ['<<', '>>'],
+  ['+', '-'],
+  ['*', '/', '%'],
+];
 
 const splat = (count: number, args: Value[]): Value => {
   const flat = args.flat() as Value[];
@@ -63,6 +78,11 @@ const splat = (count: number, args: Value[]): Value => {
   return flat.length === 1 ? new Array<Value>(count).fill(flat[0]!) : flat;
 };
 const matrix = (args: Value[]): Value => (args.length ? args : [0, 1, 2, 3].map(() => [0, 0, 0, 0]));
+const map = (a: Value, f: (x: number) => number): Value => (isVector(a) ? a.map((x) => map(x, f)) : f(a as number));
+const BITS: Readonly<Record<string, (a: Value) => Value>> = {
+  u32: (a) => map(a, (x) => new Uint32Array(Float32Array.of(x).buffer)[0]!),
+  f32: (a) => map(a, (x) => new Float32Array(Uint32Array.of(x).buffer)[0]!),
+};
 const BUILTINS: Readonly<Record<string, (...args: Value[]) => Value>> = {
   min: (a, b) => each(a!, b!, Math.min),
   max: (a, b) => each(a!, b!, Math.max),
@@ -74,6 +94,11 @@ const BUILTINS: Readonly<Record<string, (...args: Value[]) => Value>> = {
   vec4f: (...args) => splat(4, args),
   vec4u: (...args) => splat(4, args),
   mat4x4f: (...args) => matrix(args),
+  exp: (a) => map(a!, Math.exp),
+  log: (a) => map(a!, Math.log),
+  abs: (a) => map(a!, Math.abs),
+  bitcast_f: (a) => BITS.f32!(a!),
+  bitcast_u: (a) => BITS.u32!(a!),
   f32: (a = 0) => a,
   u32: (a = 0) => a,
 };
@@ -118,7 +143,8 @@ class Translator {
 
   private want(token: string): void {
     const got = this.take();
-    if (got !== token) throw new Error(`wanted ${token}, got ${got}: … ${this.list.slice(this.at - 8, this.at + 4).join(' ')}`);
+    if (got !== token)
+      throw new Error(`wanted ${token}, got ${got}: … ${this.list.slice(this.at - 8, this.at + 4).join(' ')}`);
   }
 
   private declaration(): void {
@@ -151,7 +177,8 @@ class Translator {
   private inParentheses(): string[] {
     this.want('(');
     const found = this.upTo(')');
-    return found.filter((token) => token !== ',');
+    // A workgroup's size: a product, be it written so or along axes.
+    return found.filter((token) => token !== ',' && token !== '*');
   }
 
   private upTo(end: string): string[] {
@@ -161,7 +188,12 @@ class Translator {
   }
 
   private constant(code: string): Value {
-    return new Function('B', 'F', 'K', 'splat', `return ${code}`)(BINARY_EACH, BUILTINS, Object.fromEntries(this.constants), splat);
+    return new Function('B', 'F', 'K', 'splat', `return ${code}`)(
+      BINARY_EACH,
+      BUILTINS,
+      Object.fromEntries(this.constants),
+      splat,
+    );
   }
 
   private type(): Type {
@@ -215,7 +247,9 @@ class Translator {
     const size = attributes.find(([attribute]) => attribute === 'workgroup_size')?.slice(1);
     if (size) this.main = { parameters: builtins, size };
     const body = this.block(size !== undefined);
-    this.functions.push(`function${size ? '*' : ''} $${name}(${parameters.map((one) => `$${one}`).join(', ')}) ${body}`);
+    this.functions.push(
+      `function${size ? '*' : ''} $${name}(${parameters.map((one) => `$${one}`).join(', ')}) ${body}`,
+    );
   }
 
   private block(waits: boolean): string {
@@ -272,7 +306,8 @@ class Translator {
     if (this.is('++')) return `${target.code} = ${target.code} + 1`;
     const operator = this.take();
     if (operator === '=') return this.assign(target, this.expression());
-    if (/^[-+*/%&|^]=$/.test(operator)) return this.assign(target, `B[${JSON.stringify(operator[0])}](${target.code}, ${this.expression()})`);
+    if (/^[-+*/%&|^]=$/.test(operator))
+      return this.assign(target, `B[${JSON.stringify(operator[0])}](${target.code}, ${this.expression()})`);
     this.at--;
     return target.code;
   }
@@ -309,7 +344,12 @@ class Translator {
     } else if (/^[\d.]/.test(token)) code = String(Number(token.replace(/[uif]$/, '')));
     else if (token === 'true' || token === 'false') code = token;
     else if (this.next === '(') code = this.call(token, this.parameters());
-    else if ((token === 'array' || /^vec/.test(token)) && this.next === '<') {
+    else if (token === 'bitcast') {
+      this.want('<');
+      const { name } = this.type();
+      this.want('>');
+      code = `F.bitcast_${/f/.test(name) ? 'f' : 'u'}(${this.parameters()[0]})`;
+    } else if ((token === 'array' || /^vec/.test(token)) && this.next === '<') {
       this.at--;
       const { name, args } = this.type();
       const given = this.parameters();
@@ -337,8 +377,21 @@ class Translator {
       } else if (this.is('.')) {
         const members = [...this.take()].map((letter) => 'xyzw'.indexOf(letter));
         code = members.length === 1 ? `${code}[${members[0]}]` : `[${members.map((i) => `${code}[${i}]`).join(', ')}]`;
-      } else return { code };
+      } else
+        return place && place.indices.length < this.places.get(place.name)!.dims.length ? this.whole(place) : { code };
     }
+  }
+
+  /** What is left of an array, element by element. */
+  private whole({ name, indices }: { name: string; indices: readonly string[] }): Target {
+    const rest = this.places.get(name)!.dims.slice(indices.length);
+    if (rest.length !== 1) throw new Error(`${name} is taken as a whole`);
+    const site = this.sites++;
+    const at = `'${name}', [${[...indices, 'i'].join(', ')}]`;
+    return {
+      code: `Array.from({ length: ${rest[0]} }, (_, i) => R(${site}, ${at}))`,
+      store: (value) => `${value}.forEach((one, i) => W(${site}, ${at}, one))`,
+    };
   }
 
   private parameters(): string[] {
@@ -397,10 +450,21 @@ export function interpret(text: string): Shader {
   const { places, constants, functions, main } = translated;
   if (!main) throw new Error('no entry point');
   const values = Object.fromEntries(constants);
-  const factory = new Function('B', 'F', 'K', 'splat', 'T', 'R', 'W', `${functions.join('\n')}\nreturn $main;`) as Factory;
+  const factory = new Function(
+    'B',
+    'F',
+    'K',
+    'splat',
+    'T',
+    'R',
+    'W',
+    `'use strict';\n${functions.join('\n')}\nreturn $main;`,
+  ) as Factory;
   const workgroupSize = main.size.reduce((all, one) => all * Number(values[one] ?? one.replace('u', '')), 1);
   const flatten = (name: string, indices: readonly number[]) => {
-    const { dims } = places.get(name)!;
+    const { dims, space } = places.get(name)!;
+    // Of storage, WebGPU reads what is there if asked for what is not; kernels mask that. A workgroup's memory they know.
+    if (space === 'storage' && dims.length === 1) return Math.max(0, Math.min(indices[0]!, dims[0]! - 1));
     return indices.reduce((flat, index, i) => {
       if (!(index >= 0 && index < dims[i]!)) throw new Error(`${name}[${indices}] is out of bounds`);
       return flat * (i === 0 ? 1 : dims[i]!) + index;
@@ -413,7 +477,8 @@ export function interpret(text: string): Shader {
       const memory = new Map(storage);
       for (const [name, { space, dims, lanes }] of places) {
         // What was never written is no number, so that who reads it is seen.
-        if (space === 'workgroup') memory.set(name, new Array<number>(lanes * dims.reduce((a, b) => a * b, 1)).fill(NaN));
+        if (space === 'workgroup')
+          memory.set(name, new Array<number>(lanes * dims.reduce((a, b) => a * b, 1)).fill(NaN));
       }
       const turn: Turn = { own: {}, seen: [] };
       const note = (site: number, kind: Access['kind'], variable: string, indices: readonly number[]) => {
