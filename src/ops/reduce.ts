@@ -109,6 +109,7 @@ function kernel(node: Tensor<ReduceAttrs>, writer: KernelWriter, kind: keyof typ
     let j = 0;
     return x!.shape.map((_, axis) => (axes.includes(axis) ? inner[j++]! : out[i++]!));
   };
+  const memory = writer.traits.limits.maxComputeWorkgroupStorageSize;
   if (isByRows(node)) {
     const lanes = (reduced.at(-1) ?? 1) % 4 === 0 ? 4 : 1;
     const step = Affine.variable('r', length / lanes);
@@ -120,7 +121,13 @@ function kernel(node: Tensor<ReduceAttrs>, writer: KernelWriter, kind: keyof typ
         STEPS: length / lanes,
         LANES: lanes,
         ...(together
-          ? { THREADS: Math.max(32, powerBelow(length / lanes / A_THREAD, WORKGROUP)), UNROLL: 4 }
+          ? {
+              THREADS: powerBelow(
+                Math.min(Math.max(32, length / lanes / A_THREAD), memory / (8 * tensors.length)),
+                WORKGROUP,
+              ),
+              UNROLL: 4,
+            }
           : { UNROLL: unrolled(length / lanes) }),
       },
       hooks: {
@@ -147,8 +154,7 @@ function kernel(node: Tensor<ReduceAttrs>, writer: KernelWriter, kind: keyof typ
   const vectors = outputs / lanes;
   // What a thread keeps in workgroup memory, of each tensor.
   const state = 16 * (kind === 'sum' ? 1 : 2) * tensors.length;
-  const fitting = writer.traits.limits.maxComputeWorkgroupStorageSize / (state * COLUMNS);
-  const slices = powerBelow(Math.min(length / A_THREAD, fitting), WORKGROUP / COLUMNS);
+  const slices = powerBelow(Math.min(length / A_THREAD, memory / (state * COLUMNS)), WORKGROUP / COLUMNS);
   return {
     source: together ? columnsWorkgroupShader : columnsShader,
     constants: together
@@ -268,6 +274,7 @@ export const logsumexpOp = define(
   'logsumexp',
   (values) => {
     const max = values.reduce((a, b) => Math.max(a, b), -Infinity);
+    if (!Number.isFinite(max)) return max;
     return max + Math.log(values.reduce((sum, value) => sum + Math.exp(value - max), 0));
   },
   (node, spread, g) => mul(spread(g), exp(sub(node.inputs[0]!, spread(node)))),
