@@ -48,7 +48,7 @@ describe('on a GPU', () => {
   });
 
   test('a tile wastes less than three quarters, whatever the sizes', () => {
-    for (let m = 5; m < 300; m += 7) {
+    for (let m = 5; m < 300; m += 23) {
       for (const n of [5, 8, 9, 20, 33, 36, 64, 65, 100, 132, 260, 1000]) {
         for (const batch of [1, 3, 64]) expect(wasteOf(batch, m, 16, n), `${batch}, ${m}, ${n}`).toBeLessThan(4);
       }
@@ -62,7 +62,7 @@ describe('on a GPU', () => {
     // An adapter of a few cores has work enough in larger tiles.
     const few = planGraph(
       { outputs: { y: matmul(input('a', [512, 512]), input('b', [512, 512])) }, updates: [] },
-      { ...GPU, vendor: 'intel' },
+      { ...GPU, vendor: '' },
     );
     expect([...kernelsOf(few)][0]!.lowered.variant).toBe('workgroup tile 128×128, 8×8 a thread');
   });
