@@ -53,7 +53,7 @@ async function prepare({ checkpoint, data: where, nll, images, batch, seed }: Ar
 }
 
 /** @throws CheckpointError if there is none */
-function findModel(place: string): string {
+export function findModel(place: string): string {
   const found = statSync(place, { throwIfNoEntry: false });
   if (!found) throw new CheckpointError(`--checkpoint: there is no ${showPath(place)}`);
   const path = found.isDirectory() ? join(place, 'checkpoint.safetensors') : place;

@@ -20,6 +20,9 @@ import { patchesOp, sumPatchesOp } from './patches.ts';
 import { avgPool2dOp, maxPool2dOp, upsample2dOp } from './pool.ts';
 import { normalOp, permutationOp, uniformOp } from './random.ts';
 import { logsumexpOp, maxOp, sumOp } from './reduce.ts';
+import { rotaryOp } from './rotary.ts';
+import { layerNormGradientOp, layerNormOp, rmsNormGradientOp, rmsNormOp } from './row_norm.ts';
+import { sampleOp } from './sample.ts';
 import { constantOp, inputOp, iotaOp, variableOp } from './source.ts';
 import { type Op, resultOp } from './tensor.ts';
 import { varianceOp } from './variance.ts';
@@ -37,6 +40,7 @@ export const ops: readonly Op[] = [
   ...[attentionOp, attentionQueryGradientOp, attentionKeyGradientOp],
   ...[maskedAttentionOp, maskedAttentionQueryGradientOp, maskedAttentionKeyGradientOp],
   ...[uniformOp, normalOp, permutationOp],
-  ...[geluTanhOp, geluTanhSlopeOp],
+  ...[layerNormOp, layerNormGradientOp, rmsNormOp, rmsNormGradientOp],
+  ...[rotaryOp, sampleOp, geluTanhOp, geluTanhSlopeOp],
   ...[geluOp, siluOp, leakyReluOp, softmaxOp, bernoulliNllOp, gaussianNllOp, gaussianKlOp],
 ] as readonly Op[];
