@@ -21,7 +21,7 @@ const TILES: readonly Tile[] = [
   { m: 128, n: 128, register: 2, depth: 16, slices: 1 },
   { m: 64, n: 64, register: 2, depth: 16, slices: 1 },
   { m: 64, n: 64, register: 2, depth: 32, slices: 4 },
-  { m: 32, n: 32, register: 1, depth: 32, slices: 1 },
+  { m: 32, n: 32, register: 1, depth: 16, slices: 1 },
   { m: 32, n: 32, register: 1, depth: 64, slices: 4 },
   { m: 128, n: 16, register: 1, depth: 16, slices: 1 },
   { m: 16, n: 128, register: 1, depth: 16, slices: 1 },
