@@ -36,6 +36,7 @@ const entries = {
   vision: 'src/nn/vision.ts',
   text: 'src/models/text.ts',
   train: 'src/train/index.ts',
+  compress: 'src/coder/index.ts',
   profiler: 'src/runtime/index.ts',
   testing: 'src/testing/index.ts',
 };

@@ -21,7 +21,7 @@ export async function main(): Promise<number> {
     ],
     'dist/types',
   );
-  const sizes = ['glia', 'models', 'vision', 'text', 'train', 'profiler', 'testing'].map(
+  const sizes = ['glia', 'models', 'vision', 'text', 'train', 'compress', 'profiler', 'testing'].map(
     (name) => `${name} ${downloadSize(`dist/${name}.js`)}`,
   );
   // To standard error: `npm pack --json` runs this, and its standard output is read by programs.

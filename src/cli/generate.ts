@@ -4,7 +4,7 @@ import type { ViteDevServer } from 'vite';
 import { decodeTrained } from '../train/checkpoint.ts';
 import { trainedGpt } from '../train/trained_text.ts';
 import { showPath } from './arguments.ts';
-import { findModel } from './evaluate.ts';
+import { findModel } from './evaluate/model.ts';
 import { parseArguments } from './generate/arguments.ts';
 import type * as generatePage from './generate/page.ts';
 import { type Job, type Outcome, TELL } from './generate/protocol.ts';
