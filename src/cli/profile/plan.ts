@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { strokeDigits } from '../../data/digits.ts';
 import { OptionError } from '../../errors.ts';
 import { printExplained } from '../../graph/explain.ts';
+import { outlineOf } from '../../graph/link.ts';
 import { kernelsOf, type PlannedKernel, planGraph } from '../../graph/plan.ts';
 import type { Tensor } from '../../ops/tensor.ts';
 import { traitsOf } from '../../runtime/build.ts';
@@ -57,7 +58,7 @@ const shapesOf = (tensors: Iterable<Tensor>) => [...tensors].map(({ shape }) => 
 function describe({ lowered, code }: PlannedKernel, { cores, threadsPerCore }: DescribedAdapter): PlannedDispatch {
   const { label, variant, group, bindings, bytes, flops } = lowered;
   const workgroups = lowered.workgroups.reduce((product, count) => product * count, 1);
-  const threads = threadsOf(code);
+  const { threads } = outlineOf(lowered);
   return {
     op: label,
     variant,
@@ -70,13 +71,6 @@ function describe({ lowered, code }: PlannedKernel, { cores, threadsPerCore }: D
     buffers: bindings.length,
     ...{ bytes, flops, code },
   };
-}
-
-/** Threads of a workgroup, as the WGSL says: numbers, or constants that are numbers. */
-function threadsOf(code: string): number {
-  const constants = new Map([...code.matchAll(/^const (\w+)(?:: \w+)? = (\d+)u?;/gm)].map(([, name, n]) => [name, n]));
-  const sizes = /@workgroup_size\(([^)]*)\)/.exec(code)![1]!.split(',');
-  return sizes.reduce((product, size) => product * Number(constants.get(size.trim()) ?? Number.parseInt(size, 10)), 1);
 }
 
 function wasteOf(constants: Readonly<Record<string, number | boolean>>): number | undefined {
