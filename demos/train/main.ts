@@ -5,10 +5,14 @@ import type { Files } from '../../src/data/files.ts';
 import { ACCEPTED, readDataset } from '../../src/data/formats.ts';
 import type { Dataset } from '../../src/data/images.ts';
 import type { Look } from '../../src/data/resize.ts';
+import { readText, TEXT_ACCEPTED, type TextDataset, type VocabularyKind } from '../../src/data/text.ts';
+import { vocabularyFrom } from '../../src/data/vocabulary.ts';
 import { GliaError, UnsupportedError } from '../../src/errors.ts';
 import { Gpu } from '../../src/gpu/gpu.ts';
+import { builtInText, isOfText } from '../../src/train/built_in.ts';
 import { type Checkpoint, decodeCheckpoint, namedOptions } from '../../src/train/checkpoint.ts';
 import { trainByName } from '../../src/train/named.ts';
+import type { TrainOptions } from '../../src/train/options.ts';
 import type { Trainer } from '../../src/train/trainer.ts';
 import { drawPicture } from '../../src/view/pictures.ts';
 import { type Brought, droppedFiles, filesOf, pickedFiles } from './files.ts';
@@ -41,6 +45,8 @@ let gpu: Gpu | undefined;
 let run: Run | undefined;
 /** What was brought, and what was read of it last; undefined means the built-in digits, drawn when a run starts. */
 let brought: { readonly files: Files; readonly look: string; readonly dataset: Dataset } | undefined;
+/** Files of text that were brought, read when a run starts. */
+let texts: Files | undefined;
 let checkpoint: Checkpoint | undefined;
 let state: State = 'no gpu';
 
@@ -112,12 +118,20 @@ async function start(): Promise<void> {
   await train(run);
 }
 
+/** The text that was brought, or that of the built-in grammar. */
+function textOf(options: TrainOptions): Promise<TextDataset> {
+  const { vocabulary } = checkpoint?.metadata ?? {};
+  const known = vocabulary ? vocabularyFrom(JSON.parse(vocabulary), checkpoint!.name) : undefined;
+  if (!texts) return builtInText(options, known);
+  return readText(texts, options.vocabulary as VocabularyKind, known);
+}
+
 async function prepare(): Promise<Run> {
   const { options } = form;
-  show('preparing', brought ? 'Compiling shaders …' : 'Drawing digits …');
+  show('preparing', brought || isOfText(options) ? 'Compiling shaders …' : 'Drawing digits …');
   await painted();
   await readAgain();
-  const dataset = brought?.dataset ?? builtInDigits(options);
+  const dataset = isOfText(options) ? await textOf(options) : (brought?.dataset ?? builtInDigits(options));
   show('preparing', 'Compiling shaders …');
   gpu ??= await requestGpu();
   if (!gpu) throw new UnsupportedError('there is no GPU to train on');
@@ -133,7 +147,7 @@ async function prepare(): Promise<Run> {
 
 async function train(current: Run): Promise<void> {
   const { streamedThrough: bytes } = current.trainer;
-  const stream = bytes ? `, with images streamed through ${Math.ceil(bytes / 1e6)} MB on the GPU` : '';
+  const stream = bytes ? `, with data streamed through ${Math.ceil(bytes / 1e6)} MB on the GPU` : '';
   show('training', `Training${stream} …`);
   try {
     await current.play();
@@ -223,7 +237,24 @@ async function readAgain(): Promise<void> {
   showData();
 }
 
+/** Of a text there is nothing to draw. */
+function showText(): void {
+  builtIn.hidden = !texts;
+  element('accepted').textContent = TEXT_ACCEPTED;
+  element('data-name').textContent = texts
+    ? `Text: ${texts.name}`
+    : 'Built-in text: sentences of a small grammar, the same for the same seed.';
+}
+
 function showData(): void {
+  const ofText = isOfText(form.options);
+  element('preview').hidden = ofText;
+  builtIn.textContent = ofText ? 'Built-in text' : 'Built-in digits';
+  if (ofText) {
+    showText();
+    return;
+  }
+  element('accepted').textContent = ACCEPTED;
   builtIn.hidden = !brought;
   const { name, train: set, test } = brought?.dataset ?? strokeDigits({ seed: 0, train: 1, test: PREVIEW });
   const { height, width, channels, classes } = test;
@@ -249,7 +280,8 @@ function take(bring: () => Promise<Brought[]> | Brought[]): Promise<void> {
       show(state, `${saved.path}: goes on after step ${checkpoint.step}.`);
     }
     const data = all.filter((file) => file !== saved);
-    if (data.length > 0) await read(filesOf(data), form.options);
+    if (data.length > 0 && isOfText(form.options)) texts = filesOf(data);
+    else if (data.length > 0) await read(filesOf(data), form.options);
     else await readAgain();
     showData();
   });
@@ -263,10 +295,12 @@ for (const input of [files, folder]) {
 }
 optionsForm.addEventListener('change', ({ target }) => {
   const { name } = target as HTMLInputElement;
+  if (name === 'model') showData();
   if (['size', 'colors'].includes(name) && (state === 'ready' || state === 'no gpu')) void attempt(readAgain);
 });
 builtIn.addEventListener('click', () => {
-  brought = undefined;
+  if (isOfText(form.options)) texts = undefined;
+  else brought = undefined;
   showData();
 });
 
@@ -285,7 +319,6 @@ addEventListener('drop', (event) => {
   if (dataTransfer?.types.includes('Files')) void take(() => droppedFiles(dataTransfer));
 });
 
-element('accepted').textContent = ACCEPTED;
 showData();
 show('no gpu');
 void attempt(async () => {

@@ -1,5 +1,6 @@
 // A run on the page: the trainer, its curve and its pictures, and a loop that can pause.
 import type { EpochEvent, StepEvent } from '../../src/train/events.ts';
+import type { ShownText } from '../../src/train/texts.ts';
 import type { ShownPicture, Trainer } from '../../src/train/trainer.ts';
 import { LossCurve } from '../../src/view/plot.ts';
 
@@ -12,6 +13,7 @@ const VIEW_INTERVAL = 100;
 export interface RunView {
   showProgress(run: Run): void;
   showPictures(pictures: readonly ShownPicture[]): void;
+  showTexts(texts: readonly ShownText[]): void;
 }
 
 export class Run {
@@ -30,6 +32,7 @@ export class Run {
     const run = new Run(trainer, view);
     view.showProgress(run);
     view.showPictures(await trainer.pictures());
+    view.showTexts(await trainer.texts());
     return run;
   }
 
@@ -79,6 +82,7 @@ export class Run {
   private async refreshPictures(): Promise<void> {
     const start = performance.now();
     this.view.showPictures(await this.trainer.pictures());
+    this.view.showTexts(await this.trainer.texts());
     const end = performance.now();
     this.nextPictures = end + Math.max(PICTURE_INTERVAL, (end - start) / PICTURE_SHARE);
   }

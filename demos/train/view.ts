@@ -1,6 +1,7 @@
 // What the page shows of a run: numbers, the loss curve, pictures.
 import type uPlot from 'uplot';
 import { describeTerm } from '../../src/train/events.ts';
+import type { ShownText } from '../../src/train/texts.ts';
 import type { ShownPicture } from '../../src/train/trainer.ts';
 import { drawPicture } from '../../src/view/pictures.ts';
 import { createPlot, LossCurve } from '../../src/view/plot.ts';
@@ -15,6 +16,7 @@ export class View implements RunView {
   private curve = new LossCurve(() => 0);
   private plot: uPlot | undefined;
   private readonly canvases = new Map<string, HTMLCanvasElement>();
+  private readonly texts = new Map<string, HTMLElement>();
 
   constructor(numbers: HTMLElement, plotPlace: HTMLElement, pictures: HTMLElement) {
     this.numbers = numbers;
@@ -31,6 +33,7 @@ export class View implements RunView {
     this.createPlot();
     this.pictures.replaceChildren();
     this.canvases.clear();
+    this.texts.clear();
   }
 
   showProgress({ trainer, curve, latest, lastEpoch }: Run): void {
@@ -58,6 +61,27 @@ export class View implements RunView {
   showPictures(pictures: readonly ShownPicture[]): void {
     for (const picture of pictures) {
       drawPicture(this.canvases.get(picture.name) ?? this.addPicture(picture), picture);
+    }
+  }
+
+  /** Each in a card of its own, under what it shows. */
+  showTexts(texts: readonly ShownText[]): void {
+    for (const { name, caption, text } of texts) {
+      let place = this.texts.get(name);
+      if (!place) {
+        const note = document.createElement('small');
+        note.textContent = caption;
+        const heading = document.createElement('h2');
+        heading.append(`${name[0]?.toUpperCase()}${name.slice(1)} `, note);
+        place = document.createElement('pre');
+        place.className = 'text';
+        const section = document.createElement('section');
+        section.className = 'card';
+        section.append(heading, place);
+        this.pictures.append(section);
+        this.texts.set(name, place);
+      }
+      place.textContent = text;
     }
   }
 

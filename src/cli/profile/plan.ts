@@ -8,6 +8,7 @@ import { outlineOf } from '../../graph/link.ts';
 import { kernelsOf, type PlannedKernel, planGraph } from '../../graph/plan.ts';
 import type { Tensor } from '../../ops/tensor.ts';
 import { traitsOf } from '../../runtime/build.ts';
+import { isOfText } from '../../train/built_in.ts';
 import { describeStep } from '../../train/named.ts';
 import type { TrainOptions } from '../../train/options.ts';
 import { showPath } from '../arguments.ts';
@@ -46,6 +47,7 @@ export interface PlannedDispatch {
 
 /** The kernels of a model's training step, with the data set on the GPU, as they are planned for an adapter. */
 export function planStep(adapter: DescribedAdapter, options: TrainOptions) {
+  if (isOfText(options)) throw new OptionError(`--plan plans models of images; ${options.model} is one of text`);
   const data = strokeDigits({ seed: options.seed, train: options.batch, test: 1 });
   const { outputs = {}, updates = [] } = describeStep(adapter.gpu, data, options);
   const plan = planGraph({ outputs, updates }, traitsOf(adapter.gpu));
