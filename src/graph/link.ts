@@ -94,7 +94,9 @@ export function bytesOfType(type: string): number {
 
 /** The value of products, quotients and sums of numbers. */
 function count(text: string): number {
-  const terms = text.replace(/[()]/g, ' ').split('+');
+  const inner = /\(([^()]*)\)/.exec(text);
+  if (inner) return count(text.replace(inner[0], String(count(inner[1]!))));
+  const terms = text.split('+');
   const factors = (term: string) => term.trim().split(/\s*([*/])\s*/);
   const value = (term: string) => {
     const [first, ...rest] = factors(term);
@@ -136,15 +138,17 @@ export function link(
 ): Kernel {
   const outlines = kernels.map(outlineOf);
   const threads = threadsOf(outlines, arrangement, most);
-  const shared = new Map<string, string>();
-  const parts = kernels.map((kernel, i) => partOf(kernel, `_${i}`, shared));
+  const shared = sharedBy(outlines);
+  const names = new Map([...shared.keys()].map((key, i) => [key, `shared${i}`]));
+  const declared = [...shared].map(([key, type]) => `var<workgroup> ${names.get(key)}: ${type};`);
+  const parts = kernels.map((kernel, i) => partOf(kernel, `_${i}`, names));
   const calls = outlines.map((outline, i) => callOf(kernels[i]!, outline, `main_${i}`));
   const total = outlines.reduce((sum, outline) => sum + partWorkgroups(outline, threads), 0);
   const main = arrangement === 'in turn' ? inTurn(outlines, calls, threads) : sideBySide(outlines, calls, threads);
   const merged = <T>(pick: (part: Part) => Readonly<Record<string, T>>) =>
     Object.assign({}, ...parts.map(pick)) as Record<string, T>;
   return {
-    source: [...parts.map(({ source }) => source), main].join('\n'),
+    source: [...declared, ...parts.map(({ source }) => source), main].join('\n'),
     constants: merged(({ constants }) => constants),
     hooks: merged(({ hooks }) => hooks),
     aliases: merged(({ aliases }) => aliases),
@@ -155,26 +159,41 @@ export function link(
 
 type Part = Required<Pick<Kernel, 'source' | 'constants' | 'hooks' | 'aliases'>>;
 
-/** A kernel under other names. Variables of one type in workgroup memory are one: no two parts use them at a time. */
-function partOf(kernel: Kernel, suffix: string, shared: Map<string, string>): Part {
+/** What tells which variables in workgroup memory may be one: arrays of one element, of several the first, the second, … */
+function keysOf(types: readonly string[]): string[] {
+  const seen = new Map<string, number>();
+  return types.map((type) => {
+    const element = /^array<(.*), [^<>]+>$/.exec(type)?.[1] ?? type;
+    const n = seen.get(element) ?? 0;
+    seen.set(element, n + 1);
+    return `${element} ${n}`;
+  });
+}
+
+/** The variables in workgroup memory of several kernels that never use them at a time: each as large as the largest wants it. */
+export function sharedBy(outlines: readonly Outline[]): Map<string, string> {
+  const shared = new Map<string, string>();
+  for (const { shared: types } of outlines) {
+    keysOf(types).forEach((key, i) => {
+      const before = shared.get(key);
+      if (!before || bytesOfType(before) < bytesOfType(types[i]!)) shared.set(key, types[i]!);
+    });
+  }
+  return shared;
+}
+
+/** A kernel under other names. */
+function partOf(kernel: Kernel, suffix: string, shared: ReadonlyMap<string, string>): Part {
   const source = kernel.source.replace(/^[ \t]*\/\/.*\n/gm, '').replace(/\n{2,}/g, '\n');
   const values = valuesOf(kernel);
   const names = new Map([...source.matchAll(DECLARED)].map(([, name]) => [name!, `${name}${suffix}`]));
   let text = source;
-  const used = new Set<string>();
-  for (const [line, name, type] of source.matchAll(SHARED)) {
-    const key = written(type!, values);
-    // A kernel may have two variables of a type.
-    for (let n = 0; ; n++) {
-      const before = shared.get(`${key} ${n}`);
-      if (before && used.has(before)) continue;
-      if (before) text = text.replace(line, '');
-      else shared.set(`${key} ${n}`, names.get(name!)!);
-      names.set(name!, before ?? names.get(name!)!);
-      used.add(names.get(name!)!);
-      break;
-    }
-  }
+  const own = [...source.matchAll(SHARED)];
+  const keysOfOwn = keysOf(own.map(([, , type]) => written(type!, values)));
+  own.forEach(([line, name], i) => {
+    text = text.replace(line, '');
+    names.set(name!, shared.get(keysOfOwn[i]!)!);
+  });
   const { text: entry, parameters } = entryOf(text)!;
   const told = parameters.map(({ name, type }) => `${name}: ${type}`).join(', ');
   text = text.replace(entry, `fn main(${told}) {`);

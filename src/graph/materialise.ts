@@ -72,6 +72,7 @@ function required(
     for (const input of inputs) {
       if (op === packOp) must(baseOf(input), 'part of a pack');
       else if (op.traits?.opaque) must(baseOf(input), `bound by ${op.name}`);
+      else if (op.traits?.loads) must(baseOf(input), `read from memory by ${op.name}`);
       else if (op.traits?.rereads && !isView(operandOf(input))) {
         const operand = operandOf(input);
         const again = recomputedOperand(operand, node, spare);

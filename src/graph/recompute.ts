@@ -59,7 +59,7 @@ function recomputed(node: Tensor, elements: number, spare: number): Recomputed |
   if (isLeaf(node)) return undefined;
   const region = [...reach([node], isLeaf)];
   const inner = region.filter((at) => !isLeaf(at));
-  const isSimple = inner.every(({ op, dtype }) => dtype !== 'f16' && !op.traits?.gathers);
+  const isSimple = inner.every(({ op, dtype }) => dtype !== 'f16' && !op.traits?.gathers && !op.traits?.loads);
   const flops = inner.reduce((sum, at) => sum + flopsOf(at), 0);
   if (!isSimple || flops > EXPENSIVE || flops * elements > spare) return undefined;
   return { stored: region.filter((at) => isStored(at) && !isSource(at) && !hasKernel(at)) };
