@@ -52,7 +52,10 @@ export class View implements RunView {
           (name) => [`test ${name}`, lastEpoch?.test ? describeTerm(name, lastEpoch.test[name]!).text : NONE] as const,
         ),
       ['ms/step', latest ? latest.msPerStep.toFixed(latest.msPerStep < 10 ? 2 : 0) : NONE],
-      ['images/s', latest ? Math.round((1000 * batch) / latest.msPerStep).toLocaleString('en') : NONE],
+      [
+        'images' in trainer.data.train.tensors ? 'images/s' : 'windows/s',
+        latest ? Math.round((1000 * batch) / latest.msPerStep).toLocaleString('en') : NONE,
+      ],
     ]);
     this.curve = curve;
     this.plot?.setData(curve.data);
