@@ -69,7 +69,7 @@ export function explainSchedule(schedule: Schedule, a?: number, b?: number): str
   const between = (first: FusionGroup, second: FusionGroup): string => {
     const pack = [first, second].find(({ inPlaceConcat }) => inPlaceConcat);
     if (pack) return 'a pack in place is no dispatch';
-    const alone = [first, second].flatMap((group) => group.outputs).find(isIsolated);
+    const alone = [first, second].flatMap((group) => [...group.kernelOps, ...group.outputs]).find(isIsolated);
     if (alone) return `${alone.op.name} is a dispatch of its own, to which nothing is fused`;
     const pairs = [
       [first, second],

@@ -350,6 +350,7 @@ function usesIn(graph: Graph): Map<Tensor, number> {
 /** Applies the rules, and merges equal nodes, until nothing changes. Nodes that nothing needs fall away. */
 export function simplify(graph: Graph, { trace }: SimplifyOptions = {}): Graph {
   let current = graph;
+  let fired = '';
   // A node never changes, and so a rule that did not apply to it never will; unless it asked who else uses an input.
   const settled = new Set<Tensor>();
   const keys = new Map<Tensor, string>();
@@ -372,7 +373,10 @@ export function simplify(graph: Graph, { trace }: SimplifyOptions = {}): Graph {
         const better = apply(result, users);
         // How a value is stored is part of what was asked for.
         if (!better || better === result || (better.dtype === 'f16') !== (result.dtype === 'f16')) continue;
+        const [found, wanted] = [better, result].map(({ dtype, shape }) => `${dtype}[${shape.join(', ')}]`);
+        if (found !== wanted) throw new Error(`the rule “${name}” gives ${found} for ${result.op.name}, ${wanted}`);
         trace?.(name, result, better);
+        fired = name;
         changed = true;
         result = better;
         // What stands for the node now may be of another op: the rules that follow in the table are tried on that.
@@ -397,7 +401,7 @@ export function simplify(graph: Graph, { trace }: SimplifyOptions = {}): Graph {
     if (!changed) return next;
     current = next;
   }
-  throw new Error(`simplify does not come to rest:\n${printGraph(current)}`);
+  throw new Error(`simplify does not come to rest, the last rule was “${fired}”:\n${printGraph(current)}`);
 }
 
 /** The divisor of `value` nearest to `target`, of those that are multiples of `unit` if there are any. */

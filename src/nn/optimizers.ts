@@ -139,6 +139,7 @@ export abstract class Optimizer {
    * @throws OptionError if it is no number from 0, or if the rate is a function of the caller's own
    */
   setLearningRate(gpu: Gpu, lr: number): void {
+    if (typeof gpu === 'number') throw new OptionError('setLearningRate takes the device first: (gpu, rate)');
     if (typeof this.schedule === 'function' || !this.rate) {
       throw new OptionError('the learning rate is a function of your own: have it read a Variable, and write that');
     }
