@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { type Convolution, convNetwork, mlpNetwork, outputPadding } from '../src/bench/network.ts';
-import { type Row, ratioToGlia, select, show } from '../src/bench/results.ts';
+import { type Row, ratioToGlia, select, shareOf, show, toJson } from '../src/bench/results.ts';
 import { verify } from '../src/bench/verify.ts';
 import { convTask, type NdArray, type Outcome, trainTask, WORKLOADS } from '../src/bench/workloads.ts';
 import { runPyTorch } from '../src/cli/bench/pytorch.ts';
@@ -97,11 +97,27 @@ test.each([
 test('a ratio is taken round by round, and a rate from the median', () => {
   // The machine became twice as slow after the first round, in which alone all engines took part.
   const cells: Row['cells'] = { glia: { samples: [1, 2, 2] }, jax: { samples: [3] }, tfjs: { error: 'failed: no' } };
-  const row: Row = { id: 'x', name: 'x', unit: 'ms', flops: 5e6, cells };
+  const row: Row = { id: 'x', name: 'x', unit: 'ms', work: { flops: 5e6, bytes: 1e6 }, cells };
   expect(ratioToGlia(row, 'jax')).toBe(3);
   expect(ratioToGlia(row, 'tfjs')).toBeUndefined();
-  expect(show(row, 'glia')).toEqual({ median: '2.00', range: '1.00–2.00', ratio: '', rate: '2.50', error: '' });
+  expect(show(row, 'glia')).toEqual({ median: '2.00', range: '1.00–2.00', ratio: '', rate: '2.50 GFLOP/s', error: '' });
   expect(show(row, 'tfjs').error).toBe('failed: no');
+});
+
+test('the share of the roof is that of the nearer ceiling, and stands in the file', () => {
+  const ceilings = { gigaflops: 100, gigabytesPerSecond: 10 };
+  const of = (flops: number, bytes: number): Row => {
+    return { id: 'x', name: 'x', unit: 'ms', work: { flops, bytes }, cells: { glia: { samples: [4, 2, 8] } } };
+  };
+  // 1e8 operations take 1 ms at best, and 1e6 bytes 0.1 ms: a quarter of 4 ms.
+  expect(shareOf(of(1e8, 1e6), 'glia', ceilings)).toBeCloseTo(0.25);
+  expect(show(of(1e8, 1e6), 'glia').rate).toBe('25.0 GFLOP/s');
+  expect(shareOf(of(1e6, 2e7), 'glia', ceilings)).toBeCloseTo(0.5);
+  expect(show(of(1e6, 2e7), 'glia').rate).toBe('5.00 GB/s');
+  const engines = ['glia', 'jax'] as const;
+  const json = JSON.parse(toJson({ about: { adapter: 'a' }, ceilings, rounds: 3, engines, rows: [of(1e8, 1e6)] }));
+  expect(json).toMatchObject({ adapter: 'a', ceilings, rounds: 3 });
+  expect(json.rows[0].cells).toMatchObject([{ engine: 'Glia', median: 4, gigaflops: 25, share: 0.25 }, {}]);
 });
 
 test('workloads are chosen by name, or by the beginning of it', () => {

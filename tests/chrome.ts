@@ -1,6 +1,6 @@
 // A Vitest browser provider over Puppeteer: test files run inside headless Chrome, where WebGPU is.
 import { defineBrowserProvider } from '@vitest/browser';
-import type { Browser, Page } from 'puppeteer-core';
+import type { Browser, Page } from 'puppeteer';
 import { findBrowser, launchBrowser } from '../src/cli/browser.ts';
 
 /** Vitest's global setup: installs a browser, if need be, before Vitest starts to count seconds. */

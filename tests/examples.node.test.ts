@@ -1,7 +1,7 @@
 // Every program of demos/examples/ on its page in Chrome: it runs, and does what it is an example of.
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Browser } from 'puppeteer-core';
+import type { Browser } from 'puppeteer';
 import { createServer, type ViteDevServer } from 'vite';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { launchBrowser } from '../src/cli/browser.ts';

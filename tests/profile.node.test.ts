@@ -1,7 +1,8 @@
 // `npm run profile` as a person meets it.
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { readAdapter, shippedAdapters } from '../src/cli/profile/adapter.ts';
 import { parseArguments } from '../src/cli/profile/arguments.ts';
 import { tableOf } from '../src/cli/profile/table.ts';
 import { OptionError } from '../src/errors.ts';
@@ -60,7 +61,44 @@ test('compares two shaders', { timeout: TIMEOUT }, async () => {
   expect(stdout).toMatch(/Their results DIFFER\.\n {2}binding 0: differs in \d+ of 64 elements/);
 });
 
+test('plans a step for an adapter that is only described, and writes what a driver would get', {
+  timeout: TIMEOUT,
+}, async () => {
+  const file = { ...JSON.parse(readFileSync('src/cli/profile/adapters/m2.json', 'utf8')), name: 'mine', cores: 2 };
+  writeFileSync(join(scratch, 'mine.json'), JSON.stringify(file));
+  const { code, stdout, stderr } = await profile(
+    '--plan',
+    'mine.json',
+    '--hidden',
+    '16',
+    '--batch',
+    '8',
+    '--wgsl',
+    'out',
+  );
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  expect(stdout).toMatch(/^mine: described, not measured; 2 cores of 1024 threads\nvae, batch 8: (\d+) dispatches\n/);
+  const shaders = readdirSync(join(scratch, 'out'));
+  expect(shaders).toHaveLength(Number(/(\d+) dispatches/.exec(stdout)![1]));
+  for (const name of shaders) expect(readFileSync(join(scratch, 'out', name), 'utf8')).toContain('@workgroup_size(');
+  expect(stdout).toMatch(/\n *1 .*matmul|\n *\d+ +matmul/);
+});
+
+test('every adapter that ships can be read, and what is missing in one of your own is named', () => {
+  expect(shippedAdapters().sort()).toEqual(['780m', 'h100', 'm2', 'xe']);
+  for (const name of shippedAdapters()) expect(readAdapter(name).gpu.adapter.software).toBe(false);
+  // Subgroups of one size can be relied on, others not.
+  expect(readAdapter('h100').gpu.adapter.subgroupSize).toBe(32);
+  expect(readAdapter('xe').gpu.adapter.subgroupSize).toBe(0);
+  writeFileSync(join(scratch, 'half.json'), '{"name": "half", "software": false}');
+  expect(() => readAdapter(join(scratch, 'half.json'))).toThrow(/half\.json wants vendor, a string, got undefined/);
+  expect(() => readAdapter('h200')).toThrow(/no file h200, and the adapters that ship are 780m, h100, m2, xe/);
+});
+
 test.each([
+  [['--plan', 'h100', '--repeats', '2'], /--repeats is for what is measured, and --plan measures nothing/],
+  [['--plan', 'h100', '--workgroups', '1'], /--workgroups is for shaders that are measured, not for --plan/],
+  [['--plan', 'h100', '--wgsl', 'a', '--wgsl', 'b'], /--wgsl names one folder/],
   [['--workgroups', '1'], /--workgroups is for shaders/],
   [['--wgsl', 'nowhere.wgsl', '--workgroups', '1', '--buffers', 'x'], /--wgsl: nowhere\.wgsl cannot be read/],
   [['--wgsl', 'a.wgsl', '--workgroups', '1'], /--wgsl needs --buffers/],

@@ -1,5 +1,5 @@
-// The bench's page: started by a person with the button, or by `npm run bench`, which is told every row.
-
+// The benchmark's page: started by a person with the button, or by `npm run bench`, which is told every row.
+import 'uplot/dist/uPlot.min.css';
 import { startEngine } from '../../src/bench/engines.ts';
 import { measure } from '../../src/bench/measure.ts';
 import {
@@ -8,17 +8,23 @@ import {
   type EngineName,
   type FirstStep,
   MEMORY,
+  number,
   PAGE_ENGINES,
   type Row,
   TELL,
+  toJson,
 } from '../../src/bench/results.ts';
 import { type Engine, type Workload, workloadsFor } from '../../src/bench/workloads.ts';
+import type { Ceilings } from '../../src/runtime/ceilings.ts';
+import { BenchRoofline } from './roofline.ts';
 import { Table } from './table.ts';
 
-const ROUNDS = 5;
+const ROUNDS = 3;
 
-const part = (id: string) => document.getElementById(id)!;
+const part = <T extends HTMLElement = HTMLElement>(id: string) => document.getElementById(id) as T;
 const started = new Map<EngineName, Engine | Error>();
+let measured: { ceilings: Ceilings; engines: readonly EngineName[]; rows: Row[] } | undefined;
+const roofline = new BenchRoofline(part('roof'), part('roofline'), part('detail'));
 
 async function engineOf(name: EngineName): Promise<Engine | Error> {
   const engine = started.get(name) ?? (await startEngine(name).catch((error: Error) => error));
@@ -26,16 +32,25 @@ async function engineOf(name: EngineName): Promise<Engine | Error> {
   return engine;
 }
 
-async function allWorkloads(): Promise<readonly Workload[]> {
-  const glia = await engineOf('glia');
-  return workloadsFor(glia instanceof Error ? { software: true } : glia);
+async function glia(): Promise<Engine> {
+  const engine = await engineOf('glia');
+  if (engine instanceof Error) throw engine;
+  return engine;
 }
 
 /** What the command needs to know before it starts. @throws if there is no WebGPU */
-export async function describe(): Promise<{ adapter: string; ids: string[] }> {
-  const glia = await engineOf('glia');
-  if (glia instanceof Error) throw glia;
-  return { adapter: glia.adapter ?? '', ids: (await allWorkloads()).map(({ id }) => id) };
+export async function describe(): Promise<{ adapter: string; ceilings: Ceilings; ids: string[] }> {
+  const engine = await glia();
+  const ids = workloadsFor(engine).map(({ id }) => id);
+  return { adapter: engine.adapter ?? '', ceilings: await ceilingsOf(engine), ids };
+}
+
+let ceilings: Promise<Ceilings> | undefined;
+
+/** Measured once a page. */
+function ceilingsOf(engine: Engine): Promise<Ceilings> {
+  ceilings ??= engine.ceilings!();
+  return ceilings;
 }
 
 /** Measures, tells the command if there is one, and shows it all in the page. */
@@ -45,25 +60,59 @@ export async function run({ engines, only, rounds }: BenchOptions): Promise<void
     part('status').textContent = what;
     tell?.(what);
   };
-  const workloads = (await allWorkloads()).filter(({ id }) => only?.includes(id) ?? true);
-  const table = emptyTable(engines, workloads, !tell);
+  const own = await glia();
+  const workloads = workloadsFor(own).filter(({ id }) => only?.includes(id) ?? true);
   part('rounds').textContent = String(rounds);
+  progress('measuring what the adapter can do at best');
+  const best = await ceilingsOf(own);
+  showCeilings(best);
+  // A person who compares wants to know of memory, too; the command measures it in fresh pages.
+  const memory = !tell && engines.length > 1;
+  const table = emptyTable(engines, workloads, memory, best);
   const made = new Map<EngineName, Engine | Error>();
   for (const name of engines) {
     progress(`starting ${ENGINES[name]}`);
     made.set(name, await engineOf(name));
   }
-  for await (const row of measure({ engines: made, workloads, rounds, tell: progress })) {
+  const rows: Row[] = [];
+  measured = { ceilings: best, engines, rows };
+  const add = (row: Row) => {
+    rows.push(row);
     table.fill(row);
+    roofline.show(best, rows);
+    part<HTMLProgressElement>('progress').value = rows.length / (workloads.length + Number(memory));
+  };
+  for await (const row of measure({ engines: made, workloads, rounds, tell: progress })) {
+    add(row);
     tell?.(row);
   }
-  if (!tell) table.fill(await measureMemory(engines, progress));
-  progress('');
+  if (memory) add(await measureMemory(engines, progress));
+  progress(tell ? '' : 'Done.');
 }
 
-function emptyTable(engines: readonly EngineName[], workloads: readonly Workload[], memory: boolean): Table {
+function emptyTable(
+  engines: readonly EngineName[],
+  workloads: readonly Workload[],
+  memory: boolean,
+  best?: Ceilings,
+): Table {
   const rows: Row[] = workloads.map(({ id, name }) => ({ id, name, unit: 'ms', cells: {} }));
-  return new Table(part('head'), part('rows'), engines, memory ? [...rows, MEMORY] : rows);
+  return new Table(part('head'), part('rows'), { engines, rows: memory ? [...rows, MEMORY] : rows, ceilings: best });
+}
+
+function showCeilings({ gigaflops, gigabytesPerSecond }: Ceilings): void {
+  const of = (name: string, value: string) => {
+    const pair = document.createElement('div');
+    pair.append(
+      Object.assign(document.createElement('dt'), { textContent: name }),
+      Object.assign(document.createElement('dd'), { textContent: value }),
+    );
+    return pair;
+  };
+  part('ceilings').replaceChildren(
+    of('arithmetic in registers', `${number(gigaflops)} GFLOP/s`),
+    of('memory, by copying', `${number(gigabytesPerSecond)} GB/s`),
+  );
 }
 
 /** In a frame of its own, an engine allocates for this work alone. */
@@ -85,23 +134,67 @@ async function measureMemory(engines: readonly EngineName[], progress: (what: st
   return { ...MEMORY, cells };
 }
 
+/** A box for each engine that a person may compare with. */
+function offerPeers(): void {
+  for (const name of PAGE_ENGINES.filter((engine) => engine !== 'glia')) {
+    const box = Object.assign(document.createElement('input'), { type: 'checkbox', value: name });
+    const label = document.createElement('label');
+    label.append(box, ENGINES[name]);
+    part('peers').append(label);
+  }
+}
+
+const chosenEngines = (): EngineName[] => {
+  const boxes = [...part('peers').querySelectorAll<HTMLInputElement>('input:checked')];
+  return ['glia', ...boxes.map(({ value }) => value as EngineName)];
+};
+
+const json = () => {
+  const adapter = part('adapter').textContent ?? '';
+  return toJson({ about: { adapter, browser: navigator.userAgent }, rounds: ROUNDS, ...measured! });
+};
+
+function offerResults(): void {
+  const [copy, save] = [part<HTMLButtonElement>('copy'), part<HTMLButtonElement>('save')];
+  copy.disabled = save.disabled = false;
+  copy.onclick = async () => {
+    await navigator.clipboard.writeText(json());
+    part('status').textContent = 'Copied.';
+  };
+  save.onclick = () => {
+    const link = document.createElement('a');
+    link.href = URL.createObjectURL(new Blob([json()], { type: 'application/json' }));
+    link.download = 'glia-benchmark.json';
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+  };
+}
+
 async function greet(): Promise<void> {
-  const button = part('start') as HTMLButtonElement;
+  const button = part<HTMLButtonElement>('start');
+  const peers = part<HTMLFieldSetElement>('peers');
   part('rounds').textContent = String(ROUNDS);
-  emptyTable(PAGE_ENGINES, await allWorkloads(), true);
+  offerPeers();
+  let own: Engine;
   try {
-    part('adapter').textContent = (await describe()).adapter;
+    own = await glia();
   } catch (error) {
     part('adapter').textContent = (error as Error).message;
+    part('results').hidden = true;
     return;
   }
+  part('adapter').textContent = own.adapter ?? '';
+  const list = () => emptyTable(chosenEngines(), workloadsFor(own), chosenEngines().length > 1);
+  list();
+  peers.addEventListener('change', list);
   button.disabled = false;
   button.addEventListener('click', async () => {
-    button.disabled = true;
-    await run({ engines: PAGE_ENGINES, rounds: ROUNDS }).catch((error) => {
+    button.disabled = peers.disabled = true;
+    await run({ engines: chosenEngines(), rounds: ROUNDS }).catch((error) => {
       part('status').textContent = String(error);
     });
-    button.disabled = false;
+    if (measured && measured.rows.length > 0) offerResults();
+    button.disabled = peers.disabled = false;
   });
 }
 

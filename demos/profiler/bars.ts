@@ -1,8 +1,13 @@
 // A bar for each dispatch, and the table of all: two views of one list.
 import { COLUMNS, cellsOf, percent, short } from '../../src/cli/profile/format.ts';
-import type { Profile } from '../../src/runtime/profile.ts';
+import type { DispatchProfile, Profile } from '../../src/runtime/profile.ts';
 import { make } from './dom.ts';
-import { kindOf } from './roofline.ts';
+
+/** What a dispatch is, for its colour. */
+export function kindOf({ label, variant }: DispatchProfile): 'matmul' | 'reduction' | 'pointwise' {
+  if (label.split('+').includes('matmul')) return 'matmul';
+  return variant === 'pointwise' ? 'pointwise' : 'reduction';
+}
 
 type Select = (index: number | undefined) => void;
 

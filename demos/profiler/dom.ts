@@ -14,11 +14,6 @@ export function make(tag: string, className: string, ...children: (Node | string
   return made;
 }
 
-/** A colour of the theme that is in force. */
-export function color(name: string): string {
-  return getComputedStyle(document.documentElement).getPropertyValue(name);
-}
-
 /** Lets the browser draw what was just said, before something keeps it busy. */
 export const painted = () => new Promise<void>((resolve) => requestAnimationFrame(() => setTimeout(resolve)));
 

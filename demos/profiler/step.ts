@@ -2,9 +2,9 @@
 import { clockOf, totalsOf } from '../../src/cli/profile/format.ts';
 import { type Profile, traceOf } from '../../src/runtime/profile.ts';
 import type { TrainOptions } from '../../src/train/options.ts';
-import { describe, drawBars, drawTable, type Rows } from './bars.ts';
+import { Roofline } from '../../src/view/roofline.ts';
+import { describe, drawBars, drawTable, kindOf, type Rows } from './bars.ts';
 import { download, element, make } from './dom.ts';
-import { Roofline } from './roofline.ts';
 
 export class StepView {
   private profile: Profile | undefined;
@@ -42,7 +42,12 @@ export class StepView {
   private drawRoofline(): void {
     if (!this.profile) return;
     this.roofline?.destroy();
-    this.roofline = new Roofline(this.plot, this.profile, this.select);
+    const { ceilings, dispatches, dispatchMs } = this.profile;
+    const work = dispatches.map((dispatch) => {
+      const { intensity, gigaflops, ms } = dispatch;
+      return { intensity, gigaflops, weight: ms / dispatchMs, color: `--${kindOf(dispatch)}` };
+    });
+    this.roofline = new Roofline(this.plot, ceilings, work, this.select);
   }
 
   private list(): void {

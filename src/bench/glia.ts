@@ -28,6 +28,7 @@ import {
 import { VAE } from '../models/index.ts';
 import { convNetworks, type Networks } from '../models/networks.ts';
 import { conv2d } from '../nn/vision.ts';
+import { measureCeilings } from '../runtime/ceilings.ts';
 import { GpuDataset } from '../train/dataset.ts';
 import { CHANNELS_FIRST, CHANNELS_LAST, permute } from './layout.ts';
 import type { LayerSpec, LinearLayer, Network } from './network.ts';
@@ -41,6 +42,7 @@ export async function createEngine(options?: GpuOptions): Promise<Engine> {
   return {
     adapter: gpu.name,
     software: gpu.adapter.software,
+    ceilings: () => measureCeilings(gpu),
     prepare: (task) => (task.kind === 'train' ? prepareStep(gpu, task) : prepareOp(gpu, task)),
   };
 }

@@ -28,7 +28,7 @@ export interface Bench {
 
 /** Gives each row when it is complete. */
 export async function* measure({ engines, workloads, rounds, tell }: Bench): AsyncGenerator<Row> {
-  for (const { id, name, flops, create } of workloads) {
+  for (const { id, name, work, create } of workloads) {
     const task = create();
     const runners = new Map<EngineName, Runner>();
     for (const [engine, made] of engines) {
@@ -43,7 +43,7 @@ export async function* measure({ engines, workloads, rounds, tell }: Bench): Asy
     }
     for (const { prepared } of runners.values()) prepared?.destroy();
     const cells = Object.fromEntries([...runners].map(([engine, runner]) => [engine, cellOf(runner)]));
-    yield { id, name, unit: 'ms', flops, cells };
+    yield { id, name, unit: 'ms', work, cells };
   }
 }
 

@@ -75,6 +75,18 @@ export function stepFlops({ encoder, decoder }: Network, batch: number): number 
   return 3 * flops.reduce((sum, value) => sum + value) - flops[0]!;
 }
 
+/** Bytes that a convolution or either gradient moves at least. */
+export function convBytes({ large, small, kernel }: Convolution, batch: number): number {
+  return 4 * (batch * (sizeOf(large) + sizeOf(small)) + small[0] * large[0] * kernel ** 2);
+}
+
+/** Bytes that a training step with Adam moves at least: weights and both moments in and out, and images of a byte a pixel. */
+export function stepBytes({ encoder, decoder, pixels }: Network, batch: number): number {
+  const layers = [...encoder, ...decoder];
+  const parameters = layers.map((layer) => sizeOf(weightShape(layer)) + shapesOf(layer).output[0]!);
+  return 4 * 6 * parameters.reduce((sum, count) => sum + count) + batch * pixels;
+}
+
 export interface MlpSizes {
   readonly pixels: number;
   /** Widths of the encoder's hidden layers; the decoder has them in reverse. */

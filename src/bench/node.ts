@@ -30,6 +30,7 @@ export async function startBench(gpu: GPU, names: readonly EngineName[]): Promis
   }
   return {
     adapter: glia.adapter ?? '',
+    ceilings: await glia.ceilings!(),
     software: glia.software ?? false,
     ids: [...workloads.map(({ id }) => id), MEMORY.id],
     engines: [...engines.keys()],

@@ -1,5 +1,6 @@
 // What the bench measures, and how it is shown: shared by the command (src/cli/bench.ts) and the page (demos/bench/).
 import { OptionError } from '../errors.ts';
+import type { Ceilings } from '../runtime/ceilings.ts';
 
 /** Engines in the order of the columns. */
 export const ENGINES = {
@@ -25,12 +26,20 @@ export const PAGE_ENGINES = ['glia', 'jax', 'tfjs', 'jax-wasm'] as const satisfi
 /** One engine's turns at one piece of work, or why there are none. */
 export type Cell = { readonly samples: readonly number[] } | { readonly error: string };
 
+/** What a piece of work takes at least, whoever does it. */
+export interface Work {
+  /** Floating-point operations, a multiply-add as two. */
+  readonly flops: number;
+  /** Bytes: everything that it reads and everything that it writes, once. */
+  readonly bytes: number;
+}
+
 export interface Row {
   readonly id: string;
   readonly name: string;
   readonly unit: 'ms' | 'MB';
-  /** Floating-point operations of the work, where these are what it consists of. */
-  readonly flops?: number | undefined;
+  /** What the work takes at least, if it is timed. */
+  readonly work?: Work | undefined;
   readonly cells: Readonly<Partial<Record<EngineName, Cell>>>;
 }
 
@@ -56,6 +65,7 @@ export function select(ids: readonly string[], only: readonly string[] | undefin
 /** What the command gets of `startBench`, which does in Node what the page does in a browser. */
 export interface NodeBench {
   readonly adapter: string;
+  readonly ceilings: Ceilings;
   readonly software: boolean;
   /** Of its workloads. */
   readonly ids: readonly string[];
@@ -102,11 +112,30 @@ export function ratioToGlia({ cells }: Row, engine: EngineName): number | undefi
   return summarize(own.samples.slice(0, rounds).map((sample, i) => sample / glia.samples[i]!)).median;
 }
 
-/** Billions of floating-point operations a second, in the median round. */
-export function gflopsOf({ flops, cells }: Row, engine: EngineName): number | undefined {
+/** Milliseconds of the median round. */
+function medianOf({ cells }: Row, engine: EngineName): number | undefined {
   const cell = cells[engine];
-  if (!flops || !cell || 'error' in cell) return undefined;
-  return flops / summarize(cell.samples).median / 1e6;
+  return cell && 'samples' in cell ? summarize(cell.samples).median : undefined;
+}
+
+/** Below so many operations a byte it is memory that bounds the work, on every adapter. */
+const BOUND_BY_MEMORY = 4;
+
+/** How fast the work is done, by what bounds it: thousand million operations or bytes a second, in the median round. */
+export function rateOf(row: Row, engine: EngineName): { value: number; unit: 'GFLOP/s' | 'GB/s' } | undefined {
+  const ms = medianOf(row, engine);
+  if (!row.work || ms === undefined) return undefined;
+  const { flops, bytes } = row.work;
+  if (flops < BOUND_BY_MEMORY * bytes) return { value: bytes / ms / 1e6, unit: 'GB/s' };
+  return { value: flops / ms / 1e6, unit: 'GFLOP/s' };
+}
+
+/** The share, from 0 to 1, of what the adapter's ceilings allow at best: the roofline's measure. */
+export function shareOf(row: Row, engine: EngineName, ceilings: Ceilings): number | undefined {
+  const ms = medianOf(row, engine);
+  if (!row.work || ms === undefined) return undefined;
+  const { flops, bytes } = row.work;
+  return Math.max(flops / ceilings.gigaflops, bytes / ceilings.gigabytesPerSecond) / 1e6 / ms;
 }
 
 /** Three digits that matter. */
@@ -119,7 +148,7 @@ export interface Shown {
   readonly median: string;
   readonly range: string;
   readonly ratio: string;
-  /** GFLOP/s */
+  /** With its unit. */
   readonly rate: string;
   /** Why there is no number; the others are then empty. */
   readonly error: string;
@@ -130,12 +159,41 @@ export function show(row: Row, engine: EngineName): Shown {
   const cell = row.cells[engine];
   if (!cell || 'error' in cell) return { median: '', range: '', ratio: '', rate: '', error: cell?.error ?? '' };
   const { median, min, max } = summarize(cell.samples);
-  const [ratio, rate] = [ratioToGlia(row, engine), gflopsOf(row, engine)];
+  const [ratio, rate] = [ratioToGlia(row, engine), rateOf(row, engine)];
   return {
     median: number(median),
     range: cell.samples.length > 1 ? `${number(min)}–${number(max)}` : '',
     ratio: ratio === undefined ? '' : `${ratio.toFixed(2)}×`,
-    rate: rate === undefined ? '' : number(rate),
+    rate: rate === undefined ? '' : `${number(rate.value)} ${rate.unit}`,
     error: '',
   };
+}
+
+/** The ceilings, for people. */
+export function showCeilings({ gigaflops, gigabytesPerSecond }: Ceilings): string {
+  return `at best ${number(gigaflops)} GFLOP/s and ${number(gigabytesPerSecond)} GB/s, measured here`;
+}
+
+/** What was measured, for programs: the command's file, and what the page lets people copy. */
+export interface BenchReport {
+  /** Where: adapter, browser. */
+  readonly about: Readonly<Record<string, string>>;
+  readonly ceilings: Ceilings;
+  readonly rounds: number;
+  readonly engines: readonly EngineName[];
+  readonly rows: readonly Row[];
+}
+
+export function toJson({ about, ceilings, rounds, engines, rows }: BenchReport): string {
+  const cellOf = (row: Row, engine: EngineName) => {
+    const cell = row.cells[engine];
+    if (!cell || 'error' in cell) return { engine: ENGINES[engine], ...cell };
+    const { value, unit } = rateOf(row, engine) ?? {};
+    const rate = unit && { [unit === 'GB/s' ? 'gigabytesPerSecond' : 'gigaflops']: value };
+    const [ratio, share] = [ratioToGlia(row, engine), shareOf(row, engine, ceilings)];
+    return { engine: ENGINES[engine], ...summarize(cell.samples), ratio, ...rate, share, samples: cell.samples };
+  };
+  const described = rows.map((row) => ({ ...row, cells: engines.map((engine) => cellOf(row, engine)) }));
+  const date = new Date().toISOString();
+  return `${JSON.stringify({ date, ...about, ceilings, rounds, rows: described }, null, 1)}\n`;
 }

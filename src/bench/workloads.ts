@@ -1,6 +1,8 @@
 // The work that every engine is given: sizes and data, the same for all. Knows no engine and no page.
+import type { Ceilings } from '../runtime/ceilings.ts';
 import {
   type Convolution,
+  convBytes,
   convFlops,
   convNetwork,
   halving,
@@ -9,9 +11,11 @@ import {
   type Network,
   shapesOf,
   sizeOf,
+  stepBytes,
   stepFlops,
   weightShape,
 } from './network.ts';
+import type { Work } from './results.ts';
 
 export interface NdArray {
   readonly shape: readonly number[];
@@ -82,8 +86,7 @@ export type Task = OpTask | TrainTask;
 export interface Workload {
   readonly id: string;
   readonly name: string;
-  /** Floating-point operations, of work that consists of them above all. */
-  readonly flops?: number;
+  readonly work: Work;
   create(): Task;
 }
 
@@ -104,6 +107,8 @@ export interface Prepared {
 }
 
 export interface Engine {
+  /** What the adapter can do at best, measured; by Glia alone. */
+  ceilings?(): Promise<Ceilings>;
   /** Where it runs, for people. */
   readonly adapter?: string;
   /** Runs on the CPU. */
@@ -160,7 +165,7 @@ function matmuls(m: number, k: number, n: number): Workload[] {
   return Object.entries(FORMS).map(([form, { sign, transposeA, transposeB }]) => ({
     id: `matmul-${cube ? m : `${m}x${k}x${n}`}-${form}`,
     name: `${sign}, ${cube ? `${m}³` : `${m}×${k}×${n}`}`,
-    flops: 2 * m * k * n,
+    work: { flops: 2 * m * k * n, bytes: 4 * (m * k + k * n + m * n) },
     create() {
       const random = randomFrom(1);
       const a = uniform(transposeA ? [k, m] : [m, k], 1, random);
@@ -185,7 +190,7 @@ function convolutions(convolution: Convolution, batch: number): Workload[] {
   return (Object.keys(CONV_NAMES) as ConvForm[]).map((form) => ({
     id: `conv-${form}`,
     name: `${CONV_NAMES[form]}, ${show(convolution.large)}→${show(convolution.small)}`,
-    flops: convFlops(convolution, batch),
+    work: { flops: convFlops(convolution, batch), bytes: convBytes(convolution, batch) },
     create: () => convTask(form, convolution, batch),
   }));
 }
@@ -193,7 +198,8 @@ function convolutions(convolution: Convolution, batch: number): Workload[] {
 function sums(axis: SumTask['axis'], id: string, name: string): Workload {
   const shape = [2048, 2048];
   const create = (): SumTask => ({ kind: 'sum', x: uniform(shape, 1, randomFrom(2)), axis });
-  return { id, name: `${name}, ${shape.join('×')}`, create };
+  const work = { flops: sizeOf(shape), bytes: 4 * sizeOf(shape) };
+  return { id, name: `${name}, ${shape.join('×')}`, work, create };
 }
 
 const DEFAULT_VAE = mlpNetwork({ pixels: 784, hidden: [400], latent: 20 });
@@ -202,7 +208,8 @@ const CONV_VAE = convNetwork({ size: 28, widths: [32, 64], latent: 16 });
 
 function trainStep(id: string, name: string, network: Network, batch: number): Workload {
   const create = () => trainTask(network, batch);
-  return { id, name: `${name} train step, batch ${batch}`, flops: stepFlops(network, batch), create };
+  const work = { flops: stepFlops(network, batch), bytes: stepBytes(network, batch) };
+  return { id, name: `${name} train step, batch ${batch}`, work, create };
 }
 
 export const defaultStep = () => trainTask(DEFAULT_VAE, 128);
@@ -216,6 +223,8 @@ export const WORKLOADS: readonly Workload[] = [
   {
     id: 'softmax',
     name: 'softmax, 1024×1000',
+    // The largest, the difference, its exponential, their sum, the quotient.
+    work: { flops: 5 * 1024 * 1000, bytes: 2 * 4 * 1024 * 1000 },
     create: () => ({ kind: 'softmax', x: uniform([1024, 1000], 4, randomFrom(3)) }),
   },
   sums(1, 'sum-rows', 'sum over rows'),

@@ -1,9 +1,10 @@
 // `npm run bench`: Glia and other engines at the same work, in turns in one Chrome or in Node, and a table of what it
 // took them.
-import type { Browser } from 'puppeteer-core';
+import type { Browser } from 'puppeteer';
 import type { ViteDevServer } from 'vite';
 import { type BenchOptions, ENGINES, type EngineName, MEMORY, type Row, select, TELL } from '../bench/results.ts';
 import { GliaError, OptionError } from '../errors.ts';
+import type { Ceilings } from '../runtime/ceilings.ts';
 import { createCommand, parse, resolvePath } from './arguments.ts';
 import { benchCompiling } from './bench/compile.ts';
 import { measureFirstSteps } from './bench/first-step.ts';
@@ -14,7 +15,6 @@ import { launchBrowser } from './browser.ts';
 import { DRIVER_HELP } from './dawn/dawn.ts';
 
 const PAGE = 'demos/bench/';
-const COMMAND = 'npm run bench --';
 const PEERS: Record<string, readonly EngineName[]> = {
   jax: ['jax', 'jax-wasm'],
   tfjs: ['tfjs'],
@@ -31,28 +31,40 @@ interface Arguments extends ReportOptions {
   readonly driver: string | undefined;
 }
 
-const EXAMPLES = `
-Examples:
-  npm run bench                                 everything, some minutes
-  ${COMMAND} --only vae,memory            what begins with vae-, and memory
-  ${COMMAND} --peers none --rounds 3      Glia alone
-  ${COMMAND} --json bench.json            every sample, too
-  ${COMMAND} --node                       on this machine's GPU, or else on the CPU, without a browser
-  ${COMMAND} --node --driver lavapipe     on Mesa's driver for the CPU
-  ${COMMAND} --compile                    how long graphs take to become WGSL, without a device`;
+const EXAMPLES = [
+  ['', 'everything, some minutes'],
+  ['--only vae,memory', 'what begins with vae-, and memory'],
+  ['--peers none --rounds 3', 'Glia alone'],
+  ['--json bench.json', 'every sample, too'],
+  ['--node', "on this machine's GPU, or else on the CPU, without a browser"],
+  ['--node --driver lavapipe', "on Mesa's driver for the CPU"],
+  ['--compile', 'how long graphs take to become WGSL, without a device'],
+];
+
+function examples(command: string): string {
+  const lines = EXAMPLES.map(([given, what]) => `  ${(given ? `${command} -- ${given}` : command).padEnd(45)} ${what}`);
+  return ['\nExamples:', ...lines].join('\n');
+}
 
 /** @returns undefined if help was asked for, and printed. @throws OptionError */
-function parseArguments(args: readonly string[]): Arguments | undefined {
+function parseArguments(
+  args: readonly string[],
+  { command: name, peers: usual, rounds: turns }: Defaults,
+): Arguments | undefined {
   const list = (text: string) => text.split(',').map((name) => name.trim());
-  const command = createCommand(COMMAND)
+  const command = createCommand(`${name} --`)
     .usage('[options]')
     .description(
       'Measures Glia, jax-js and TensorFlow.js at the same work, in turns in one page of headless Chrome; or, with --node, ' +
         'in Node on Dawn, and on a GPU PyTorch beside them, where python3 has it.',
     )
     .option('--only <names>', 'workloads, by name or by the beginning of it up to a hyphen', list)
-    .option('--rounds <n>', 'turns of each engine at each workload', Number, 5)
-    .option('--peers <names>', 'whom to compare with: jax, tfjs, pytorch, none', list)
+    .option('--rounds <n>', 'turns of each engine at each workload', Number, turns)
+    .option(
+      '--peers <names>',
+      `whom to compare with: jax, tfjs, pytorch, none; by default ${usual ? usual.join(', ') : 'those that run here'}`,
+      list,
+    )
     .option('--json <file>', 'write every sample to a file')
     .option('--headed', 'show the browser')
     .option('--node', 'in Node on Dawn, without a browser')
@@ -61,10 +73,10 @@ function parseArguments(args: readonly string[]): Arguments | undefined {
       'how long Glia takes from traced graphs to WGSL: perceptrons of 10 to 160 layers, the default VAE',
     )
     .option('--driver <name>', `with --node: ${DRIVER_HELP}`)
-    .addHelpText('after', EXAMPLES);
+    .addHelpText('after', examples(name));
   if (!parse(command, args)) return undefined;
   const { only, rounds, json, headed = false, node = false, compile = false, driver } = command.opts();
-  const peers = command.opts().peers ?? ['jax', 'tfjs', ...(node ? ['pytorch'] : [])];
+  const peers = command.opts().peers ?? usual ?? ['jax', 'tfjs', ...(node ? ['pytorch'] : [])];
   if (compile) {
     const given = ['only', 'peers', 'json', 'headed', 'node'].find(
       (name) => command.getOptionValueSource(name) === 'cli',
@@ -82,8 +94,19 @@ function parseArguments(args: readonly string[]): Arguments | undefined {
   return { engines, only, rounds, json: json && resolvePath(json), headed, node, compile, driver };
 }
 
-export async function main(args: string[], { server }: { server: ViteDevServer }): Promise<number> {
-  const asked = parseArguments(args);
+/** What is done when nothing else is asked for: `npm run benchmark` is this command with others. */
+export interface Defaults {
+  readonly command: string;
+  readonly peers?: readonly string[];
+  readonly rounds: number;
+}
+
+export async function main(
+  args: string[],
+  { server }: { server: ViteDevServer },
+  defaults: Defaults = { command: 'npm run bench', rounds: 5 },
+): Promise<number> {
+  const asked = parseArguments(args, defaults);
   if (!asked) return 0;
   if (asked.compile) {
     benchCompiling(asked.rounds);
@@ -125,10 +148,11 @@ async function bench(browser: Browser, url: string, options: BenchOptions, repor
   await page.goto(url);
   const known = (await page.evaluate(`import('/${PAGE}main.ts').then((page) => page.describe())`)) as {
     adapter: string;
+    ceilings: Ceilings;
     ids: string[];
   };
   const chosen = select([...known.ids, ...FRESH], options.only);
-  report.begin({ adapter: known.adapter, browser: await browser.version() });
+  report.begin({ adapter: known.adapter, browser: await browser.version() }, known.ceilings);
   const inPage: BenchOptions = { ...options, only: chosen };
   const failure = await page.evaluate(
     `import('/${PAGE}main.ts').then((page) => page.run(${JSON.stringify(inPage)})).then(() => undefined, String)`,

@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { delimiter, join } from 'node:path';
-import type { Browser as RunningBrowser } from 'puppeteer-core';
+import type { Browser as RunningBrowser } from 'puppeteer';
 import { UnsupportedError } from '../errors.ts';
 
 /** Where a browser may come from. Each answers with a path, or with nothing; the tests bring sources of their own. */
@@ -46,7 +46,7 @@ const hasGpu = () => process.platform !== 'linux' || existsSync('/dev/dri') || e
 /** Starts a browser with a fresh profile, which close() removes. The caller ends it: signals do not. */
 export async function launchBrowser(options: LaunchOptions = {}): Promise<RunningBrowser> {
   const executablePath = await findBrowser();
-  const { default: puppeteer } = await import('puppeteer-core');
+  const { default: puppeteer } = await import('puppeteer');
   // Chrome refuses to run its sandbox as root, and CI containers forbid the namespaces that it needs.
   const sandboxless = process.platform === 'linux' && (process.getuid?.() === 0 || Boolean(process.env.CI));
   return puppeteer.launch({
@@ -102,6 +102,7 @@ const localSources: BrowserSources = {
   },
 
   async download() {
+    // Which Chrome this Puppeteer is made for: its core has it typed.
     const { PUPPETEER_REVISIONS } = await import('puppeteer-core/internal/revisions.js');
     const { Browser, install } = await import('@puppeteer/browsers');
     say('no Chrome or Chromium found; downloading Chrome …');

@@ -1,5 +1,5 @@
 // A command's work in a page: opens it, calls a function of its module, and watches over the browser meanwhile.
-import type { Page } from 'puppeteer-core';
+import type { Page } from 'puppeteer';
 import type { ViteDevServer } from 'vite';
 import * as errors from '../errors.ts';
 import { launchBrowser } from './browser.ts';

@@ -18,6 +18,7 @@ import {
   totalsOf,
   verdictOf,
 } from './profile/format.ts';
+import { printPlan } from './profile/plan.ts';
 import { tableOf } from './profile/table.ts';
 
 /** Columns of a terminal, or of a file. */
@@ -40,6 +41,11 @@ export async function main(args: string[], { server }: { server: ViteDevServer }
   const parsed = parseArguments(args);
   if (!parsed) return 0;
   const { request } = parsed;
+  if (request.what === 'plan') {
+    const dispatches = printPlan(request, Math.max(WIDTH, process.stdout.columns ?? 0));
+    write(parsed.json, { options: request.options, dispatches });
+    return 0;
+  }
   const found = await profileInPage(server, parsed);
   if (request.what === 'model') {
     const profile = found as Profile;

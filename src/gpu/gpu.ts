@@ -29,7 +29,7 @@ export const SUBGROUP_MATRIX = 'chromium-experimental-subgroup-matrix' as GPUFea
 const FEATURES: readonly GPUFeatureName[] = ['timestamp-query', 'subgroups', 'shader-f16'];
 
 /** Limits that are raised as far as the adapter goes; the defaults are enough to run. */
-const LIMITS = [
+export const LIMITS = [
   'maxBufferSize',
   'maxStorageBufferBindingSize',
   'maxStorageBuffersPerShaderStage',
@@ -57,7 +57,8 @@ interface AdapterDescription {
 
 type AdapterInfo = Partial<GPUAdapterInfo> & { readonly subgroupMatrixConfigs?: AdapterDescription['matrices'] };
 
-function describe(info: AdapterInfo | undefined): AdapterDescription {
+/** What Glia makes of what an adapter says of itself. */
+export function describeAdapter(info: AdapterInfo | undefined): AdapterDescription {
   const vendor = info?.vendor ?? '';
   const architecture = info?.architecture ?? '';
   const description = [info?.description, info?.device].filter(Boolean).join(' ');
@@ -161,7 +162,7 @@ export class Gpu {
     } catch (error) {
       throw new UnsupportedError(`the WebGPU adapter gives no device: ${messageOf(error)}`, { cause: error });
     }
-    return new Gpu(device, describe(adapter.info), gpu);
+    return new Gpu(device, describeAdapter(adapter.info), gpu);
   }
 
   /** Uses the app's own device. `destroy` then frees what Glia made and leaves the device alone. */
@@ -170,7 +171,7 @@ export class Gpu {
       const got = (device as object | undefined)?.constructor?.name ?? String(device);
       throw new OptionError(`Gpu.from takes a GPUDevice, got ${got}: await adapter.requestDevice() first`);
     }
-    return new Gpu(device, describe(device.adapterInfo));
+    return new Gpu(device, describeAdapter(device.adapterInfo));
   }
 
   /** One line that names the adapter. */

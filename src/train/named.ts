@@ -6,13 +6,13 @@ import type { ImageBatch } from '../models/model.ts';
 import { Parameters } from '../nn/module.ts';
 import { Adam } from '../nn/optimizers.ts';
 import { inverseTimeSchedule } from '../nn/schedules.ts';
-import type { CompileOptions } from '../runtime/compile.ts';
+import type { CompileOptions, ProgramDescription } from '../runtime/compile.ts';
 import { type Checkpoint, checkOptions, namedOptions } from './checkpoint.ts';
 import { MB } from './dataset.ts';
 import { FREE, type TrainOptions } from './options.ts';
 import { exampleCount } from './pictures.ts';
 import { createModel, modelEntry } from './registry/registry.ts';
-import { Trainer } from './trainer.ts';
+import { Trainer, type TrainerOptions } from './trainer.ts';
 
 export interface NamedRun {
   /** To go on from. */
@@ -37,12 +37,26 @@ export async function trainByName(
     const before = namedOptions(checkpoint.progress.options, checkpoint.name);
     checkOptions(checkpoint.name, before, options, FREE, '--');
   }
+  return Trainer.create(gpu, {
+    ...runOf(dataset, options),
+    // The options were compared above, with what files of earlier versions leave out filled in.
+    free: Object.keys({ ...options, ...checkpoint?.progress.options }),
+    ...{ checkpoint, compile, ownsModel: true },
+  });
+}
+
+/** What a step of such a run computes: nothing is made, so all that is asked of `gpu` is what it allows. */
+export function describeStep(gpu: Gpu, dataset: Dataset, options: TrainOptions): ProgramDescription {
+  return Trainer.describe(gpu, runOf(dataset, options));
+}
+
+function runOf(dataset: Dataset, options: TrainOptions): TrainerOptions {
   const data = imageTensors(dataset);
   const model = createModel(dataset, options);
   const { lr, decay, batch, epochs, steps, seed, budget } = options;
   const schedule = decay ? inverseTimeSchedule({ lr, steps: decay }) : lr;
   const { pictures } = modelEntry(options.model);
-  return Trainer.create(gpu, {
+  return {
     ...{ model, data, batch, epochs, steps, seed, options },
     optimizer: new Adam(new Parameters(model, seed), { lr: schedule }),
     budget: budget && budget * MB,
@@ -53,8 +67,5 @@ export async function trainByName(
         build: (examples, key) => pictures(model, examples as unknown as ImageBatch, key),
       },
     }),
-    // The options were compared above, with what files of earlier versions leave out filled in.
-    free: Object.keys({ ...options, ...checkpoint?.progress.options }),
-    ...{ checkpoint, compile, ownsModel: true },
-  });
+  };
 }

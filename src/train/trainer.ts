@@ -228,6 +228,11 @@ export class Trainer {
     return trainer;
   }
 
+  /** What a step computes: nothing is made, so all that is asked of `gpu` is what it allows. */
+  static describe<Name extends string>(gpu: Gpu, options: TrainerOptions<Name>): ProgramDescription {
+    return { updates: new Trainer(gpu, options as unknown as TrainerOptions).updates };
+  }
+
   private async compile(description: ProgramDescription, options: CompileOptions = {}): Promise<Program> {
     const program = await compile(this.gpu, description, options);
     this.programs.push(program);

@@ -1,5 +1,5 @@
 // How long a page takes to its first train step, and the memory that takes: fresh pages, as an app would ship them.
-import type { Browser } from 'puppeteer-core';
+import type { Browser } from 'puppeteer';
 import { build, preview } from 'vite';
 import {
   BENCH_FOLDER,

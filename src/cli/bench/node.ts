@@ -20,7 +20,8 @@ export async function benchInNode(options: ReportOptions, driver: string | undef
   const pytorch = options.engines.includes('pytorch') && !bench.software ? runPyTorch() : undefined;
   const engines = options.engines.filter((name) => bench.engines.includes(name) || pytorch?.has(name));
   const report = new Report({ ...options, engines });
-  report.begin({ adapter: bench.adapter, browser: `Node ${process.version} on Dawn (webgpu ${DAWN_VERSION})` });
+  const about = { adapter: bench.adapter, browser: `Node ${process.version} on Dawn (webgpu ${DAWN_VERSION})` };
+  report.begin(about, bench.ceilings);
   for await (const row of bench.rows({ ...options, only }, (what) => report.progress(what))) {
     report.row({ ...row, cells: { ...row.cells, ...cellsOf(pytorch, row.id) } });
   }

@@ -1,15 +1,7 @@
 // What the bench found, for people as it comes, and for programs at the end.
 import { writeFileSync } from 'node:fs';
-import {
-  type BenchOptions,
-  ENGINES,
-  type EngineName,
-  gflopsOf,
-  type Row,
-  ratioToGlia,
-  show,
-  summarize,
-} from '../../bench/results.ts';
+import { type BenchOptions, ENGINES, type Row, shareOf, show, showCeilings, toJson } from '../../bench/results.ts';
+import type { Ceilings } from '../../runtime/ceilings.ts';
 
 export interface ReportOptions extends BenchOptions {
   /** File for all samples. */
@@ -22,30 +14,35 @@ export class Report {
   private readonly options: ReportOptions;
   private readonly rows: Row[] = [];
   private about: Readonly<Record<string, string>> = {};
+  private ceilings: Ceilings | undefined;
 
   constructor(options: ReportOptions) {
     this.options = options;
   }
 
   /** @param about where it is measured, for people and for the file */
-  begin(about: Readonly<Record<string, string>>): void {
+  begin(about: Readonly<Record<string, string>>, ceilings: Ceilings): void {
     this.about = about;
+    this.ceilings = ceilings;
+    const { rounds, engines } = this.options;
     console.log(Object.values(about).join(', '));
-    const { rounds } = this.options;
-    console.log(
-      `median (least–most) of ${rounds} rounds, of what is slow fewer; × as much as Glia in the same round\n`,
-    );
-    const engines = this.options.engines.map((name) => ENGINES[name]);
-    this.line('', '', engines, 'GFLOP/s');
+    console.log(showCeilings(ceilings));
+    const peers = engines.length > 1 ? '; × as much as Glia in the same round' : '';
+    console.log(`median (least–most) of ${rounds} rounds, of what is slow fewer${peers}`);
+    console.log('% roof: the share of what the nearer ceiling allows; beyond 100 where data stay in caches\n');
+    const names = engines.map((name) => ENGINES[name]);
+    this.line('', '', names, 'rate', '% roof');
   }
 
-  private line(name: string, unit: string, cells: readonly string[], rate: string): void {
+  private line(name: string, unit: string, cells: readonly string[], rate: string, share: string): void {
     const [glia = '', ...peers] = cells;
     const text = [
       name.padEnd(35),
       unit.padEnd(3),
       glia.padEnd(21),
-      rate.padEnd(9),
+      rate.padStart(13),
+      share.padStart(7),
+      ' ',
       ...peers.map((cell) => cell.padEnd(29)),
     ];
     console.log(text.join(' ').trimEnd());
@@ -60,7 +57,14 @@ export class Report {
       if (error) notes.push(`${ENGINES[engine]}: ${error}`);
       return error ? '–' : [median, range && `(${range})`, ratio].filter(Boolean).join(' ');
     });
-    this.line(row.name, row.unit, cells, show(row, 'glia').rate);
+    const share = this.ceilings && shareOf(row, 'glia', this.ceilings);
+    this.line(
+      row.name,
+      row.unit,
+      cells,
+      show(row, 'glia').rate,
+      share === undefined ? '' : `${Math.round(100 * share)}`,
+    );
     for (const note of notes) console.log(`  ${note}`);
     this.wrong ||= notes.some((note) => note.startsWith(ENGINES.glia));
   }
@@ -72,27 +76,8 @@ export class Report {
 
   end(): void {
     this.progress('');
-    const { json, rounds } = this.options;
-    if (!json) return;
-    const date = new Date().toISOString();
-    const rows = this.rows.map((row) => ({
-      ...row,
-      cells: this.options.engines.map((engine) => describe(row, engine)),
-    }));
-    writeFileSync(json, `${JSON.stringify({ date, ...this.about, rounds, rows }, null, 1)}\n`);
+    const { json, rounds, engines } = this.options;
+    const { about, ceilings, rows } = this;
+    if (json && ceilings) writeFileSync(json, toJson({ about, ceilings, rounds, engines, rows }));
   }
-}
-
-/** A cell for programs to read. */
-function describe(row: Row, engine: EngineName) {
-  const cell = row.cells[engine];
-  const name = ENGINES[engine];
-  if (!cell || 'error' in cell) return { engine: name, ...cell };
-  return {
-    engine: name,
-    ...summarize(cell.samples),
-    ratio: ratioToGlia(row, engine),
-    gflops: gflopsOf(row, engine),
-    samples: cell.samples,
-  };
 }

@@ -12,7 +12,7 @@ export const steps: Phase = async ({ gpu, webgpu, say, keep }) => {
   const engine = await createEngine({ gpu: webgpu });
   // A CPU takes a hundred times as long.
   const count = gpu.adapter.software ? 5 : STEPS;
-  for (const { id, flops, create } of WORKLOADS.filter((workload) => /vae|softmax|sum-/.test(workload.id))) {
+  for (const { id, work, create } of WORKLOADS.filter((workload) => /vae|softmax|sum-/.test(workload.id))) {
     const task = create();
     const prepared = await engine.prepare(task);
     const outcomes = [await prepared.once()];
@@ -26,7 +26,7 @@ export const steps: Phase = async ({ gpu, webgpu, say, keep }) => {
       times.push((performance.now() - start) / count);
     }
     const ms = median(times);
-    keep(id, { ms, times, problem, gflops: flops && flops / ms / 1e6 });
+    keep(id, { ms, times, problem, gflops: work.flops / ms / 1e6 });
     say(`${id}: ${micro(ms)}${problem ? `, WRONG: ${problem}` : ''}`);
     prepared.destroy();
   }

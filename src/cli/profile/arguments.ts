@@ -13,9 +13,11 @@ import {
 } from '../../runtime/shader_data.ts';
 import { completeOptions, OPTIONS, type TrainOptions } from '../../train/options.ts';
 import { addRunOptions, createCommand, givenOptions, parse, refuseEmpty, resolvePath } from '../arguments.ts';
+import { shippedAdapters } from './adapter.ts';
+import type { PlanRequest } from './plan.ts';
 
 /** What the page has to do. */
-export type ProfileRequest =
+export type PageRequest =
   | { readonly what: 'model'; readonly options: TrainOptions; readonly repeats: number | undefined }
   | { readonly what: 'schedule'; readonly options: TrainOptions }
   | {
@@ -25,6 +27,8 @@ export type ProfileRequest =
       readonly repeats: number | undefined;
       readonly flops: number | undefined;
     };
+
+export type ProfileRequest = PageRequest | PlanRequest;
 
 export interface Arguments {
   readonly request: ProfileRequest;
@@ -44,6 +48,7 @@ Examples:
   npm run profile                                      the training step of the default VAE
   ${COMMAND} --explain                         what its dispatches do, and why they are not fewer
   ${COMMAND} --batch 512 --sort                the same at another size, slowest first
+  ${COMMAND} --plan h100 --wgsl shaders/       what such an adapter would get, without a device
   ${COMMAND} --trace step.json                 for ui.perfetto.dev or chrome://tracing
   ${COMMAND} --wgsl a.wgsl --wgsl b.wgsl --buffers buffers.txt --workgroups 64,1,1
 
@@ -66,9 +71,17 @@ function describeCommand(): Command {
     .option('--repeats <n>', 'times that everything is measured; the median counts', positive('repeats'))
     .option('--sort', 'slowest dispatch first, not in the order of the step')
     .option('--explain', 'measure nothing: print what each dispatch computes, and why no two neighbours are one')
+    .option(
+      '--plan <adapter>',
+      `measure nothing, and need no device: the dispatches for a described adapter, ${shippedAdapters().join(', ')} or a JSON file`,
+    )
     .option('--json <file>', 'write all of it to a file')
     .option('--trace <file>', 'write a trace that Perfetto and chrome://tracing open')
-    .option('--wgsl <file>', 'profile this shader instead; given twice, two are compared', collect)
+    .option(
+      '--wgsl <file>',
+      'profile this shader instead; given twice, two are compared; with --plan, a folder to write shaders to',
+      collect,
+    )
     .option('--buffers <file>', 'the buffers of the shader')
     .option('--workgroups <x,y,z>', 'how many to dispatch; given twice, the second is for the second shader', collect)
     .option('--constants <list>', 'values of override and const declarations, as A=1,B=2; may be given twice', collect)
@@ -92,7 +105,7 @@ export function parseArguments(args: readonly string[]): Arguments | undefined {
   const { json, trace, sort = false, headed = false } = command.opts();
   refuseEmpty({ json, trace });
   return {
-    request: command.opts().wgsl ? shaderRequest(command) : modelRequest(command),
+    request: requestOf(command),
     json: json && resolvePath(json),
     trace: trace && resolvePath(trace),
     sort,
@@ -112,6 +125,20 @@ function modelRequest(command: Command): ProfileRequest {
     return { what: 'schedule', options: completeOptions(givenOptions(command)) };
   }
   return { what: 'model', options: completeOptions(givenOptions(command)), repeats: command.opts().repeats };
+}
+
+function requestOf(command: Command): ProfileRequest {
+  if (command.opts().plan !== undefined) return planRequest(command);
+  return command.opts().wgsl ? shaderRequest(command) : modelRequest(command);
+}
+
+function planRequest(command: Command): ProfileRequest {
+  refuse(command, ['repeats', 'sort', 'trace', 'headed'], 'is for what is measured, and --plan measures nothing');
+  refuse(command, ['buffers', 'workgroups', 'constants', 'flops'], 'is for shaders that are measured, not for --plan');
+  const { plan: adapter, wgsl = [], explain = false } = command.opts();
+  if (wgsl.length > 1) throw new OptionError('with --plan, --wgsl names one folder');
+  const folder = wgsl[0] && resolvePath(wgsl[0]);
+  return { what: 'plan', options: completeOptions(givenOptions(command)), adapter, folder, explain };
 }
 
 function shaderRequest(command: Command): ProfileRequest {

@@ -4,10 +4,10 @@ import { ShaderError } from '../../errors.ts';
 import { Gpu } from '../../gpu/gpu.ts';
 import { profileShaders } from '../../runtime/shader_profile.ts';
 import type { Answer, Found } from '../profile.ts';
-import type { ProfileRequest } from './arguments.ts';
+import type { PageRequest } from './arguments.ts';
 import { explainStep, profileStep } from './step.ts';
 
-export async function profile(request: ProfileRequest): Promise<Answer<Found>> {
+export async function profile(request: PageRequest): Promise<Answer<Found>> {
   try {
     const gpu = await Gpu.request();
     const lost = gpu.lost.then((error) => {
@@ -20,7 +20,7 @@ export async function profile(request: ProfileRequest): Promise<Answer<Found>> {
   }
 }
 
-async function work(gpu: Gpu, request: ProfileRequest): Promise<Found> {
+async function work(gpu: Gpu, request: PageRequest): Promise<Found> {
   if (request.what === 'schedule') return { adapter: gpu.name, schedule: await explainStep(gpu, request.options) };
   const { repeats } = request;
   if (request.what === 'model') return profileStep(gpu, request.options, repeats);

@@ -1,8 +1,6 @@
-// The roofline: how fast each dispatch computes, over how much it computes a byte, below what this adapter allows.
+// The roofline: how fast each piece of work is done, over how much it computes a byte, below what this adapter allows.
 import uPlot from 'uplot';
-import { short } from '../../src/cli/profile/format.ts';
-import type { DispatchProfile, Profile } from '../../src/runtime/profile.ts';
-import { color } from './dom.ts';
+import type { Ceilings } from '../runtime/ceilings.ts';
 
 const HEIGHT = 360;
 const FONT = '12px system-ui, sans-serif';
@@ -13,12 +11,15 @@ const DEPTH = 2000;
 /** A pointer this near to a dot means it. */
 const NEAR = 10;
 
-export type Kind = 'matmul' | 'reduction' | 'pointwise';
-
-/** What a dispatch is, for its colour. */
-export function kindOf({ label, variant }: DispatchProfile): Kind {
-  if (label.split('+').includes('matmul')) return 'matmul';
-  return variant === 'pointwise' ? 'pointwise' : 'reduction';
+/** One dot. */
+export interface RooflineWork {
+  /** Operations a byte. */
+  readonly intensity: number;
+  readonly gigaflops: number;
+  /** Its share of all, from 0 to 1, which the dot's area shows. */
+  readonly weight: number;
+  /** The name of its colour among the page's custom properties: `--matmul`. */
+  readonly color: string;
 }
 
 interface Dot {
@@ -30,14 +31,21 @@ interface Dot {
 
 export class Roofline {
   private readonly place: HTMLElement;
-  private readonly profile: Profile;
+  private readonly ceilings: Ceilings;
+  private readonly work: readonly RooflineWork[];
   private readonly plot: uPlot;
   private selected: number | undefined;
 
-  /** @param select is told which dispatch the pointer is at, if it is at one */
-  constructor(place: HTMLElement, profile: Profile, select: (index: number | undefined) => void) {
+  /** @param select is told which work the pointer is at, if it is at one */
+  constructor(
+    place: HTMLElement,
+    ceilings: Ceilings,
+    work: readonly RooflineWork[],
+    select: (index: number | undefined) => void,
+  ) {
     this.place = place;
-    this.profile = profile;
+    this.ceilings = ceilings;
+    this.work = work;
     this.plot = this.create();
     this.plot.over.addEventListener('mousemove', ({ offsetX, offsetY }) => select(this.at(offsetX, offsetY)));
     this.plot.over.addEventListener('mouseleave', () => select(undefined));
@@ -58,13 +66,12 @@ export class Roofline {
   }
 
   private create(): uPlot {
-    const { dispatches, ceilings } = this.profile;
-    const { gigaflops, gigabytesPerSecond } = ceilings;
+    const { gigaflops, gigabytesPerSecond } = this.ceilings;
     const ridge = gigaflops / gigabytesPerSecond;
-    const shown = dispatches.filter((dispatch) => dispatch.gigaflops > 0);
+    const shown = this.work.filter((work) => work.gigaflops > 0);
     const intensities = [ridge, ...shown.map(({ intensity }) => intensity)];
     const [left, right] = [Math.min(...intensities) / 2, Math.max(...intensities) * 2];
-    const rates = [gigaflops, ...shown.map((dispatch) => dispatch.gigaflops)];
+    const rates = [gigaflops, ...shown.map((work) => work.gigaflops)];
     // What hardly takes time need not press the others together: it lies on the floor.
     const low = Math.max(Math.min(...rates) / 2, gigaflops / DEPTH);
     const high = Math.max(...rates) * 2;
@@ -75,7 +82,8 @@ export class Roofline {
       labelGap: 2,
       grid: { stroke: color('--line'), width: 1 },
       ticks: { stroke: color('--line'), width: 1 },
-      values: (_: uPlot, splits: number[]) => splits.map((value) => (isDecade(value) ? short(value) : '')),
+      values: (_: uPlot, splits: number[]) =>
+        splits.map((value) => (isDecade(value) ? String(Number(value.toPrecision(3))) : '')),
     };
     const roof = [left, ridge, right].map((x) => Math.min(gigaflops, x * gigabytesPerSecond));
     return new uPlot(
@@ -103,22 +111,20 @@ export class Roofline {
 
   /** Dots in pixels of the plot, the largest first, so that none is hidden. */
   private dots(plot: uPlot, canvas: boolean): Dot[] {
-    const { dispatches, dispatchMs } = this.profile;
     const scale = canvas ? devicePixelRatio : 1;
     const { min, max } = plot.scales.y as { min: number; max: number };
-    return dispatches
-      .map((dispatch, index) => ({
+    return this.work
+      .map(({ intensity, gigaflops, weight }, index) => ({
         index,
-        x: plot.valToPos(Math.max(dispatch.intensity, plot.scales.x!.min!), 'x', canvas),
-        y: plot.valToPos(Math.min(max, Math.max(min, dispatch.gigaflops)), 'y', canvas),
-        radius: scale * Math.max(RADIUS.least, RADIUS.whole * Math.sqrt(dispatch.ms / dispatchMs)),
+        x: plot.valToPos(Math.max(intensity, plot.scales.x!.min!), 'x', canvas),
+        y: plot.valToPos(Math.min(max, Math.max(min, gigaflops)), 'y', canvas),
+        radius: scale * Math.max(RADIUS.least, RADIUS.whole * Math.sqrt(weight)),
       }))
       .sort((a, b) => b.radius - a.radius);
   }
 
   private draw(plot: uPlot): void {
     const { ctx, bbox } = plot;
-    const { ceilings, dispatches } = this.profile;
     ctx.save();
     ctx.beginPath();
     ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
@@ -126,7 +132,7 @@ export class Roofline {
     for (const { index, x, y, radius } of this.dots(plot, true)) {
       ctx.beginPath();
       ctx.arc(x, y, radius, 0, 2 * Math.PI);
-      ctx.fillStyle = color(`--${kindOf(dispatches[index]!)}`);
+      ctx.fillStyle = color(this.work[index]!.color);
       ctx.globalAlpha = this.selected === undefined || this.selected === index ? 0.7 : 0.25;
       ctx.fill();
       ctx.globalAlpha = 1;
@@ -134,11 +140,12 @@ export class Roofline {
       ctx.lineWidth = devicePixelRatio * (index === this.selected ? 2 : 1);
       ctx.stroke();
     }
-    this.nameRoofs(plot, ceilings);
+    this.nameRoofs(plot);
     ctx.restore();
   }
 
-  private nameRoofs(plot: uPlot, { gigaflops, gigabytesPerSecond }: Profile['ceilings']): void {
+  private nameRoofs(plot: uPlot): void {
+    const { gigaflops, gigabytesPerSecond } = this.ceilings;
     const { ctx, bbox } = plot;
     const size = 12 * devicePixelRatio;
     ctx.font = `${size}px system-ui, sans-serif`;
@@ -146,7 +153,7 @@ export class Roofline {
     ctx.textBaseline = 'bottom';
     ctx.textAlign = 'right';
     const top = plot.valToPos(gigaflops, 'y', true);
-    ctx.fillText(`${short(gigaflops)} GFLOP/s`, bbox.left + bbox.width - 0.5 * size, top - 0.3 * size);
+    ctx.fillText(`${round(gigaflops)} GFLOP/s`, bbox.left + bbox.width - 0.5 * size, top - 0.3 * size);
     const { min, max } = plot.scales.x as { min: number; max: number };
     const end = Math.min(max, gigaflops / gigabytesPerSecond);
     const [x0, x1] = [min, end].map((x) => plot.valToPos(x, 'x', true)) as [number, number];
@@ -154,7 +161,7 @@ export class Roofline {
     ctx.textAlign = 'center';
     ctx.translate((x0 + x1) / 2, (y0 + y1) / 2);
     ctx.rotate(Math.atan2(y1 - y0, x1 - x0));
-    ctx.fillText(`${short(gigabytesPerSecond)} GB/s`, 0, -0.4 * size);
+    ctx.fillText(`${round(gigabytesPerSecond)} GB/s`, 0, -0.4 * size);
   }
 
   private at(x: number, y: number): number | undefined {
@@ -162,6 +169,13 @@ export class Roofline {
     return dots.find((dot) => Math.hypot(dot.x - x, dot.y - y) <= Math.max(dot.radius, NEAR))?.index;
   }
 }
+
+/** A colour of the theme that is in force. */
+function color(name: string): string {
+  return getComputedStyle(document.documentElement).getPropertyValue(name);
+}
+
+const round = (value: number) => (value >= 100 ? value.toFixed(0) : String(Number(value.toPrecision(3))));
 
 function isDecade(value: number): boolean {
   return Math.abs(Math.log10(value) - Math.round(Math.log10(value))) < 1e-6;
