@@ -1,6 +1,6 @@
 // What a person brings to the page: files and whole folders, picked or dropped.
-import type { Files } from '../../src/data/files.ts';
-import { DataError } from '../../src/errors.ts';
+import type { Files } from '../../../src/data/files.ts';
+import { DataError } from '../../../src/errors.ts';
 
 /** A file, and its path from what was brought on. */
 export interface Brought {

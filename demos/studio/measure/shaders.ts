@@ -1,10 +1,10 @@
 // Shaders that are pasted in: what is read from the form, and what is shown of their profile.
-import { clockOf, differenceOf, shaderNotes, shaderRows, verdictOf } from '../../src/cli/profile/format.ts';
-import { OptionError } from '../../src/errors.ts';
-import type { Gpu } from '../../src/gpu/gpu.ts';
-import { type Complaint, type ShaderSource, WgslError } from '../../src/runtime/shader_compile.ts';
-import { parseBindings, parseConstants, parseWorkgroups } from '../../src/runtime/shader_data.ts';
-import { profileShaders, type ShaderProfile } from '../../src/runtime/shader_profile.ts';
+import { clockOf, differenceOf, shaderNotes, shaderRows, verdictOf } from '../../../src/cli/profile/format.ts';
+import { OptionError } from '../../../src/errors.ts';
+import type { Gpu } from '../../../src/gpu/gpu.ts';
+import { type Complaint, type ShaderSource, WgslError } from '../../../src/runtime/shader_compile.ts';
+import { parseBindings, parseConstants, parseWorkgroups } from '../../../src/runtime/shader_data.ts';
+import { profileShaders, type ShaderProfile } from '../../../src/runtime/shader_profile.ts';
 import { element, make } from './dom.ts';
 import example from './transpose.wgsl?raw';
 import other from './transpose_tiles.wgsl?raw';

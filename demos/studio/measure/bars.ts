@@ -1,6 +1,6 @@
 // A bar for each dispatch, and the table of all: two views of one list.
-import { COLUMNS, cellsOf, percent, short } from '../../src/cli/profile/format.ts';
-import type { DispatchProfile, Profile } from '../../src/runtime/profile.ts';
+import { COLUMNS, cellsOf, percent, short } from '../../../src/cli/profile/format.ts';
+import type { DispatchProfile, Profile } from '../../../src/runtime/profile.ts';
 import { make } from './dom.ts';
 
 /** What a dispatch is, for its colour. */

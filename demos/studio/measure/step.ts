@@ -1,8 +1,8 @@
 // The profile of a training step, as the page shows it.
-import { clockOf, totalsOf } from '../../src/cli/profile/format.ts';
-import { type Profile, traceOf } from '../../src/runtime/profile.ts';
-import type { TrainOptions } from '../../src/train/options.ts';
-import { Roofline } from '../../src/view/roofline.ts';
+import { clockOf, totalsOf } from '../../../src/cli/profile/format.ts';
+import { type Profile, traceOf } from '../../../src/runtime/profile.ts';
+import type { TrainOptions } from '../../../src/train/options.ts';
+import { Roofline } from '../../../src/view/roofline.ts';
 import { describe, drawBars, drawTable, kindOf, type Rows } from './bars.ts';
 import { download, element, make } from './dom.ts';
 
