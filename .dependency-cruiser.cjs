@@ -5,7 +5,7 @@ const layers = [
   ['demos', 'src/cli', 'tests'],
   ['src/bench', 'src/view'],
   ['src/index.ts'],
-  ['src/train', 'src/models', 'src/data'],
+  ['src/train', 'src/models', 'src/data', 'src/coder'],
   ['src/nn', 'src/testing'],
   ['src/runtime'],
   ['src/graph'],

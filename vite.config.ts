@@ -23,7 +23,7 @@ export const bareShaders: Plugin = {
 
 /** Modules that the core imports at once; what it loads when asked is named by no group. */
 const CORE =
-  /\/(src\/(errors|gpu\/|graph\/(?!half|explain|print_schedule)|ops\/(affine|argmax|composite|cross_entropy|define|elementwise|erf|gather|matmul|patches|philox|random|reduce|source|tensor|variance|view)|runtime\/(build|compile|dispatch|experimental|program|readback|uploads|variables)\.)|shaders\/(?!ceilings|matmul\/subgroup_matrix))/;
+  /\/(src\/(errors|gpu\/|graph\/(?!half|explain|print_schedule)|ops\/(affine|argmax|composite|cross_entropy|define|elementwise|erf|gather|matmul|philox|random|reduce|shape|source|tensor|trace|variance|view)|runtime\/(build|compile|dispatch|experimental|program|readback|uploads|variables)\.)|shaders\/(?!ceilings|matmul\/subgroup_matrix))/;
 
 /** The modules of the published package, by what is imported: `glia`, `glia/models`, … */
 const entries = {

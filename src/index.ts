@@ -1,7 +1,8 @@
 // The public API, core: what `import { … } from 'glia'` gives.
 export * from './errors.ts';
 // The device.
-export { Gpu, type GpuOptions } from './gpu/gpu.ts';
+export type { GpuOptions } from './gpu/adapter.ts';
+export { Gpu } from './gpu/gpu.ts';
 // Graphs and their transforms.
 export { grad, gradients, valueAndGrad } from './graph/autodiff.ts';
 export { type Graph, printGraph, type Update } from './graph/graph.ts';
@@ -33,7 +34,13 @@ export {
   type SGDOptions,
   type Step,
 } from './nn/optimizers.ts';
-export { constantSchedule, cosineSchedule, inverseTimeSchedule, type Schedule, warmup } from './nn/schedules.ts';
+export {
+  constantSchedule,
+  cosineSchedule,
+  inverseTimeSchedule,
+  type LearningRateSchedule,
+  warmup,
+} from './nn/schedules.ts';
 export { argmax } from './ops/argmax.ts';
 // Ops.
 export {

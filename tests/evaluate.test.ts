@@ -10,7 +10,7 @@ import { Parameters } from '../src/nn/module.ts';
 import { freeVariables, writeVariable } from '../src/runtime/variables.ts';
 import { decodeTrained } from '../src/train/checkpoint.ts';
 import { difference, estimate } from '../src/train/estimates.ts';
-import { type EvaluateOptions, evaluate } from '../src/train/evaluate.ts';
+import { type EvaluateOptions, estimateLikelihood } from '../src/train/evaluate.ts';
 import { trainByName } from '../src/train/named.ts';
 import type { TrainOptions } from '../src/train/options.ts';
 import { encodeSafetensors } from '../src/train/safetensors.ts';
@@ -39,7 +39,7 @@ async function withWeights(
   const find = (name: string) => ({ shape: shapes.get(name)!, data: weights(name, shapes.get(name)!) });
   writeVariable(gpu, parameters.flat, parameters.join(find, 'the test'));
   try {
-    return await evaluate(gpu, vae, images, how);
+    return await estimateLikelihood(gpu, vae, images, how);
   } finally {
     freeVariables(gpu, [parameters.flat]);
   }
@@ -145,7 +145,7 @@ describe('a VAE of digits', () => {
     const model = trainedVae(checkpoint, digits);
     restoreVae(gpu, model);
     try {
-      return await evaluate(gpu, model.vae, digits.test, how);
+      return await estimateLikelihood(gpu, model.vae, digits.test, how);
     } finally {
       freeVariables(
         gpu,
@@ -179,7 +179,7 @@ describe('a VAE of digits', () => {
     for await (const _ of trainer.train());
     const { loss } = (await trainer.evaluate())!;
     const bound = async (seed: number) =>
-      (await evaluate(gpu, trainer.model as VAE, digits.test, { samples: [5], seed })).nll[0]!;
+      (await estimateLikelihood(gpu, trainer.model as VAE, digits.test, { samples: [5], seed })).nll[0]!;
     const [one, other] = [await bound(1), await bound(2)];
     // The images are the same: what differs is the noise, by so much.
     expect(Math.abs(one.mean - loss)).toBeLessThan(4 * difference(one, other).standardError);
@@ -266,9 +266,9 @@ describe('a VAE of digits', () => {
         [{ ...unlabelled, classes: 0 }, /these images have none/],
         [{ ...digits.test, classes: 11 }, /is told 10 classes, and these images have 11/],
       ] as const) {
-        await expect(evaluate(gpu, new VAE({ ...vae, classes: 10 }), images, { samples: [1] })).rejects.toThrow(
-          message,
-        );
+        await expect(
+          estimateLikelihood(gpu, new VAE({ ...vae, classes: 10 }), images, { samples: [1] }),
+        ).rejects.toThrow(message);
       }
       await expect(run({ samples: [] })).rejects.toThrow(/samples is empty/);
       await expect(run({ samples: [0] })).rejects.toThrow(/samples must be a whole number from 1 .* got 0/);

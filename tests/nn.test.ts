@@ -6,7 +6,7 @@ import { kaimingUniform, normal, xavierUniform } from '../src/nn/init.ts';
 import { GELU, LeakyReLU, Linear, ReLU, Sequential, Sigmoid, SiLU, Softplus, Tanh } from '../src/nn/layers.ts';
 import { Parameters } from '../src/nn/module.ts';
 import { Adam, AdamW, type Optimizer, SGD } from '../src/nn/optimizers.ts';
-import { cosineSchedule, inverseTimeSchedule, type Schedule, warmup } from '../src/nn/schedules.ts';
+import { cosineSchedule, inverseTimeSchedule, type LearningRateSchedule, warmup } from '../src/nn/schedules.ts';
 import { mul } from '../src/ops/elementwise.ts';
 import { sum } from '../src/ops/reduce.ts';
 import { constant, input, iota } from '../src/ops/source.ts';
@@ -213,7 +213,7 @@ describe('optimizers', () => {
 
 test('schedules', async () => {
   const gpu = await sharedGpu();
-  const rates = async (schedule: Schedule) => {
+  const rates = async (schedule: LearningRateSchedule) => {
     const steps = iota([8]);
     const numbers = schedule.numbers(schedule.lr).map((value) => constant(value));
     return [...(await evaluate(gpu, { rate: mul(schedule.rate(steps, numbers), 1) })).rate!];

@@ -8,7 +8,7 @@ import { Linear, ReLU, Sequential } from '../src/nn/layers.ts';
 import { Parameters } from '../src/nn/module.ts';
 import { LayerNorm } from '../src/nn/norm.ts';
 import { Adam, AdamW, type Optimizer, SGD } from '../src/nn/optimizers.ts';
-import { cosineSchedule, inverseTimeSchedule, type Schedule, warmup } from '../src/nn/schedules.ts';
+import { cosineSchedule, inverseTimeSchedule, type LearningRateSchedule, warmup } from '../src/nn/schedules.ts';
 import { mul, square, sub } from '../src/ops/elementwise.ts';
 import { randomKey } from '../src/ops/random.ts';
 import { mean, sum } from '../src/ops/reduce.ts';
@@ -30,13 +30,13 @@ function network() {
 const x = Float32Array.from({ length: 12 }, (_, i) => Math.sin(i));
 const y = Float32Array.of(1, -2, 0.5, 3);
 
-const makers: Record<string, (lr: number | Schedule) => (parameters: Parameters) => Optimizer> = {
+const makers: Record<string, (lr: number | LearningRateSchedule) => (parameters: Parameters) => Optimizer> = {
   SGD: (lr) => (parameters) => new SGD(parameters, { lr, momentum: 0.9 }),
   Adam: (lr) => (parameters) => new Adam(parameters, { lr }),
   AdamW: (lr) => (parameters) => new AdamW(parameters, { lr }),
 };
 
-const schedules: Record<string, (lr: number) => number | Schedule> = {
+const schedules: Record<string, (lr: number) => number | LearningRateSchedule> = {
   constant: (lr) => lr,
   cosine: (lr) => cosineSchedule({ lr, steps: 5, min: lr / 10 }),
   'inverse time': (lr) => inverseTimeSchedule({ lr, steps: 3 }),

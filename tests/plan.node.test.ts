@@ -22,6 +22,7 @@ const DISPATCHES: Readonly<Record<string, readonly [number, number]>> = {
   'conv-vae': [71, 72],
   'beta-vae': [28, 29],
   iwae: [38, 39],
+  burda: [34, 36],
   cvae: [29, 29],
   'vq-vae': [76, 76],
   classifier: [17, 18],

@@ -5,7 +5,7 @@ import cliProgress from 'cli-progress';
 /** Between lines of progress where there is no bar: milliseconds. */
 const LINE_INTERVAL = 5000;
 
-export class Progress {
+export class ProgressBar {
   private bars: cliProgress.MultiBar | undefined;
   private bar: cliProgress.SingleBar | undefined;
   private lastLine = performance.now();

@@ -1,7 +1,9 @@
 // Data sets as named tensors, with one row an example: what the trainer takes. Images are one kind of them.
 import { DataError } from '../errors.ts';
 import { mul, toF32 } from '../ops/elementwise.ts';
+import { bernoulli, type RandomKey } from '../ops/random.ts';
 import { type Shape, show, sizeOf, type Tensor } from '../ops/tensor.ts';
+import { type Binarization, binarized } from './binarize.ts';
 import { checkDataset, type Dataset, type ImageSet } from './images.ts';
 
 const ARRAYS = { u8: Uint8Array, u32: Uint32Array, f32: Float32Array };
@@ -29,8 +31,12 @@ export interface TensorDataset<Name extends string = string> {
   readonly train: Examples<Name>;
   /** Examples of the same kind to judge by. */
   readonly test?: Examples<Name>;
-  /** What a model gets of a batch as it is stored: bytes as intensities, say. As it is by default. */
-  readonly view?: (stored: Batch<Name>) => Batch<Name>;
+  /**
+   * What a model gets of a batch as it is stored: bytes as intensities, say. As it is by default.
+   *
+   * @param key what it may draw from: other numbers in each step
+   */
+  readonly view?: (stored: Batch<Name>, key: RandomKey) => Batch<Name>;
 }
 
 /** `u8 [784]` by name: of what kind a data set is. */
@@ -89,16 +95,26 @@ function imageExamples({ images, labels, count, height, width, channels }: Image
 }
 
 /**
- * Images and, where there are, their labels: `images` f32 [batch, pixels], intensities; `labels` u32 [batch].
+ * Images and, where there are, their labels: `images` f32 [batch, pixels], intensities, or 0 and 1 where they are binarized;
+ * `labels` u32 [batch].
  *
+ * @param seed what the test images are drawn by, where they are
  * @throws DataError if the data set is not what it says
  */
-export function imageTensors(dataset: Dataset): TensorDataset<ImageNames> {
+export function imageTensors(
+  dataset: Dataset,
+  { binarize = 'none', seed = 0 }: { binarize?: Binarization; seed?: number } = {},
+): TensorDataset<ImageNames> {
   checkDataset(dataset);
+  const { name, train, test } = binarized(dataset, binarize, seed);
   return {
-    name: dataset.name,
-    train: imageExamples(dataset.train),
-    test: imageExamples(dataset.test),
-    view: ({ images, ...rest }) => ({ images: mul(toF32(images), 1 / 255), ...rest }),
+    name,
+    train: imageExamples(train),
+    test: imageExamples(test),
+    view({ images, ...rest }, key) {
+      const intensities = mul(toF32(images), 1 / 255);
+      // Of the test images, which are 0 and 1 already, a draw makes the same.
+      return { images: binarize === 'dynamic' ? bernoulli(intensities, key) : intensities, ...rest };
+    },
   };
 }

@@ -74,7 +74,7 @@ function cutHooks(source: string, names: readonly string[]): string[] {
 const LOOP = /for \(var (\w+) = (\w+)u?; \1 < ([^;]+); \1(\+\+| \+= \w+)\) \{ \/\/ unroll/;
 
 /** The value of a product or quotient of numbers and constants, such as `TILE_M / 4u`. */
-function evaluate(expression: string, constants: ReadonlyMap<string, number>): number {
+function constantValue(expression: string, constants: ReadonlyMap<string, number>): number {
   const tokens = expression.trim().split(/\s+/);
   const number = (token: string) => {
     const value = constants.get(token) ?? numberOf(token);
@@ -145,9 +145,9 @@ function unroll(source: string, constants: ReadonlyMap<string, number>): string 
     }
     // The variable, and not a component of its name.
     const name = new RegExp(`(?<![.\\w])${variable}\\b`, 'g');
-    const increment = step === '++' ? 1 : evaluate(step!.replace('+=', ''), constants);
+    const increment = step === '++' ? 1 : constantValue(step!.replace('+=', ''), constants);
     const copies: string[] = [];
-    for (let i = evaluate(start!, constants); i < evaluate(bound!, constants); i += increment) {
+    for (let i = constantValue(start!, constants); i < constantValue(bound!, constants); i += increment) {
       copies.push(`{${unroll(body.replace(name, `${i}u`), constants)}}`);
     }
     parts.push(rest.slice(0, match.index), copies.join('\n'));

@@ -184,7 +184,7 @@ function keyOfAllocation(allocation: Allocation, tensor: Tensor): string {
   if (allocation.kind === 'input') return `input ${allocation.name}`;
   if (allocation.kind === 'slot') return `slot ${allocation.slot}+${allocation.offset}+${wordsOf(tensor)}`;
   const { variable } = allocation;
-  return `storage ${variable.place().id}+${variable.offset}+${variable.words}`;
+  return `block ${variable.place().id}+${variable.offset}+${variable.words}`;
 }
 
 /** Lowers one group of a schedule with variants, given where everything lies. */

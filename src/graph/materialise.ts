@@ -1,7 +1,6 @@
 // The first pass of fusion: which nodes lie in memory, and why. All others are computed inside of the kernels that need them.
-import { patchesOp } from '../ops/patches.ts';
 import { flopsOf, resultOp, type Tensor } from '../ops/tensor.ts';
-import { packOp, reshapeOp, transposeOp } from '../ops/view.ts';
+import { packOp, reshapeOp } from '../ops/view.ts';
 import type { Graph } from './graph.ts';
 import { type FusionGroup, groupOf, MAX_NODES, Memory } from './legality.ts';
 import { baseOf, hasKernel, isIsolated, isSource, reach } from './schedule.ts';
@@ -91,7 +90,7 @@ function isView(root: Tensor): boolean {
  */
 function operandOf(node: Tensor): Tensor {
   let at = baseOf(node);
-  while ((at.op === transposeOp || at.op === patchesOp) && at.op.wide!(at)) at = baseOf(at.inputs[0]!);
+  while (at.op.wide?.(at)) at = baseOf(at.inputs[0]!);
   return at;
 }
 

@@ -1,7 +1,8 @@
 // Encoders and decoders of autoencoders: from flattened images to numbers, and back. A model takes any such pair.
 import { OptionError, ShapeError } from '../errors.ts';
 import { Conv2d, ConvTranspose2d, Flatten, Unflatten } from '../nn/conv.ts';
-import { Layer, Linear, ReLU, Sequential } from '../nn/layers.ts';
+import { type Initialiser, xavierUniform, zeros } from '../nn/init.ts';
+import { Layer, Linear, ReLU, Sequential, Tanh } from '../nn/layers.ts';
 import { BatchNorm2d } from '../nn/norm.ts';
 import { show, type Tensor } from '../ops/tensor.ts';
 import { reshape, transpose } from '../ops/view.ts';
@@ -43,6 +44,27 @@ export function mlpNetworks({ pixels, hidden, latent, codes, condition = 0 }: Ml
   return {
     encoder: new Sequential(new Linear(pixels + condition, hidden), new ReLU(), new Linear(hidden, codes)),
     decoder: new Sequential(new Linear(latent + condition, hidden), new ReLU(), new Linear(hidden, pixels)),
+  };
+}
+
+/** Linear layers of these widths with tanh between them, initialised as Glorot and Bengio (2010) do. */
+export function tanhLayers(widths: readonly number[], last: Initialiser = zeros): Layer[] {
+  return widths.slice(1).flatMap((width, i) => {
+    const isLast = i === widths.length - 2;
+    const linear = new Linear(widths[i]!, width, { weight: xavierUniform, bias: isLast ? last : zeros });
+    return isLast ? [linear] : [linear, new Tanh()];
+  });
+}
+
+/**
+ * Two hidden layers of tanh each way, 200 wide by default (Burda, Grosse and Salakhutdinov, 2015, section 5).
+ *
+ * @param bias of what is said of the pixels, at first
+ */
+export function tanhNetworks({ pixels, hidden, latent, codes }: MlpSizes, bias?: Initialiser): Networks {
+  return {
+    encoder: new Sequential(...tanhLayers([pixels, hidden, hidden, codes])),
+    decoder: new Sequential(...tanhLayers([latent, hidden, hidden, pixels], bias)),
   };
 }
 

@@ -5,7 +5,7 @@ import { zeros } from '../nn/init.ts';
 import type { Sequential } from '../nn/layers.ts';
 import { ModuleBuffer, Parameter } from '../nn/module.ts';
 import { bernoulliNll, gaussianKl, gaussianNll } from '../ops/composite.ts';
-import { add, exp, minimum, mul, type Operand, sigmoid, square, sub, toF32 } from '../ops/elementwise.ts';
+import { add, exp, maximum, minimum, mul, type Operand, sigmoid, square, sub, toF32 } from '../ops/elementwise.ts';
 import { oneHot } from '../ops/gather.ts';
 import { normal, type RandomKey } from '../ops/random.ts';
 import { logsumexp, mean, sum } from '../ops/reduce.ts';
@@ -27,6 +27,11 @@ export interface VAEOptions {
   readonly beta?: number;
   /** Steps in which that weight rises from 0 (Bowman et al., 2015); 0 for none. */
   readonly warmup?: number;
+  /**
+   * Nats of each number of the code that cost nothing: its KL term, averaged over the batch, counts from there on
+   * (Kingma et al., Improving Variational Inference with Inverse Autoregressive Flow, 2016, equation 15). 0 by default.
+   */
+  readonly freeBits?: number;
   /** What an image is under the decoder: Bernoulli intensities, or Gaussian with one variance that is learned. */
   readonly likelihood?: Likelihood;
   /** Number of classes, if encoder and decoder are told an image's class (Sohn, Lee and Yan, 2015). */
@@ -60,6 +65,14 @@ export interface ImportanceTerms {
   readonly divergence: Tensor;
 }
 
+export interface ElboOptions {
+  readonly labels?: Tensor | undefined;
+  /** Weight of the KL term. */
+  readonly beta?: Operand;
+  /** See `VAEOptions`; none by default. */
+  readonly freeBits?: number;
+}
+
 const LOG_TWO_PI = Math.log(2 * Math.PI);
 
 export class VAE extends Model {
@@ -72,6 +85,7 @@ export class VAE extends Model {
   readonly warmup: number;
   readonly classes: number;
   readonly particles: number;
+  readonly freeBits: number;
   /** β and its rise a step, on the GPU, so that others are the same program; none where β is 1 from the beginning. */
   private readonly weight: ModuleBuffer | undefined;
 
@@ -84,6 +98,7 @@ export class VAE extends Model {
     this.warmup = options.warmup ?? 0;
     this.classes = classes;
     this.particles = particles;
+    this.freeBits = options.freeBits ?? 0;
     // Mean and logvar are the two halves of one product: one dispatch where two layers would be two.
     const sizes = { pixels, hidden, latent, codes: 2 * latent, condition: classes };
     const { encoder, decoder } = options.networks ?? mlpNetworks(sizes);
@@ -150,17 +165,15 @@ export class VAE extends Model {
    *
    * @param noise standard normal, [batch, latent]
    */
-  elbo(
-    images: Tensor,
-    noise: Tensor,
-    { labels, beta = this.klWeight() }: { labels?: Tensor | undefined; beta?: Operand } = {},
-  ): ElboTerms {
+  elbo(images: Tensor, noise: Tensor, { labels, beta = this.klWeight(), freeBits = 0 }: ElboOptions = {}): ElboTerms {
     const posterior = this.encode(images, labels);
     const raw = this.decodeRaw(this.reparameterize(posterior, noise), labels);
     return scope('elbo', () => {
       const reconstruction = this.negativeLogLikelihood(raw, images);
-      const kl = sum(gaussianKl(posterior.mean, posterior.logvar), { axis: 1 });
-      return { loss: add(reconstruction, mul(kl, beta)), reconstruction, kl };
+      const each = gaussianKl(posterior.mean, posterior.logvar);
+      const kl = sum(each, { axis: 1 });
+      const charged = freeBits > 0 ? sum(maximum(mean(each, { axis: 0 }), freeBits)) : kl;
+      return { loss: add(reconstruction, mul(charged, beta)), reconstruction, kl };
     });
   }
 
@@ -202,7 +215,9 @@ export class VAE extends Model {
     const batch = images.shape[0]!;
     if (this.particles > 1)
       return this.importanceBound(images, normal([this.particles, batch, this.latent], key), labels);
-    return this.elbo(images, normal([batch, this.latent], key), { labels, beta: this.klWeight(step) });
+    // A test is told what it is, without free bits.
+    const freeBits = step ? this.freeBits : 0;
+    return this.elbo(images, normal([batch, this.latent], key), { labels, beta: this.klWeight(step), freeBits });
   }
 
   /** The weight of the KL term, at a step of the training or after its rise. */

@@ -5,7 +5,7 @@ import { add, relu, sigmoid, softplus, tanh } from '../ops/elementwise.ts';
 import { matmul } from '../ops/matmul.ts';
 import { scope, show, type Tensor } from '../ops/tensor.ts';
 import { reshape } from '../ops/view.ts';
-import { kaimingUniform, uniform } from './init.ts';
+import { type Initialiser, kaimingUniform, uniform } from './init.ts';
 import { Module, Parameter } from './module.ts';
 
 /** A module of one tensor to one tensor. */
@@ -13,15 +13,23 @@ export abstract class Layer extends Module {
   abstract forward(x: Tensor): Tensor;
 }
 
-/** y = x·Wᵀ + b over the last axis: weight [out, in], bias [out], both uniform in ±1/√in at first, as in PyTorch. */
+export interface LinearOptions {
+  /** Whether it adds one, or what that is at first. */
+  readonly bias?: boolean | Initialiser;
+  /** What the weight is at first. */
+  readonly weight?: Initialiser;
+}
+
+/** y = x·Wᵀ + b over the last axis: weight [out, in], bias [out], both uniform in ±1/√in at first by default, as in PyTorch. */
 export class Linear extends Layer {
   readonly weight: Parameter;
   readonly bias: Parameter | undefined;
 
-  constructor(inFeatures: number, outFeatures: number, { bias = true } = {}) {
+  constructor(inFeatures: number, outFeatures: number, options: LinearOptions = {}) {
     super();
-    this.weight = new Parameter([outFeatures, inFeatures], kaimingUniform());
-    if (bias) this.bias = new Parameter([outFeatures], uniform(1 / Math.sqrt(inFeatures)));
+    const { bias = uniform(1 / Math.sqrt(inFeatures)), weight = kaimingUniform() } = options;
+    this.weight = new Parameter([outFeatures, inFeatures], weight);
+    if (bias) this.bias = new Parameter([outFeatures], bias === true ? uniform(1 / Math.sqrt(inFeatures)) : bias);
   }
 
   /** @throws ShapeError if the last axis of `x` is not `in` */

@@ -3,14 +3,29 @@ import { OptionError } from '../errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { gradients } from '../graph/autodiff.ts';
 import type { Update } from '../graph/graph.ts';
-import { add, div, expm1, isFinite, minimum, mul, neg, sqrt, square, sub, toF32, where } from '../ops/elementwise.ts';
+import {
+  add,
+  div,
+  equal,
+  expm1,
+  greater,
+  isFinite,
+  minimum,
+  mul,
+  neg,
+  sqrt,
+  square,
+  sub,
+  toF32,
+  where,
+} from '../ops/elementwise.ts';
 import { sum } from '../ops/reduce.ts';
 import { ALIGNMENT, alignedSize, constant, Variable } from '../ops/source.ts';
 import { scope, type Tensor } from '../ops/tensor.ts';
 import { broadcastTo, pack, reshape, slice } from '../ops/view.ts';
 import { writeVariable } from '../runtime/variables.ts';
 import { Module, type Parameter, type Parameters } from './module.ts';
-import { constantSchedule, type Schedule } from './schedules.ts';
+import { constantSchedule, type LearningRateSchedule } from './schedules.ts';
 
 /** Parameters that differ from the rest in their learning rate or weight decay. */
 export interface ParameterGroup {
@@ -23,12 +38,19 @@ export interface ParameterGroup {
 
 export interface OptimizerOptions {
   /** Learning rate: a number, a schedule, or a function of the step (f32, the first step is 0). */
-  readonly lr?: number | Schedule | ((step: Tensor) => Tensor);
+  readonly lr?: number | LearningRateSchedule | ((step: Tensor) => Tensor);
   readonly weightDecay?: number;
   /** As PyTorch's parameter groups. A parameter belongs to the first that names it; for the others the options hold. */
   readonly groups?: readonly ParameterGroup[];
   /** Scales the gradient down to this global norm where it is longer. */
   readonly maxNorm?: number;
+  /**
+   * Decay of a moving average of the weights, kept beside them as `state.average`; none by default. Early steps weigh more:
+   * the decay of step t is at most t / (t + 9).
+   */
+  readonly average?: number | undefined;
+  /** Leaves the weights as they are where the gradient's norm is above so many times its moving average; never by default. */
+  readonly skip?: number | undefined;
   /** Factor of the loss while gradients are computed, so that few vanish where they are stored as f16; 1 by default. */
   readonly lossScale?: number;
 }
@@ -57,7 +79,7 @@ export abstract class Optimizer {
   readonly step = new Variable('step', [], { dtype: 'u32' });
   /** Moments by PyTorch's names, each laid out as the parameters. */
   abstract readonly state: Readonly<Record<string, Variable>>;
-  private readonly schedule: Schedule | ((step: Tensor) => Tensor);
+  private readonly schedule: LearningRateSchedule | ((step: Tensor) => Tensor);
   /** The numbers of the schedule. */
   private readonly rate: Variable | undefined;
   /** Factor of the learning rate, and weight decay, of each ALIGNMENT numbers of the packed parameters. */
@@ -65,11 +87,19 @@ export abstract class Optimizer {
   private readonly weightDecay: number;
   private readonly maxNorm: number | undefined;
   private readonly lossScale: number;
+  private readonly averageDecay: number;
+  /** The moving average of the weights, laid out as they are. */
+  readonly average: Variable | undefined;
+  private readonly skip: number;
+  /** The moving average of the gradient's norm, f32 scalar, where leaps of it are skipped. */
+  readonly usualNorm: Variable | undefined;
 
   constructor(
     parameters: Parameters,
-    { lr = 1e-3, weightDecay = 0, groups = [], maxNorm, lossScale = 1 }: OptimizerOptions,
+    { lr = 1e-3, weightDecay = 0, groups = [], maxNorm, lossScale = 1, average = 0, skip = 0 }: OptimizerOptions,
   ) {
+    if (!(average >= 0 && average < 1)) throw new OptionError(`average must lie in [0, 1), got ${average}`);
+    if (!(skip === 0 || skip > 1)) throw new OptionError(`skip must be above 1, or 0 for never, got ${skip}`);
     if (maxNorm !== undefined && !(maxNorm > 0)) throw new OptionError(`maxNorm must be above 0, got ${maxNorm}`);
     if (!(lossScale > 0 && lossScale < Infinity)) throw new OptionError(`lossScale must be above 0, got ${lossScale}`);
     const schedule = typeof lr === 'number' ? constantSchedule(lr) : lr;
@@ -82,13 +112,24 @@ export abstract class Optimizer {
     this.weightDecay = weightDecay;
     this.maxNorm = maxNorm;
     this.lossScale = lossScale;
+    this.averageDecay = average;
+    this.skip = skip;
+    if (average) this.average = this.moment('average');
+    if (skip) this.usualNorm = new Variable('usual norm of the gradient', []);
     if (groups.length > 0) this.table = groupTable(parameters, groups, schedule, weightDecay);
+  }
+
+  /** All that lies beside the parameters in their layout: the moments and, where it is kept, the average of the weights. */
+  get blocks(): Readonly<Record<string, Variable>> {
+    return { ...this.state, ...(this.average && { average: this.average }) };
   }
 
   /** Its own variables, beside the parameters: what `freeVariables` takes when it is done with. */
   get variables(): Variable[] {
-    const { step, rate, table, state } = this;
-    return [step, ...(rate ? [rate] : []), ...(table ? [table] : []), ...Object.values(state)];
+    const { step, rate, table, usualNorm, average, state } = this;
+    return [step, rate, table, usualNorm, average, ...Object.values(state)].filter(
+      (variable) => variable !== undefined,
+    );
   }
 
   /**
@@ -134,11 +175,27 @@ export abstract class Optimizer {
       const scale = this.maxNorm === undefined ? undefined : minimum(div(this.maxNorm, add(gradientNorm, 1e-6)), 1);
       const clipped = scale ? mul(gradient, scale) : gradient;
       const values = this.rule(flat.tensor, clipped, add(step, 1), this.rateAt(step), this.factors());
+      if (this.usualNorm) this.skipLeaps(values, this.usualNorm, gradientNorm);
+      if (this.average) {
+        const decay = minimum(div(step, add(step, 9)), this.averageDecay);
+        const before = this.average.tensor;
+        values.set(this.average, add(mul(before, decay), mul(values.get(flat)!, sub(1, decay))));
+      }
       values.set(this.step, add(this.step.tensor, 1));
       const all = [...[...values].map(([variable, value]) => ({ variable, value })), ...others];
       const updates = all.map(({ variable, value }) => ({ variable, value: where(finite, value, variable.tensor) }));
       return { updates, finite, gradientNorm };
     });
+  }
+
+  /** Where the gradient's norm leaps, its step is not made; the average of norms follows, but no further than that. */
+  private skipLeaps(values: Map<Variable, Tensor>, usual: Variable, norm: Tensor): void {
+    const first = equal(this.step.tensor, 0);
+    const most = where(first, norm, mul(usual.tensor, this.skip));
+    const leaps = greater(norm, most);
+    for (const [variable, value] of values) values.set(variable, where(leaps, variable.tensor, value));
+    const before = where(first, norm, usual.tensor);
+    values.set(usual, add(mul(before, 0.99), mul(minimum(norm, most), 0.01)));
   }
 
   private rateAt(step: Tensor): Tensor {
@@ -168,7 +225,7 @@ function checkRate(lr: number): void {
   if (!(lr >= 0 && lr < Infinity)) throw new OptionError(`the learning rate must be a number from 0, got ${lr}`);
 }
 
-function numbersOf(schedule: Schedule, lr: number): Float32Array {
+function numbersOf(schedule: LearningRateSchedule, lr: number): Float32Array {
   checkRate(lr);
   return Float32Array.from(schedule.numbers(lr));
 }
@@ -180,7 +237,7 @@ function numbersOf(schedule: Schedule, lr: number): Float32Array {
 function groupTable(
   { named, flat }: Parameters,
   groups: readonly ParameterGroup[],
-  schedule: Schedule | ((step: Tensor) => Tensor),
+  schedule: LearningRateSchedule | ((step: Tensor) => Tensor),
   weightDecay: number,
 ): Variable {
   const members = groups.map((group) => membersOf(group, named));

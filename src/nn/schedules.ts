@@ -3,7 +3,7 @@
 import { add, cos, div, minimum, mul, sub } from '../ops/elementwise.ts';
 import type { Tensor } from '../ops/tensor.ts';
 
-export interface Schedule {
+export interface LearningRateSchedule {
   /** The learning rate that it is made from; `Optimizer.setLearningRate` replaces it. */
   readonly lr: number;
   /** The numbers that the rate is computed from, for a learning rate. */
@@ -12,12 +12,20 @@ export interface Schedule {
   rate(step: Tensor, numbers: readonly Tensor[]): Tensor;
 }
 
-export function constantSchedule(lr: number): Schedule {
+export function constantSchedule(lr: number): LearningRateSchedule {
   return { lr, numbers: (lr) => [lr], rate: (_, [lr]) => lr! };
 }
 
 /** From `lr` down to `min` along half a cosine over `steps` (Loshchilov and Hutter, SGDR, 2016, equation 5). */
-export function cosineSchedule({ lr, steps, min = 0 }: { lr: number; steps: number; min?: number }): Schedule {
+export function cosineSchedule({
+  lr,
+  steps,
+  min = 0,
+}: {
+  lr: number;
+  steps: number;
+  min?: number;
+}): LearningRateSchedule {
   return {
     lr,
     numbers: (lr) => [1 / steps, (lr - min) / 2, min],
@@ -29,7 +37,7 @@ export function cosineSchedule({ lr, steps, min = 0 }: { lr: number; steps: numb
 }
 
 /** lr / (1 + step / steps): half of `lr` after `steps`, and never nothing (Robbins and Monro, 1951, section 2). */
-export function inverseTimeSchedule({ lr, steps }: { lr: number; steps: number }): Schedule {
+export function inverseTimeSchedule({ lr, steps }: { lr: number; steps: number }): LearningRateSchedule {
   return {
     lr,
     numbers: (lr) => [lr, 1 / steps],
@@ -38,7 +46,7 @@ export function inverseTimeSchedule({ lr, steps }: { lr: number; steps: number }
 }
 
 /** Rises linearly over `steps`, then goes on with `schedule` from its beginning. */
-export function warmup(steps: number, schedule: Schedule): Schedule {
+export function warmup(steps: number, schedule: LearningRateSchedule): LearningRateSchedule {
   return {
     lr: schedule.lr,
     numbers: (lr) => [steps, 1 / steps, ...schedule.numbers(lr)],

@@ -17,15 +17,17 @@ import {
   type TensorOf,
 } from './tensor.ts';
 
-interface Composite<A> {
-  readonly build: (inputs: readonly Tensor[], attrs: A) => Tensor;
+interface Check<A> {
   /** In float64, one element of each input. */
   readonly reference: (values: number[], attrs: A) => number;
   readonly samples: readonly Sample<A>[];
 }
 
+type Build<A> = (inputs: readonly Tensor[], attrs: A) => Tensor;
+
 /** An op of one shape in, the same shape out. */
-function define<A>(name: string, { build, reference, samples }: Composite<A>): Op<A> {
+/* @__NO_SIDE_EFFECTS__ */
+function define<A>(name: string, decompose: Build<A>, check: false | Check<A>): Op<A> {
   return {
     name,
     infer(inputs) {
@@ -37,18 +39,18 @@ function define<A>(name: string, { build, reference, samples }: Composite<A>): O
       }
       return { shape: inputs[0]!.shape, dtype: 'f32' };
     },
-    decompose: build,
-    check: CHECKS && {
+    decompose,
+    check: check && {
       reference: (inputs, attrs) =>
         inputs[0]!.data.map((_, i) =>
-          reference(
+          check.reference(
             inputs.map(({ data }) => data[i]!),
             attrs,
           ),
         ),
-      samples,
+      samples: check.samples,
       random(int) {
-        const [{ inputs, attrs }] = samples as readonly [Sample<A>];
+        const [{ inputs, attrs }] = check.samples as readonly [Sample<A>];
         const shape = Array.from({ length: int(1, 3) }, () => int(1, 9));
         return { inputs: inputs.map((spec) => ({ ...spec, shape })), attrs };
       },
@@ -62,47 +64,65 @@ const same = (count: number, range: { min?: number; max?: number }[] = []) =>
     attrs: {},
   }));
 
-export const geluOp = define<object>('gelu', {
-  build: ([x]) => mul(mul(x!, 0.5), add(1, erf(mul(x!, Math.SQRT1_2)))),
-  reference: ([x]) => 0.5 * x! * (1 + erfReference(x! * Math.SQRT1_2)),
-  samples: same(1),
-});
+export const geluOp = define<object>(
+  'gelu',
+  ([x]) => mul(mul(x!, 0.5), add(1, erf(mul(x!, Math.SQRT1_2)))),
+  CHECKS && {
+    reference: ([x]) => 0.5 * x! * (1 + erfReference(x! * Math.SQRT1_2)),
+    samples: same(1),
+  },
+);
 
-export const siluOp = define<object>('silu', {
-  build: ([x]) => mul(x!, sigmoid(x!)),
-  reference: ([x]) => x! / (1 + Math.exp(-x!)),
-  samples: same(1),
-});
+export const siluOp = define<object>(
+  'silu',
+  ([x]) => mul(x!, sigmoid(x!)),
+  CHECKS && {
+    reference: ([x]) => x! / (1 + Math.exp(-x!)),
+    samples: same(1),
+  },
+);
 
-export const leakyReluOp = define<{ slope: number }>('leakyRelu', {
-  build: ([x], { slope }) => where(greater(x!, 0), x!, mul(x!, slope)),
-  reference: ([x], { slope }) => (x! > 0 ? x! : slope * x!),
-  samples: same(1).map(({ inputs }) => ({ inputs, attrs: { slope: 0.1 } })),
-});
+export const leakyReluOp = define<{ slope: number }>(
+  'leakyRelu',
+  ([x], { slope }) => where(greater(x!, 0), x!, mul(x!, slope)),
+  CHECKS && {
+    reference: ([x], { slope }) => (x! > 0 ? x! : slope * x!),
+    samples: same(1).map(({ inputs }) => ({ inputs, attrs: { slope: 0.1 } })),
+  },
+);
 
-export const bernoulliNllOp = define<object>('bernoulliNll', {
-  build: ([logits, target]) => sub(softplus(logits!), mul(logits!, target!)),
-  reference: ([l, x]) => Math.max(l!, 0) + Math.log1p(Math.exp(-Math.abs(l!))) - l! * x!,
-  samples: same(2, [
-    { min: -20, max: 20 },
-    { min: 0, max: 1 },
-  ]),
-});
+export const bernoulliNllOp = define<object>(
+  'bernoulliNll',
+  ([logits, target]) => sub(softplus(logits!), mul(logits!, target!)),
+  CHECKS && {
+    reference: ([l, x]) => Math.max(l!, 0) + Math.log1p(Math.exp(-Math.abs(l!))) - l! * x!,
+    samples: same(2, [
+      { min: -20, max: 20 },
+      { min: 0, max: 1 },
+    ]),
+  },
+);
 
 const HALF_LOG_TWO_PI = 0.5 * Math.log(2 * Math.PI);
 
-export const gaussianNllOp = define<object>('gaussianNll', {
-  build: ([mean, logvar, target]) =>
+export const gaussianNllOp = define<object>(
+  'gaussianNll',
+  ([mean, logvar, target]) =>
     add(mul(add(logvar!, mul(square(sub(target!, mean!)), exp(neg(logvar!)))), 0.5), HALF_LOG_TWO_PI),
-  reference: ([mean, logvar, x]) => 0.5 * (logvar! + (x! - mean!) ** 2 / Math.exp(logvar!)) + HALF_LOG_TWO_PI,
-  samples: same(3),
-});
+  CHECKS && {
+    reference: ([mean, logvar, x]) => 0.5 * (logvar! + (x! - mean!) ** 2 / Math.exp(logvar!)) + HALF_LOG_TWO_PI,
+    samples: same(3),
+  },
+);
 
-export const gaussianKlOp = define<object>('gaussianKl', {
-  build: ([mean, logvar]) => mul(sub(add(square(mean!), exp(logvar!)), add(logvar!, 1)), 0.5),
-  reference: ([mean, logvar]) => 0.5 * (mean! ** 2 + Math.exp(logvar!) - logvar! - 1),
-  samples: same(2),
-});
+export const gaussianKlOp = define<object>(
+  'gaussianKl',
+  ([mean, logvar]) => mul(sub(add(square(mean!), exp(logvar!)), add(logvar!, 1)), 0.5),
+  CHECKS && {
+    reference: ([mean, logvar]) => 0.5 * (mean! ** 2 + Math.exp(logvar!) - logvar! - 1),
+    samples: same(2),
+  },
+);
 
 export const softmaxOp: Op<{ axis: number; log: boolean }> = {
   name: 'softmax',

@@ -88,6 +88,7 @@ interface CompositeSpec<A> extends Omit<Op<A>, 'infer' | 'emit' | 'variants' | '
 export function defineOp(spec: PointwiseSpec): Op<object>;
 export function defineOp<A = object>(spec: KernelOpSpec<A>): Op<A>;
 export function defineOp<A = object>(spec: Op<A> | CompositeSpec<A>): Op<A>;
+/* @__NO_SIDE_EFFECTS__ */
 export function defineOp<A>(spec: PointwiseSpec | KernelOpSpec<A> | CompositeSpec<A> | Op<A>): Op<A> {
   if ('wgsl' in spec && typeof spec.wgsl === 'function') return pointwise(spec as PointwiseSpec) as Op<A>;
   if ('kernel' in spec) return kernelOp(spec);

@@ -10,7 +10,10 @@ import { apply, type Computed, type DType, elementType, type Op, type Tensor, ty
 export type Operand<D extends DType = DType> = TensorOf<D> | number;
 
 /** An entry of the table. */
-const define = (name: string, spec: Omit<PointwiseSpec, 'name'>) => defineOp({ name, ...spec });
+/* @__NO_SIDE_EFFECTS__ */
+function define(name: string, spec: Omit<PointwiseSpec, 'name'>) {
+  return defineOp({ name, ...spec });
+}
 
 /** The nearest f16: 11 significant bits, of two equally near the even one, in steps of 2⁻²⁴ at least; infinite from 65520. */
 function roundToF16(x: number): number {
@@ -272,6 +275,7 @@ export const elementwise = {
   }),
 } satisfies Record<string, Op<object>>;
 
+/* @__NO_SIDE_EFFECTS__ */
 function unary(op: Op<object>) {
   return <D extends DType>(a: TensorOf<D>) => apply(op, [a], {}) as TensorOf<Computed<D>>;
 }
@@ -281,6 +285,7 @@ function operands(a: Operand, b: Operand): [Tensor, Tensor] {
   return typeof b === 'number' ? [constant(a), constant(b)] : [constant(a, elementType(b.dtype)), b];
 }
 
+/* @__NO_SIDE_EFFECTS__ */
 function binary(op: Op<object>) {
   return <D extends DType = 'f32'>(a: Operand<D>, b: Operand<D>) =>
     apply(op, operands(a, b), {}) as TensorOf<Computed<D>>;

@@ -44,6 +44,7 @@ function bits(inputs: readonly NdArray[], stream: number, block: number) {
   return philox([block, counter!.data[0]!, stream, 0], [key!.data[0]!, key!.data[1]!]);
 }
 
+/* @__NO_SIDE_EFFECTS__ */
 function define(
   name: string,
   fromBits: string,

@@ -174,6 +174,7 @@ function random(int: (min: number, max: number) => number): Sample<ReduceAttrs> 
   return { inputs: [{ shape }], attrs: { axes: axes.length ? axes : [shape.length - 1] } };
 }
 
+/* @__NO_SIDE_EFFECTS__ */
 function define(
   name: keyof typeof KINDS,
   fold: (values: Float64Array) => number,
@@ -250,6 +251,7 @@ export interface ReduceOptions {
   readonly keepDims?: boolean;
 }
 
+/* @__NO_SIDE_EFFECTS__ */
 function reduce(op: Op<ReduceAttrs>) {
   return (x: Tensor, { axis, keepDims = false }: ReduceOptions = {}): TensorOf<'f32'> => {
     const list = axis === undefined ? x.shape.map((_, i) => i) : typeof axis === 'number' ? [axis] : axis;

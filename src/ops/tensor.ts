@@ -1,24 +1,17 @@
 // Tensor, the one immutable node type of the graph, and Op, what an op must say about itself to exist.
-import { OptionError, ShapeError } from '../errors.ts';
+import { ShapeError } from '../errors.ts';
+import type { DeviceLimits } from '../gpu/limits.ts';
 import type { Affine } from './affine.ts';
+import type { Check, Sample } from './check.ts';
 import type { Expr } from './expression.ts';
+import { type DType, type ResultType, type Shape, sizeOf, typeOf } from './shape.ts';
+import { currentPath, where } from './trace.ts';
 
-/**
- * Element types. Two are for storage only: reading an element of `u8` (data sets) gives a `u32`, and one of `f16` an
- * `f32`; what is stored as `f16` is rounded on the way.
- */
-export type DType = 'f32' | 'u32' | 'u8' | 'f16';
-
-/** The type of what is computed from elements of a type. */
-export type Computed<D extends DType> = D extends 'f32' | 'f16' ? 'f32' : 'u32';
-
-export type Shape = readonly number[];
-
-/** A dense array in row-major order, in float64: what references compute with. */
-export interface NdArray {
-  readonly shape: Shape;
-  readonly data: Float64Array;
-}
+// Who writes an op or reads a graph finds all of it here.
+export { DEFAULT_LIMITS, type DeviceLimits } from '../gpu/limits.ts';
+export * from './check.ts';
+export * from './shape.ts';
+export * from './trace.ts';
 
 /** Writes the WGSL of one kernel: ops ask it for their inputs' elements and give back expressions. */
 export interface Emitter {
@@ -44,36 +37,6 @@ export interface Emitter {
   /** Σ of a term over 0 … count−1, in order. */
   sum(count: number, term: (k: Affine) => Expr): Expr;
 }
-
-/** What a device allows, by WebGPU's names. */
-export interface DeviceLimits {
-  /** Buffers that one kernel binds. */
-  readonly maxStorageBuffersPerShaderStage: number;
-  readonly maxComputeWorkgroupsPerDimension: number;
-  readonly maxComputeInvocationsPerWorkgroup: number;
-  readonly maxComputeWorkgroupSizeX: number;
-  readonly maxComputeWorkgroupSizeY: number;
-  readonly maxComputeWorkgroupSizeZ: number;
-  /** Bytes of workgroup memory. */
-  readonly maxComputeWorkgroupStorageSize: number;
-  /** Bytes of one binding. */
-  readonly maxStorageBufferBindingSize: number;
-  /** Bytes of one buffer. */
-  readonly maxBufferSize: number;
-}
-
-/** What every device allows. */
-export const DEFAULT_LIMITS: DeviceLimits = {
-  maxStorageBuffersPerShaderStage: 8,
-  maxComputeWorkgroupsPerDimension: 65535,
-  maxComputeInvocationsPerWorkgroup: 256,
-  maxComputeWorkgroupSizeX: 256,
-  maxComputeWorkgroupSizeY: 256,
-  maxComputeWorkgroupSizeZ: 64,
-  maxComputeWorkgroupStorageSize: 16384,
-  maxStorageBufferBindingSize: 2 ** 27,
-  maxBufferSize: 2 ** 28,
-};
 
 /** What a kernel may know of the adapter. */
 export interface AdapterTraits {
@@ -153,25 +116,6 @@ export interface KernelWriter {
   grid(workgroups: number): [number, number, number];
 }
 
-/** One input of a sample: random values in [min, max], of a shape. */
-export interface SampleInput {
-  readonly shape: Shape;
-  readonly dtype?: DType;
-  /** Least value, −2 by default. */
-  readonly min?: number;
-  /** Greatest value, 2 by default; for integers, included. */
-  readonly max?: number;
-}
-
-/** Inputs and attributes with which the generic op test runs the op, forward and backward. */
-export interface Sample<A = unknown> {
-  readonly inputs: readonly SampleInput[];
-  readonly attrs: A;
-}
-
-/** A source of random sizes for samples. */
-export type RandomInt = (min: number, max: number) => number;
-
 /** What an op's elements cost, and how kernels may take it in: all that fusion asks of an op. Each is false by default. */
 export interface OpTraits {
   /** About how many operations an element costs, 1 by default: what computing it twice is weighed against storing it by. */
@@ -199,17 +143,6 @@ export interface OpTraits {
   readonly joins?: boolean;
 }
 
-/** What an op is tested by. */
-export interface Check<A = unknown> {
-  /** The result in float64, or a list of them for an op of several results. */
-  reference?(inputs: readonly NdArray[], attrs: A, shape: Shape): Float64Array | readonly Float64Array[];
-  readonly samples?: readonly Sample<A>[];
-  /** A sample of random shape. */
-  random?(int: RandomInt): Sample<A>;
-  /** Relative error that is allowed against the reference, where the hardware's functions are only roughly right. */
-  readonly tolerance?: number;
-}
-
 /** The core of a pointwise op: a result of arguments. */
 export interface Pointwise {
   /** WGSL of the result, given that of as many arguments as the function declares: names, or literals in parentheses. */
@@ -222,12 +155,6 @@ export interface Pointwise {
   readonly range?: readonly [number, number] | readonly (readonly [number, number])[];
   /** Relative error that is allowed, where WGSL promises little. */
   readonly tolerance?: number;
-}
-
-/** Shape and type of a result. */
-export interface ResultType {
-  readonly shape: Shape;
-  readonly dtype: DType;
 }
 
 /**
@@ -277,33 +204,6 @@ export interface Op<A = unknown> {
 export type TensorOf<D extends DType> = Tensor<unknown, D>;
 
 let nextId = 0;
-const path: string[] = [];
-
-/**
- * Runs `build` so that the nodes that it makes carry `name` in their module path.
- *
- * @throws OptionError if `build` is async
- */
-export function scope<T>(name: string, build: () => T): T {
-  path.push(name);
-  try {
-    return refusePromise(`scope ${name}`, build());
-  } finally {
-    path.pop();
-  }
-}
-
-/** What is traced after an `await` would be traced outside, or in another trace that runs meanwhile. */
-export function refusePromise<T>(name: string, value: T): T {
-  if (typeof (value as { then?: unknown } | undefined)?.then !== 'function') return value;
-  Promise.resolve(value).catch(() => {});
-  throw new OptionError(`${name} got an async function: await first, and trace without`);
-}
-
-/** The module path that is being traced, such as `vae.decoder.0`. */
-export function currentPath(): string {
-  return path.join('.');
-}
 
 /** A value in the graph: an op applied to other tensors. It holds no data. `A` are the op's attributes. */
 export class Tensor<A = unknown, D extends DType = DType> {
@@ -456,11 +356,6 @@ export function zeroGrad({ inputs }: Tensor): undefined[] {
   return inputs.map(() => undefined);
 }
 
-/** `f32[2, 3]`, for messages. */
-export function typeOf({ dtype, shape }: ResultType): string {
-  return `${dtype}${show(shape)}`;
-}
-
 const isList = (results: ResultType | readonly ResultType[]): results is readonly ResultType[] =>
   Array.isArray(results);
 
@@ -473,71 +368,4 @@ function checkResult(result: ResultType): void {
   if (!isShape || !DTYPES.includes(dtype)) {
     throw new ShapeError(`its infer must return { shape, dtype }, or a list of these, got ${JSON.stringify(result)}`);
   }
-}
-
-export function where(at: string): string {
-  return at ? `${at}: ` : '';
-}
-
-export function sizeOf(shape: Shape): number {
-  return shape.reduce((product, dim) => product * dim, 1);
-}
-
-/** Row-major strides, in elements. */
-export function stridesOf(shape: Shape): number[] {
-  const strides = new Array<number>(shape.length);
-  let stride = 1;
-  for (let axis = shape.length - 1; axis >= 0; axis--) {
-    strides[axis] = stride;
-    stride *= shape[axis]!;
-  }
-  return strides;
-}
-
-export function sameShape(a: Shape, b: Shape): boolean {
-  return a.length === b.length && a.every((dim, axis) => dim === b[axis]);
-}
-
-/** `[2, 3]`, for messages. */
-export function show(shape: Shape): string {
-  return `[${shape.join(', ')}]`;
-}
-
-/** Turns −1 and the like into an axis from 0, or throws. */
-export function axisOf(axis: number, rank: number): number {
-  const resolved = axis < 0 ? axis + rank : axis;
-  if (!Number.isInteger(axis) || resolved < 0 || resolved >= rank) {
-    throw new ShapeError(`axis ${axis} is out of range for a tensor of ${rank} ${rank === 1 ? 'axis' : 'axes'}`);
-  }
-  return resolved;
-}
-
-/** The shape that two shapes broadcast to (NumPy's rule), or throws. */
-export function broadcastShapes(a: Shape, b: Shape): number[] {
-  const rank = Math.max(a.length, b.length);
-  const shape = new Array<number>(rank);
-  for (let axis = 0; axis < rank; axis++) {
-    const left = a[axis - rank + a.length] ?? 1;
-    const right = b[axis - rank + b.length] ?? 1;
-    if (left !== right && left !== 1 && right !== 1) {
-      throw new ShapeError(`shapes ${show(a)} and ${show(b)} do not broadcast (axis ${axis}: ${left} and ${right})`);
-    }
-    shape[axis] = left === 1 ? right : left;
-  }
-  return shape;
-}
-
-/** The element type that reading a tensor gives in WGSL. */
-export function elementType(dtype: DType): 'f32' | 'u32' {
-  return dtype === 'f32' || dtype === 'f16' ? 'f32' : 'u32';
-}
-
-/** The bytes that an element takes in memory. */
-export function bytesOf(dtype: DType): number {
-  return { f32: 4, u32: 4, f16: 2, u8: 1 }[dtype];
-}
-
-/** The words of four bytes that so many elements take. */
-export function wordsFor(size: number, dtype: DType): number {
-  return Math.ceil((size * bytesOf(dtype)) / 4);
 }

@@ -1,5 +1,6 @@
 // Kernels that need what a browser offers only as an experiment: loaded for devices that were asked for it.
-import { type Gpu, SUBGROUP_MATRIX } from '../gpu/gpu.ts';
+import { SUBGROUP_MATRIX } from '../gpu/adapter.ts';
+import type { Gpu } from '../gpu/gpu.ts';
 import { matmulOp } from '../ops/matmul.ts';
 import type { AdapterTraits, Op, Variant } from '../ops/tensor.ts';
 

@@ -10,6 +10,9 @@ import { decodeSafetensors, encodeSafetensors, type StoredTensor } from './safet
 const FORMAT = 'glia checkpoint 2';
 /** Of images alone, with the options of runs by name. */
 const FORMER = 'glia checkpoint 1';
+/** What a tensor of the moving average of the weights begins with. */
+const AVERAGE = 'optimizer.average.';
+const USUAL_NORM = 'optimizer.usual_norm';
 /** More steps than any run makes: their number is a u32. */
 const MOST_STEPS = 2 ** 31;
 
@@ -72,14 +75,14 @@ function readBuffers(gpu: Gpu, buffers: Buffers) {
   );
 }
 
-/** Weights and buffers under PyTorch's names and layouts. */
+/** Weights and buffers under PyTorch's names and layouts: of the weights, their moving average where there is one. */
 export async function encodeWeights(
   gpu: Gpu,
-  parameters: Parameters,
+  { parameters, average }: Optimizer,
   options: RunOptions,
   buffers: Buffers,
 ): Promise<Uint8Array> {
-  const flat = (await readVariable(gpu, parameters.flat)) as Float32Array;
+  const flat = (await readVariable(gpu, average ?? parameters.flat)) as Float32Array;
   const weights = [...parameters.split(flat)].map(([name, value]) => [name, { dtype: 'F32', ...value }] as const);
   const tensors = [...weights, ...(await readBuffers(gpu, buffers))];
   return encodeSafetensors(Object.fromEntries(tensors), { format: 'pt', options: JSON.stringify(options) });
@@ -91,8 +94,8 @@ export async function encodeCheckpoint(
   progress: Progress,
   buffers: Buffers,
 ): Promise<Uint8Array> {
-  const { parameters, state, step } = optimizer;
-  const blocks = Object.entries({ '': parameters.flat, ...state });
+  const { parameters, step, usualNorm } = optimizer;
+  const blocks = Object.entries({ '': parameters.flat, ...optimizer.blocks });
   const read = await Promise.all([...blocks.map(([, block]) => readVariable(gpu, block)), readVariable(gpu, step)]);
   const steps = read.pop() as Uint32Array;
   const tensors = blocks.flatMap(([block], i) => {
@@ -103,7 +106,12 @@ export async function encodeCheckpoint(
     ]);
   });
   const own = Object.fromEntries([...tensors, ...(await readBuffers(gpu, buffers))]);
-  const all = { ...own, 'optimizer.step': { dtype: 'U32', shape: [], data: steps } as const };
+  const norm = usualNorm && ((await readVariable(gpu, usualNorm)) as Float32Array);
+  const all = {
+    ...own,
+    ...(norm && { [USUAL_NORM]: { dtype: 'F32', shape: [], data: norm } as const }),
+    'optimizer.step': { dtype: 'U32', shape: [], data: steps } as const,
+  };
   return encodeSafetensors(all, { format: FORMAT, progress: JSON.stringify(progress) });
 }
 
@@ -242,8 +250,8 @@ export function checkSame({ name, progress }: Checkpoint, now: Progress): void {
  *
  * @throws CheckpointError if a tensor is missing or of another shape
  */
-export function restored({ parameters, state }: Optimizer, saved: Saved) {
-  return Object.entries({ '': parameters.flat, ...state }).map(([block, variable]) => {
+export function restored({ parameters, blocks }: Optimizer, saved: Saved) {
+  return Object.entries({ '': parameters.flat, ...blocks }).map(([block, variable]) => {
     const prefix = block ? `optimizer.${block}.` : '';
     return { variable, flat: joined(parameters, saved, prefix) };
   });
@@ -279,14 +287,20 @@ export function restore(gpu: Gpu, optimizer: Optimizer, checkpoint: Checkpoint, 
   const values = [...restoredBuffers(checkpoint, buffers), ...restored(optimizer, checkpoint)];
   for (const { variable, flat } of values) writeVariable(gpu, variable, flat);
   writeVariable(gpu, optimizer.step, Uint32Array.of(checkpoint.step));
+  const norm = checkpoint.tensors.get(USUAL_NORM);
+  if (optimizer.usualNorm && norm?.dtype === 'F32' && norm.data.length === 1) {
+    writeVariable(gpu, optimizer.usualNorm, Float32Array.from(norm.data));
+  }
 }
 
 /**
- * The values of weights and buffers in a checkpoint or a file of weights, for a model that is only used.
+ * The values of weights and buffers in a checkpoint or a file of weights, for a model that is only used: of the weights, their
+ * moving average where the run kept one.
  *
  * @throws CheckpointError if a tensor is missing or of another shape
  */
 export function restoredModel(parameters: Parameters, buffers: Buffers, saved: Saved) {
-  const weights = { variable: parameters.flat, flat: joined(parameters, saved) };
+  const averaged = [...saved.tensors.keys()].some((name) => name.startsWith(AVERAGE));
+  const weights = { variable: parameters.flat, flat: joined(parameters, saved, averaged ? AVERAGE : '') };
   return [...restoredBuffers(saved, buffers), weights];
 }

@@ -18,6 +18,9 @@ export const MAX_STEPS = 32;
 /** Submits under way: enough to keep the GPU busy, few enough to stop soon. */
 export const AHEAD = 2;
 
+/** Of the random numbers that a view of the data draws, apart from the trainer's. */
+const STREAM = 5;
+
 /** Bytes in a megabyte, as --budget counts. */
 export const MB = 1e6;
 
@@ -157,6 +160,7 @@ export class GpuDataset {
   private readonly gpu: Gpu;
   private readonly dataset: TensorDataset;
   private readonly batch: number;
+  private readonly key: Variable;
   private shown: Rows | undefined;
 
   /** @throws DataError if the data set is not what it says; OptionError if not even a stream fits the budget */
@@ -165,6 +169,7 @@ export class GpuDataset {
     this.gpu = gpu;
     this.dataset = dataset;
     this.batch = batch;
+    this.key = key;
     const { name, train, test } = dataset;
     const { maxStorageBufferBindingSize, maxBufferSize } = gpu.device.limits;
     const largest = Math.min(maxStorageBufferBindingSize, maxBufferSize);
@@ -196,8 +201,8 @@ export class GpuDataset {
     this[split]?.load(this.gpu, first, count);
   }
 
-  private view(stored: Batch): Batch {
-    return this.dataset.view?.(stored) ?? stored;
+  private view(stored: Batch, counter: Tensor): Batch {
+    return this.dataset.view?.(stored, { key: this.key.tensor, counter, stream: STREAM }) ?? stored;
   }
 
   /**
@@ -205,14 +210,14 @@ export class GpuDataset {
    * may reach from one epoch into the next.
    */
   trainBatch(step: Tensor): Batch {
-    return this.view(this.train.batch(step));
+    return this.view(this.train.batch(step), step);
   }
 
   /** The test examples from `batch · index` on, and 1 for those that exist and 0 for those past the end. */
   testBatch(index: Tensor): { batch: Batch; mask: Tensor } {
     const position = positions(index, this.batch);
     const count = broadcastTo(constant(this.dataset.test!.count, 'u32'), position.shape);
-    return { batch: this.view(this.test!.batch(index)), mask: less(position, count) };
+    return { batch: this.view(this.test!.batch(index), index), mask: less(position, count) };
   }
 
   /** The first test examples. */
@@ -224,7 +229,7 @@ export class GpuDataset {
       });
       this.shown ??= new Rows(`${name}, examples`, { count, tensors: Object.fromEntries(tensors) });
     }
-    return this.view((this.shown ?? this.test!.rows).at(iota([count], 0, 'u32')));
+    return this.view((this.shown ?? this.test!.rows).at(iota([count], 0, 'u32')), constant(0, 'u32'));
   }
 }
 

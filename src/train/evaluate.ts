@@ -37,13 +37,13 @@ export interface EvaluateOptions {
   readonly seed?: number;
   /** Samples an image in one submit, from 1 to 32; as many as take about 100 ms by default. Changes no bit. */
   readonly samplesPerSubmit?: number;
-  readonly onProgress?: (progress: Progress) => void;
+  readonly onProgress?: (progress: EvaluationProgress) => void;
   /** Stops: the promise is rejected with the signal's reason. */
   readonly signal?: AbortSignal;
 }
 
 /** Samples of z, of all images together. */
-export interface Progress {
+export interface EvaluationProgress {
   readonly done: number;
   readonly total: number;
 }
@@ -71,9 +71,10 @@ export interface Evaluation {
 function checkOptions({ samples, images = 1, batch = 1, seed = 0, samplesPerSubmit = 1 }: EvaluateOptions): void {
   const check = (name: string, value: number, min: number, max: number) => {
     if (Number.isInteger(value) && value >= min && value <= max) return;
-    throw new OptionError(`evaluate: ${name} must be a whole number from ${min} to ${max}, got ${value}`);
+    throw new OptionError(`likelihood: ${name} must be a whole number from ${min} to ${max}, got ${value}`);
   };
-  if (samples.length === 0) throw new OptionError('evaluate: samples is empty; give a number of samples, such as 100');
+  if (samples.length === 0)
+    throw new OptionError('likelihood: samples is empty; give a number of samples, such as 100');
   for (const count of samples) check('samples', count, 1, 2 ** 31);
   check('images', images, 1, 2 ** 31);
   check('batch', batch, 1, 65536);
@@ -89,7 +90,12 @@ function checkOptions({ samples, images = 1, batch = 1, seed = 0, samplesPerSubm
  * @param images their labels too, for a model that is told labels
  * @throws OptionError if options do not fit, NotFiniteError if a weight is not finite
  */
-export async function evaluate(gpu: Gpu, vae: VAE, images: ImageSet, options: EvaluateOptions): Promise<Evaluation> {
+export async function estimateLikelihood(
+  gpu: Gpu,
+  vae: VAE,
+  images: ImageSet,
+  options: EvaluateOptions,
+): Promise<Evaluation> {
   checkOptions(options);
   checkImageSet(images, 'the images to evaluate');
   if (vae.classes > 0 && !images.labels) throw new OptionError('the model is told labels, and these images have none');

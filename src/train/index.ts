@@ -16,9 +16,9 @@ export type { Estimate } from './estimates.ts';
 export {
   type EvaluateOptions,
   type Evaluation,
-  evaluate,
+  type EvaluationProgress,
+  estimateLikelihood,
   type NllEstimate,
-  type Progress,
 } from './evaluate.ts';
 export type { EpochEvent, Means, StepEvent, TrainEvent } from './events.ts';
 export { type NamedRun, trainByName } from './named.ts';

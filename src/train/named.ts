@@ -51,14 +51,14 @@ export function describeStep(gpu: Gpu, dataset: Dataset, options: TrainOptions):
 }
 
 function runOf(dataset: Dataset, options: TrainOptions): TrainerOptions {
-  const data = imageTensors(dataset);
+  const data = imageTensors(dataset, options);
   const model = createModel(dataset, options);
-  const { lr, decay, batch, epochs, steps, seed, budget } = options;
+  const { lr, decay, batch, epochs, steps, seed, budget, average, skip } = options;
   const schedule = decay ? inverseTimeSchedule({ lr, steps: decay }) : lr;
   const { pictures } = modelEntry(options.model);
   return {
     ...{ model, data, batch, epochs, steps, seed, options },
-    optimizer: new Adam(new Parameters(model, seed), { lr: schedule }),
+    optimizer: new Adam(new Parameters(model, seed), { lr: schedule, average, skip }),
     budget: budget && budget * MB,
     ...(pictures && {
       pictures: {

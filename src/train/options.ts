@@ -1,5 +1,6 @@
 // The options of a training run by name: those of every run, and those of the models. The command line, its help, the
 // page's form and checkpoints read these.
+import { BINARIZATIONS, type Binarization } from '../data/binarize.ts';
 import { OptionError } from '../errors.ts';
 import { MODELS, modelEntry } from './registry/registry.ts';
 import { choice, type OptionRule, type OptionValue, parseValue } from './rules.ts';
@@ -13,7 +14,12 @@ export interface TrainOptions {
   readonly lr: number;
   /** Steps after which the learning rate is half; constant without. */
   readonly decay: number | undefined;
+  /** Decay of the moving average of the weights; 0 for none. */
+  readonly average: number;
+  /** Times its usual norm from which a gradient is skipped; 0 for never. */
+  readonly skip: number;
   readonly seed: number;
+  readonly binarize: Binarization;
   readonly size: number | undefined;
   readonly colors: 'grey' | 'rgb' | undefined;
   readonly budget: number | undefined;
@@ -35,11 +41,25 @@ const COMMON: Readonly<Record<string, OptionRule>> = {
   batch: { help: 'images a step', default: 128, range: count(65536) },
   lr: { help: 'learning rate of Adam', default: 1e-3, range: real(0, 1e3) },
   decay: { help: 'steps after which the rate is half, as 1 / (1 + step / n)', range: real(1, 1e9) },
+  average: {
+    help: 'decay of the moving average of the weights, which is tested and saved in their place; 0 for none',
+    default: 0,
+    range: real(0, 0.999999),
+  },
+  skip: {
+    help: 'times its usual norm from which a gradient is skipped; 0 for never',
+    default: 0,
+    range: real(0, 1e6),
+  },
   seed: {
     help: 'of weights, noise, shuffle and built-in data',
     default: 0,
     range: { min: 0, max: 2 ** 32 - 1, integer: true },
   },
+  binarize: choice(
+    'what is made of grey pixels: drawn anew in each step (dynamic; the test images once, by the seed), or cut at 128',
+    BINARIZATIONS,
+  ),
   size: {
     help: 'side of the square that images are cropped and resized to (default: as stored, at most 64 for PNG and JPEG)',
     range: count(4096),

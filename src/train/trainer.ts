@@ -165,6 +165,8 @@ export class Trainer {
   /** Whether every term has a number for each example; a scalar is tested on whole batches. */
   private readonly perExample: boolean;
   private readonly updates: readonly Update[];
+  /** Where the weights are while their average stands in their place. */
+  private trained: Variable | undefined;
   private readonly programs: Program[] = [];
   private stepProgram!: Program;
   private testProgram: Promise<Program> | undefined;
@@ -421,7 +423,33 @@ export class Trainer {
    *
    * @returns undefined if the data set has no test
    */
-  async evaluate(): Promise<Means | undefined> {
+  evaluate(): Promise<Means | undefined> {
+    return this.withAverage(() => this.test());
+  }
+
+  /** With the moving average of the weights in their place, where the optimizer keeps one. */
+  private async withAverage<T>(work: () => Promise<T>): Promise<T> {
+    const { average } = this.optimizer;
+    if (!average || this.step === 0) return work();
+    const { flat } = this.parameters;
+    this.trained ??= new Variable('trained weights', flat.shape);
+    this.copy(flat, this.trained);
+    this.copy(average, flat);
+    try {
+      return await work();
+    } finally {
+      this.copy(this.trained, flat);
+    }
+  }
+
+  private copy(from: Variable, to: Variable): void {
+    const [source, target] = [from, to].map((variable) => rangeOf(this.gpu, variable));
+    const encoder = this.gpu.device.createCommandEncoder();
+    encoder.copyBufferToBuffer(source!.buffer, source!.offset, target!.buffer, target!.offset, source!.size);
+    this.gpu.device.queue.submit([encoder.finish()]);
+  }
+
+  private async test(): Promise<Means | undefined> {
     const { test } = this.data;
     if (!test) return undefined;
     this.testProgram ??= this.compileTest();
@@ -468,13 +496,15 @@ export class Trainer {
     const outputs = Object.fromEntries(Object.entries(pictures).map(([name, { images }]) => [name, images]));
     this.pictureProgram ??= this.compile({ outputs });
     const program = await this.pictureProgram;
-    program.run();
-    return Promise.all(
-      Object.entries(pictures).map(async ([name, { columns, caption }]) => {
-        const data = (await program.read(name)) as Float32Array;
-        return { name, caption, data, columns, height, width, channels };
-      }),
-    );
+    return this.withAverage(async () => {
+      program.run();
+      return Promise.all(
+        Object.entries(pictures).map(async ([name, { columns, caption }]) => {
+          const data = (await program.read(name)) as Float32Array;
+          return { name, caption, data, columns, height, width, channels };
+        }),
+      );
+    });
   }
 
   /** The training step: to look at, to explain, to measure. */
@@ -504,7 +534,7 @@ export class Trainer {
 
   /** The weights alone, under PyTorch's names and layouts. */
   weights(): Promise<Uint8Array> {
-    return encodeWeights(this.gpu, this.parameters, this.options.options ?? {}, this.buffers);
+    return encodeWeights(this.gpu, this.optimizer, this.options.options ?? {}, this.buffers);
   }
 
   private resume(checkpoint: Checkpoint): void {
@@ -524,7 +554,8 @@ export class Trainer {
     for (const program of this.programs) program.destroy();
     this.readback.destroy();
     const model = this.options.ownsModel ? [this.parameters.flat, ...this.buffers.values()] : [];
-    const own = [...this.optimizer.variables, this.key, this.history, this.testIndex, this.testSums];
+    const { key, history, testIndex, testSums, trained } = this;
+    const own = [...this.optimizer.variables, key, history, testIndex, testSums, ...(trained ? [trained] : [])];
     freeVariables(this.gpu, [...own, ...model, ...this.examples.variables]);
   }
 

@@ -1,11 +1,12 @@
 // The page behind `npm run evaluate`: estimates, and tells the command how far it is.
 
+import { binarized } from '../../data/binarize.ts';
 import type { Dataset, ImageSet } from '../../data/images.ts';
 import { OptionError } from '../../errors.ts';
 import { Gpu } from '../../gpu/gpu.ts';
 import { decodeTrained, type Trained } from '../../train/checkpoint.ts';
 import type { Estimate } from '../../train/estimates.ts';
-import { evaluate, type Progress } from '../../train/evaluate.ts';
+import { type EvaluationProgress, estimateLikelihood } from '../../train/evaluate.ts';
 import { restoreVae, trainedVae } from '../../train/trained.ts';
 import { get, loadData } from '../train/fetch.ts';
 import { type Job, type Outcome, type Result, type Summary, TELL, type Tell } from './protocol.ts';
@@ -26,7 +27,8 @@ export async function run(base: string): Promise<Outcome> {
 async function work(base: string): Promise<Result> {
   const job = JSON.parse(await (await get(base, 'job.json')).text()) as Job;
   const trained = decodeTrained(new Uint8Array(await (await get(base, 'trained')).arrayBuffer()), job.trained);
-  const dataset = await loadData(base, trained.options);
+  const { binarize, seed } = trained.options;
+  const dataset = binarized(await loadData(base, trained.options), binarize, seed);
   if (job.where === undefined) checkBuiltIn(trained, dataset);
   const model = trainedVae(trained, dataset);
   const test = firstOf(dataset.test, Math.min(job.images ?? dataset.test.count, dataset.test.count));
@@ -48,17 +50,17 @@ async function work(base: string): Promise<Result> {
     },
     data: {
       ...{ name: job.where ?? dataset.name, builtIn: job.where === undefined },
-      ...{ test: dataset.test.count, images: test.count },
+      ...{ test: dataset.test.count, images: test.count, binarize, seed },
       size: [height, width, ...(channels > 1 ? [channels] : [])].join('×'),
     },
   });
   let told = performance.now();
-  const onProgress = (progress: Progress) => {
+  const onProgress = (progress: EvaluationProgress) => {
     if (performance.now() - told < TELL_INTERVAL) return;
     told = performance.now();
     void tell({ event: 'progress', ...progress });
   };
-  const evaluation = evaluate(gpu, model.vae, test, { ...job.how, onProgress });
+  const evaluation = estimateLikelihood(gpu, model.vae, test, { ...job.how, onProgress });
   const { images, loss, reconstruction, kl, nll } = await Promise.race([evaluation, lost]);
   return {
     ...{ images, loss: summary(loss), reconstruction: summary(reconstruction), kl: summary(kl) },

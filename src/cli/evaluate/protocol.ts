@@ -1,6 +1,7 @@
 // What the command `evaluate` and its page (page.ts) tell each other.
+import type { Binarization } from '../../data/binarize.ts';
 import type { Estimate } from '../../train/estimates.ts';
-import type { EvaluateOptions, Progress } from '../../train/evaluate.ts';
+import type { EvaluateOptions, EvaluationProgress } from '../../train/evaluate.ts';
 
 /** job.json: what the page has to do. The file of the model is under `trained`, the data as `npm run train` has them. */
 export interface Job {
@@ -37,10 +38,13 @@ export interface StartEvent {
     /** Test images there are, and those that are evaluated. */
     readonly test: number;
     readonly images: number;
+    /** What was made of grey pixels, as in the training, and the seed that the test images were drawn by. */
+    readonly binarize: Binarization;
+    readonly seed: number;
   };
 }
 
-export interface ProgressEvent extends Progress {
+export interface ProgressEvent extends EvaluationProgress {
   readonly event: 'progress';
 }
 

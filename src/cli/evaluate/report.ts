@@ -1,5 +1,5 @@
 // What `npm run evaluate` says: to people, or as JSON lines.
-import { Progress, printJson, showDuration } from '../progress.ts';
+import { ProgressBar, printJson, showDuration } from '../progress.ts';
 import type { ProgressEvent, Result, StartEvent, Summary } from './protocol.ts';
 
 export interface RunEnd extends Result {
@@ -14,6 +14,13 @@ export interface Report {
   close(): void;
   end(end: RunEnd): void;
 }
+
+/** The protocol: what a pixel is here, without which a likelihood compares with none. */
+const PIXELS: Readonly<Record<StartEvent['data']['binarize'], (seed: number) => string>> = {
+  none: () => 'as they are',
+  dynamic: (seed) => `binary: drawn once from the intensities, by seed ${seed} (training: drawn anew in each step)`,
+  threshold: () => 'binary: white from 128',
+};
 
 /** One JSON line an event. */
 export class JsonReport implements Report {
@@ -33,7 +40,7 @@ export class JsonReport implements Report {
 /** Lines on standard output; the bar on standard error, so that output can go to a file. */
 export class TextReport implements Report {
   private run: StartEvent | undefined;
-  private readonly bar = new Progress();
+  private readonly bar = new ProgressBar();
   /** The first progress, before which kernels were compiled. */
   private first: { readonly done: number; readonly at: number } | undefined;
 
@@ -50,6 +57,7 @@ export class TextReport implements Report {
     this.bar.print(`adapter     ${adapter}${software ? ': no GPU was found, so this takes longer' : ''}`);
     this.bar.print(`checkpoint  ${checkpoint}: ${model}, ${on}`);
     this.bar.print(`data        ${source}: ${images} test images of ${data.size}`);
+    this.bar.print(`pixels      ${PIXELS[data.binarize](data.seed)}`);
     this.bar.start(1, 0, 'compiling …');
   }
 

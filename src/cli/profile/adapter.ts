@@ -3,7 +3,8 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { OptionError } from '../../errors.ts';
-import { describeAdapter, type Gpu, LIMITS } from '../../gpu/gpu.ts';
+import { describeAdapter, LIMITS } from '../../gpu/adapter.ts';
+import type { Gpu } from '../../gpu/gpu.ts';
 import { DEFAULT_LIMITS } from '../../ops/tensor.ts';
 import { resolvePath } from '../arguments.ts';
 

@@ -1,6 +1,6 @@
 // What a run says while it runs: to people, or as JSON lines.
 import { describeTerm, type EpochEvent, type Means, type StepEvent, type TrainEvent } from '../../train/events.ts';
-import { Progress, printJson, showDuration } from '../progress.ts';
+import { ProgressBar, printJson, showDuration } from '../progress.ts';
 import type { ReadingEvent, StartEvent } from './protocol.ts';
 
 export interface RunStart extends StartEvent {
@@ -63,7 +63,7 @@ export class JsonReport implements Report {
 /** Lines on standard output; the bar on standard error, so that output can go to a file. */
 export class TextReport implements Report {
   private run: RunStart | undefined;
-  private readonly progress = new Progress();
+  private readonly progress = new ProgressBar();
   private began = 0;
   /** Moving average, so that the number can be read. */
   private msPerStep = 0;

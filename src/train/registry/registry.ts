@@ -4,6 +4,7 @@ import { OptionError } from '../../errors.ts';
 import type { Model } from '../../models/model.ts';
 import type { OptionValue } from '../rules.ts';
 import { betaVae } from './beta_vae.ts';
+import { burda } from './burda.ts';
 import { classifier } from './classifier.ts';
 import { convClassifier } from './conv_classifier.ts';
 import { convVae } from './conv_vae.ts';
@@ -20,6 +21,7 @@ const ENTRIES: readonly ModelEntry[] = [
   convVae,
   betaVae,
   iwae,
+  burda,
   cvae,
   vqVae,
   classifier,

@@ -11,6 +11,7 @@ export const likelihood = choice('what a pixel is to the decoder', ['bernoulli',
 export const beta = (value: number) => real('weight of the KL term', value);
 export const warmup = (value: number) =>
   whole('steps in which the weight of the KL term rises from 0', value, { min: 0, max: 1e9 });
+export const freeBits = real('nats of each number of the code that cost nothing (free bits)', 0, { max: 100 });
 
 export function vaePictures(vae: VAE, { images }: ImageBatch, key: RandomKey): Record<string, Picture> {
   return {
