@@ -27,7 +27,10 @@ export default defineConfig(({ command }) => ({
     outDir: at('../site'),
     emptyOutDir: true,
     target: 'es2022',
+    // three.js, for an example.
+    chunkSizeWarningLimit: 1000,
     rolldownOptions: {
+      checks: { pluginTimings: false },
       input: ['index.html', 'examples/index.html', 'bench/index.html'].map(at),
       // An error is known to its reader by its class's name.
       output: { minify: { compress: true, mangle: { keepNames: { class: true, function: false } }, codegen: true } },

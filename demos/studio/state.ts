@@ -70,6 +70,9 @@ export const trained = signal<ReadonlySet<string>>(new Set());
 
 export const store = RunStore.open();
 
+/** Milliseconds. */
+const RECHECK_MS = 1000;
+let again: ReturnType<typeof setTimeout> | undefined;
 let listing = Promise.resolve();
 export function refreshRuns(): Promise<void> {
   listing = listing.then(async () => {
@@ -77,6 +80,9 @@ export function refreshRuns(): Promise<void> {
     const [list, now] = await Promise.all([all.list(), all.training()]);
     runs.value = list;
     trained.value = now;
+    // A tab that was closed or reloaded lets go of its run a moment later, and tells nobody.
+    clearTimeout(again);
+    if (list.some(({ id, state }) => state === 'training' && now.has(id))) again = setTimeout(refreshRuns, RECHECK_MS);
   });
   return listing.catch(complain);
 }

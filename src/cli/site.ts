@@ -5,15 +5,33 @@ import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { build } from 'vite';
+import { createCommand, parse } from './arguments.ts';
+import { measureSite } from './site/measure.ts';
 
 /** Larger files are engines that the bench compares with: they are left to the network. */
 const MOST_KEPT = 1_500_000;
 
-export async function main(): Promise<number> {
-  const { size, files } = await buildSite(resolve('site'));
+export async function main(args: string[]): Promise<number> {
+  const command = createCommand('npm run site --')
+    .usage('[options]')
+    .description(
+      'Builds the pages into site/, which runs from any path of any web server and, once visited, without a network.',
+    )
+    .option('--feel', 'measure tasks of the page while it trains, and the time from the pointer to the image', false);
+  if (!parse(command, args)) return 0;
+  const { feel } = command.opts<{ feel: boolean }>();
+  const folder = resolve('site');
+  const { size, files } = await buildSite(folder);
   console.error(
     `glia: site: ${files} files; the studio loads in ${(size / 1000).toFixed(0)} KB gzipped, before plots. Serve the folder from anywhere.`,
   );
+  if (!feel) return 0;
+  const { longTasks, latencies, steps } = await measureSite(folder);
+  const quantile = (share: number) => latencies[Math.floor(share * latencies.length)]?.toFixed(0);
+  console.log(
+    `tasks of the page's thread above 50 ms during ${steps} steps: ${longTasks.map(Math.round).join(', ') || 'none'}`,
+  );
+  console.log(`from the pointer to the decoded image: median ${quantile(0.5)} ms, 90 % below ${quantile(0.9)} ms`);
   return 0;
 }
 
@@ -33,7 +51,12 @@ export async function buildSite(folder: string): Promise<{ readonly files: numbe
       outDir: folder,
       emptyOutDir: false,
       copyPublicDir: false,
-      lib: { entry: resolve('demos/service_worker.ts'), formats: ['iife'], name: 'worker', fileName: () => 'service_worker.js' },
+      lib: {
+        entry: resolve('demos/service_worker.ts'),
+        formats: ['iife'],
+        name: 'worker',
+        fileName: () => 'service_worker.js',
+      },
     },
   });
   return { files: files.length + 1, size: loadedSize(folder) };

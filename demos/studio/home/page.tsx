@@ -15,7 +15,7 @@ export function Home() {
       <h1>
         Teach your GPU to draw.
         <br />
-        <span>Then play with what it learned.</span>
+        <span class="then">Then play with what it learned.</span>
       </h1>
       <p class="lead">
         Glia trains variational autoencoders and their relatives in this page, with compute shaders on your own GPU.

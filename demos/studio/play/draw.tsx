@@ -216,7 +216,7 @@ export function Draw() {
           </p>
         )}
         {classes > 0 && (
-          <ol class="bars" aria-label="Probabilities" id="probabilities">
+          <ol class="chances" aria-label="Probabilities" id="probabilities">
             {Array.from({ length: classes }, (_, i) => {
               const probability = look?.probabilities?.[i] ?? 0;
               return (

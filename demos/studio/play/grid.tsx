@@ -107,7 +107,7 @@ export function Grid() {
               aria-label={`Entry ${entry}`}
               onClick={() => set(entry)}
             >
-              <Picture data={table.value} shape={shape} index={entry} label="" />
+              <Picture data={table.value} shape={shape} index={entry} label={`Entry ${entry}`} />
             </button>
           ))}
         </div>

@@ -15,7 +15,12 @@ function Field(props: { name: string; rule: OptionRule; value: string; onChange:
     <label class="field" for={`option-${name}`}>
       <span>{wordsOf(name)}</span>
       {choices ? (
-        <select id={`option-${name}`} name={name} value={value || initial} onChange={(event) => onChange(event.currentTarget.value)}>
+        <select
+          id={`option-${name}`}
+          name={name}
+          value={value || initial}
+          onChange={(event) => onChange(event.currentTarget.value)}
+        >
           {rule.default === undefined && <option value="">as they are</option>}
           {choices.map((choice) => (
             <option key={choice}>{choice}</option>

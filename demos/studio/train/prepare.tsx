@@ -27,6 +27,12 @@ const checkpoint = signal<{ readonly name: string; readonly bytes: Uint8Array; r
 
 const isOwn = () => preview.value?.info.kind === 'images';
 
+/** At first; images may have been dropped meanwhile. */
+async function showSomething(): Promise<void> {
+  const digits = await trainer().digits();
+  if (!reading.value) preview.value ??= digits;
+}
+
 async function showDigits(): Promise<void> {
   await trainer().forget();
   preview.value = await trainer().digits();
@@ -129,7 +135,7 @@ function FileButton(props: { label: string; id: string; folder?: boolean }) {
 
 function Data() {
   useEffect(() => {
-    if (!preview.value) void attempt(showDigits);
+    if (!preview.value) void attempt(showSomething);
   }, []);
   const shown = preview.value;
   const info = shown?.info;
