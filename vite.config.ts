@@ -44,7 +44,11 @@ export const alias = Object.entries(entries).map(([name, file]) => ({
 export default defineConfig(({ command }) => ({
   plugins: [bareShaders],
   // What only tests of ops read falls away in what is published.
-  define: { CHECKS: String(command !== 'build') },
+  define: {
+    CHECKS: String(command !== 'build'),
+    // `npm test -- --all`: every test samples nothing.
+    ALL_TESTS: String(process.env.GLIA_ALL_TESTS === '1'),
+  },
   resolve: { alias },
   appType: 'mpa',
   server: { host: '127.0.0.1' },

@@ -64,7 +64,7 @@ test.each([
   180_000,
 );
 
-test('built by Vite, it checks its op, trains with it, resumes to the same bits, and is told of lies', async () => {
+test('built by Vite, it checks its op, trains with it, resumes to the same bits, is told of lies, and warned of a wrong kernel', async () => {
   await build({
     root: project,
     configFile: false,
@@ -83,12 +83,18 @@ test('built by Vite, it checks its op, trains with it, resumes to the same bits,
   const folder = await swiftshaderFolder();
   const driver = { VK_ICD_FILENAMES: join(folder, 'vk_swiftshader_icd.json'), LD_LIBRARY_PATH: folder };
   const said = run(process.execPath, ['run.mjs'], { ...process.env, ...driver, XDG_RUNTIME_DIR: tmpdir() });
-  const { report, losses, whole, stopped, resumed, lies } = JSON.parse(said.slice(said.indexOf('RESULT') + 6));
+  const { report, losses, whole, stopped, resumed, lies, validated } = JSON.parse(
+    said.slice(said.indexOf('RESULT') + 6),
+  );
   expect(report).toMatchObject({ samples: 2 });
   expect(report.elements).toBe(3 + 15 + 65 + 260);
   expect(report.gradients).toBeGreaterThan(0);
   expect(losses[99]).toBeLessThan(losses[0] / 4);
   expect(resumed).toEqual(whole);
+  // A kernel that is wrong in one form gives way there alone, in what is published as well.
+  expect(validated).toMatchObject({ two: 10, three: 15, kernels: ['fast', 'plain'] });
+  expect(validated.warnings).toHaveLength(1);
+  expect(validated.warnings[0]).toMatch(/computes scale by fast wrongly \(by 3; .*\): plain takes its place/);
   expect(stopped).not.toEqual(whole);
   expect(lies.missing).toBe('ShaderError: rowNorm: its WGSL has no binding for the output rest');
   expect(lies.count).toMatch(/rowNorm: its infer gives 1 results, its kernel 2 \(norm, unit\)/);

@@ -144,7 +144,7 @@ describe('limits', () => {
 
   test('a wide tree of ops, too', () => {
     const x = input('x', [64]);
-    let level = Array.from({ length: 4096 }, (_, i) => mul(x, i + 0.5));
+    let level = Array.from({ length: ALL_TESTS ? 4096 : 1024 }, (_, i) => mul(x, i + 0.5));
     while (level.length > 1) level = level.flatMap((a, i) => (i % 2 ? [add(level[i - 1]!, tanh(a))] : []));
     const kernels = [...kernelsOf(planGraph({ outputs: { y: level[0]! }, updates: [] }, adapterOf(8)))];
     for (const { code } of kernels) expect(code.length).toBeLessThan(200_000);

@@ -12,6 +12,7 @@ import { add, exp, mul, square } from '../src/ops/elementwise.ts';
 import { matmul } from '../src/ops/matmul.ts';
 import { mean, sum } from '../src/ops/reduce.ts';
 import { input, packVariables, Variable } from '../src/ops/source.ts';
+import { scope } from '../src/ops/tensor.ts';
 import { compile, evaluate, memoryOf } from '../src/runtime/compile.ts';
 import { Readback } from '../src/runtime/readback.ts';
 import { freeVariables, readVariable, writeVariable } from '../src/runtime/variables.ts';
@@ -118,12 +119,12 @@ describe.skipIf(missing)('memory', () => {
   describe('that runs out', () => {
     test('while compiling is told by name, leaves nothing behind, and is over', async () => {
       const weight = new Variable('weight', [64], { init: () => new Float32Array(64).fill(3) });
-      const graph = { outputs: { y: mul(weight.tensor, 2) } };
+      const graph = { outputs: { y: scope('vae.decoder', () => mul(weight.tensor, 2)) } };
       const before = held(gpu);
-      const restore = withoutMemoryFor(gpu, 'slot');
+      const restore = withoutMemoryFor(gpu, 'decoder');
       const refused = compile(gpu, graph);
       await expect(refused).rejects.toThrow(OutOfMemoryError);
-      await expect(refused).rejects.toThrow(/no memory for slot 0, 256 bytes/);
+      await expect(refused).rejects.toThrow(/no memory for vae.decoder: the result of mul, f32\[64\], 256 bytes/);
       restore();
       expect((await readVariable(gpu, weight))[0]).toBe(3);
       using program = await compile(gpu, graph);

@@ -61,6 +61,7 @@ describe.skipIf(missing)('further ops', () => {
       expect([...values.greatest]).toEqual([-Infinity, Infinity, 2, lowest]);
       expect([...values.least]).toEqual([-Infinity, Infinity, -Infinity, -Infinity]);
       expect(values.sums[0]).toBe(-Infinity);
+      expect(values.sums[1]).toBe(Infinity);
       expect(values.sums[2]).toBe(2);
       expect([...values.at]).toEqual([0, 0, 3, 5]);
     }

@@ -13,7 +13,9 @@ import { sharedGpu } from './numbers.ts';
 const SOURCES = new Set<unknown>([inputOp, variableOp, resultOp]);
 
 /** Samples that a variant is tried on, others each time: every one is a shader to compile, for seconds on a CPU. */
-const TRIED = 4;
+const TRIED = ALL_TESTS ? Infinity : 2;
+/** Rounds of three random shapes. */
+const ROUNDS = ALL_TESTS ? 10 : 2;
 
 async function check(op: Op, samples: readonly Sample[], options?: CheckOptions): Promise<void> {
   const { skipped } = await checkOp(await sharedGpu(), op, samples, options);
@@ -54,7 +56,7 @@ describe.each(ops.filter((op) => !SOURCES.has(op)).map((op) => [op.name, op] as 
         .gen()
         .map((generate) => Array.from({ length: 3 }, () => random((min, max) => generate(fc.integer, { min, max }))));
       const property = fc.asyncProperty(cases, fc.nat(), (samples, seed) => check(op, samples, { seed }));
-      await fc.assert(property, { numRuns: 3 });
+      await fc.assert(property, { numRuns: ROUNDS });
     });
   }
 });

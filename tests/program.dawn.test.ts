@@ -85,6 +85,18 @@ describe.skipIf(missing)('programs and the memory of an app', () => {
     for (const name of ['given', 'line'] as const)
       expect(Array.from(await program.read(name))).toEqual([1, 2, 3, 4, 250]);
     expect(program.outputRange('bytes').size).toBe(28);
+    // Into buffers of the app they go in words, too.
+    const buffer = (size: number) => gpu.device.createBuffer({ size, usage: 0x80 | 0x04 | 0x08 });
+    const [short, words, input5] = [buffer(8), buffer(20), buffer(5)] as const;
+    const run = (to: GPUBuffer, from: GPUBuffer | Uint8Array) =>
+      program.run({ given: from as Uint8Array }, { outputs: { given: to } });
+    expect(() => run(short, Uint8Array.of(1, 2, 3, 4, 250))).toThrow(
+      'output given is u32[5], 20 bytes; the buffer given has 8',
+    );
+    expect(() => run(words, input5)).toThrow('input given is u8[5], 8 bytes; the buffer given has 5');
+    run(words, Uint8Array.of(1, 2, 3, 4, 250));
+    const read = await copyOut(gpu, { buffer: words, offset: 0, size: 20 }, 'u32');
+    expect(Array.from(read)).toEqual([1, 2, 3, 4, 250]);
     freeVariables(gpu, [bytes]);
   });
 

@@ -53,7 +53,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
           top[c] = max(top[c], value);
           total[c] = bitcast<vec4f>(max(bitcast<vec4u>(total[c]), bitcast<vec4u>(value) & vec4u(0x7fffffffu)));
         } else {
-          let difference = value - top[c];
+          // Of equal infinities, too, the difference is 0.
+          let difference = select(value - top[c], vec4f(), value == top[c]);
           let e = exp(-abs(difference));
           total[c] = select(total[c] + e, total[c] * e + 1.0, difference > vec4f());
           top[c] = max(top[c], value);

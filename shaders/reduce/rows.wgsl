@@ -53,7 +53,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
           top[c] = max(top[c], value);
           total[c] = bitcast<vec4f>(max(bitcast<vec4u>(total[c]), bitcast<vec4u>(value) & vec4u(0x7fffffffu)));
         } else {
-          let difference = value - top[c];
+          // Of equal infinities, too, the difference is 0.
+          let difference = select(value - top[c], vec4f(), value == top[c]);
           let e = exp(-abs(difference));
           total[c] = select(total[c] + e, total[c] * e + 1.0, difference > vec4f());
           top[c] = max(top[c], value);
@@ -76,7 +77,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
         result = select(result, bitcast<f32>(magnitude), magnitude > 0x7f800000u);
       }
       if (KIND == 2u) {
-        let scaled = total[c] * exp(last - result);
+        let scaled = total[c] * exp(select(last - result, vec4f(), last == vec4f(result)));
         result += log(select(scaled.x, (scaled.x + scaled.y) + (scaled.z + scaled.w), LANES == 4u));
       }
     }

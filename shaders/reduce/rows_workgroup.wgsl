@@ -37,7 +37,9 @@ fn fold(a: vec2f, b: vec2f) -> vec2f {
     return vec2f(max(a.x, b.x), bitcast<f32>(magnitude));
   } else {
     let top = max(a.x, b.x);
-    return vec2f(top, a.y * exp(a.x - top) + b.y * exp(b.x - top));
+    // Of equal infinities, too, the difference is 0.
+    let below = select(vec2f(a.x, b.x) - top, vec2f(), vec2f(a.x, b.x) == vec2f(top));
+    return vec2f(top, a.y * exp(below.x) + b.y * exp(below.y));
   }
 }
 

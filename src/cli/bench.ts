@@ -13,6 +13,7 @@ import { fetchTensorFlow } from './bench/peers.ts';
 import { Report, type ReportOptions } from './bench/report.ts';
 import { launchBrowser } from './browser.ts';
 import { DRIVER_HELP } from './dawn/dawn.ts';
+import { printWarnings } from './page.ts';
 
 const PAGE = 'demos/bench/';
 const PEERS: Record<string, readonly EngineName[]> = {
@@ -142,6 +143,7 @@ function isolate(server: ViteDevServer): void {
 
 async function bench(browser: Browser, url: string, options: BenchOptions, report: Report): Promise<void> {
   const page = await browser.newPage();
+  printWarnings(page);
   await page.exposeFunction(TELL, (row: Row | string) =>
     typeof row === 'string' ? report.progress(row) : report.row(row),
   );

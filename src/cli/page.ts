@@ -26,6 +26,13 @@ export function callOf<Module extends object, Name extends keyof Module & string
   return `${name}(${args.map((arg) => JSON.stringify(arg)).join(', ')})`;
 }
 
+/** Prints what a page warns of: kernels that its driver gets wrong. */
+export function printWarnings(page: Page): void {
+  page.on('console', (message) => {
+    if (message.text().startsWith('glia: ')) console.error(message.text());
+  });
+}
+
 /**
  * @returns what the call returned
  * @throws DeviceLostError if the tab or the browser is gone, UnsupportedError if no browser starts
@@ -39,6 +46,7 @@ export async function inPage<T>(work: PageWork): Promise<T> {
   });
   try {
     const page = await browser.newPage();
+    printWarnings(page);
     const gone = new Promise<never>((_, reject) => {
       const fail = (what: string) => reject(new errors.DeviceLostError(`${what} while ${during}`));
       page.once('error', () => fail('the browser tab crashed'));

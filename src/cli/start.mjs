@@ -49,10 +49,15 @@ function install() {
   if (status !== 0) fail('npm ci failed: its messages are above; every command needs these packages');
 }
 
-/** Runs Vitest as a process of its own, because it ends its process when it is done. */
+/** Runs Vitest as a process of its own, because it ends its process when it is done. `--all` runs what is otherwise sampled. */
 function runTests() {
   const vitest = join(root, 'node_modules', 'vitest', 'vitest.mjs');
-  const child = spawn(process.execPath, [vitest, 'run', ...args], { cwd: root, stdio: 'inherit' });
+  const all = args.includes('--all');
+  const child = spawn(process.execPath, [vitest, 'run', ...args.filter((arg) => arg !== '--all')], {
+    cwd: root,
+    stdio: 'inherit',
+    env: { ...process.env, ...(all && { GLIA_ALL_TESTS: '1' }) },
+  });
   // Ctrl-C reaches Vitest too, through the process group; this process only has to outlive it.
   process.on('SIGINT', () => {});
   for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));

@@ -6,6 +6,7 @@ import { GliaError, NotFiniteError, OptionError } from '../errors.ts';
 import { decodeCheckpoint, namedOptions } from '../train/checkpoint.ts';
 import type { TrainEvent } from '../train/events.ts';
 import { completeOptions } from '../train/options.ts';
+import { isTextEntry, modelEntry } from '../train/registry/registry.ts';
 import { showPath } from './arguments.ts';
 import { type Arguments, parseArguments, resumeCommand } from './train/arguments.ts';
 import { findData } from './train/data.ts';
@@ -34,7 +35,9 @@ async function prepare(parsed: Arguments) {
   const saved = resume === undefined ? undefined : readCheckpoint(findCheckpoint(resume, out));
   // --steps is for a quick look at one run; what goes on from it goes to the end.
   const before = saved && namedOptions(saved.checkpoint.progress.options, saved.path);
-  const inherited = before && { ...before, steps: undefined };
+  // What learns from text has a rate that goes by the steps of the whole run.
+  const isText = (model: string) => isTextEntry(modelEntry(model));
+  const inherited = before && { ...before, ...(isText(before.model) ? {} : { steps: undefined }) };
   if (before && given.model !== undefined && given.model !== before.model) {
     throw new OptionError(
       `${saved.path} was made with --model ${before.model}, not with --model ${given.model}: resume with the same`,
@@ -46,7 +49,12 @@ async function prepare(parsed: Arguments) {
     throw new OptionError(`${folder.path} holds another run than the one to resume: give another --out`);
   }
   folder.check();
-  return { options, saved, folder, data: data === undefined ? undefined : await findData(data) };
+  return {
+    options,
+    saved,
+    folder,
+    data: data === undefined ? undefined : await findData(data, isText(options.model) ? 'text' : 'images'),
+  };
 }
 
 function readCheckpoint(path: string) {

@@ -7,6 +7,7 @@ import { completeOptions, OPTIONS, type TrainOptions } from '../train/options.ts
 import { addRunOptions, createCommand, givenOptions, parse, resolvePath, showPath } from './arguments.ts';
 import { launchBrowser } from './browser.ts';
 import { DRIVER_HELP, startDawn } from './dawn/dawn.ts';
+import { printWarnings } from './page.ts';
 import { fileStore } from './tune/file.ts';
 import { type Checked, checkTuner, TOLERANCE, tuneModel } from './tune/work.ts';
 
@@ -77,6 +78,7 @@ async function inChrome(
   const browser = await launchBrowser();
   try {
     const page = await browser.newPage();
+    printWarnings(page);
     await page.exposeFunction('gliaRecall', store.get);
     await page.exposeFunction('gliaRemember', store.set);
     await page.exposeFunction('gliaTuned', print);

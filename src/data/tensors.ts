@@ -14,9 +14,16 @@ export interface ExampleTensor {
   readonly dtype: 'u8' | 'u32' | 'f32';
   /** Of one example: [] for a number. */
   readonly shape: Shape;
-  /** [count, …shape], row-major, in the array of its type. */
+  /** [count, …shape], row-major, in the array of its type; of windows, one after the other what they are cut from. */
   readonly data: Uint8Array | Uint32Array | Float32Array;
+  /** If examples are windows into the data: they begin so many elements apart, and may overlap. */
+  readonly stride?: number;
+  /** Windows of an epoch all begin later by a number below this, another in each: the data are cut elsewhere. */
+  readonly shifts?: number;
 }
+
+/** Elements from the beginning of one example to that of the next. */
+export const strideOf = ({ shape, stride }: ExampleTensor) => stride ?? sizeOf(shape);
 
 export interface Examples<Name extends string = string> {
   readonly count: number;
@@ -56,14 +63,21 @@ export function rowBytes({ tensors }: Examples): number {
 function checkExamples({ count, tensors }: Examples, name: string): void {
   if (!Number.isSafeInteger(count) || count < 1) throw new DataError(`${name} has ${count} examples: give it some`);
   if (Object.keys(tensors).length === 0) throw new DataError(`${name} has no tensors: name at least one`);
-  for (const [key, { dtype, shape, data }] of Object.entries(tensors)) {
+  for (const [key, tensor] of Object.entries(tensors)) {
+    const { dtype, shape, data, stride, shifts = 1 } = tensor;
     const wanted = Object.hasOwn(ARRAYS, dtype) ? ARRAYS[dtype] : undefined;
     if (!wanted) throw new DataError(`${name}, ${key}: dtype must be u8, u32 or f32, got ${dtype}`);
     if (!Array.isArray(shape) || shape.some((size) => !Number.isSafeInteger(size) || size < 1)) {
       throw new DataError(`${name}, ${key}: the shape of one example must be positive integers, got [${shape}]`);
     }
-    const length = count * sizeOf(shape);
-    if (!(data instanceof wanted) || data.length !== length) {
+    for (const [name, value] of Object.entries({ stride: strideOf(tensor), shifts })) {
+      if (!Number.isSafeInteger(value) || value < 1) {
+        throw new DataError(`${key}: ${name} must be a positive integer, got ${value}`);
+      }
+    }
+    const length = (count - 1) * strideOf(tensor) + sizeOf(shape) + shifts - 1;
+    const fits = stride === undefined ? data.length === length : data.length >= length;
+    if (!(data instanceof wanted) || !fits) {
       const got = `a ${(data as object | undefined)?.constructor?.name} of ${(data as { length?: number })?.length}`;
       const says = `${count} examples of ${dtype} ${show(shape)}`;
       throw new DataError(`${name}, ${key}: ${says} are a ${wanted.name} of ${length}, got ${got}`);

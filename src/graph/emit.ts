@@ -157,7 +157,7 @@ export class BodyEmitter implements Emitter {
       return value;
     }
     if (this.isMaterialised(tensor)) return this.load(tensor, this.flatten(coords, tensor.shape));
-    const expression = tensor.op.emit!(this, tensor, coords);
+    const expression = (tensor.op.emit ?? tensor.op.plain)!.call(tensor.op, this, tensor, coords);
     return SHORT.test(expression.text) ? expression : this.let(expression);
   }
 

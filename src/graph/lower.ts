@@ -87,8 +87,9 @@ class Writer implements KernelWriter {
 
   store(at: (lane: number) => Affine, values: readonly (readonly string[])[], column?: Affine, columns = 0): string {
     const flats = values[0]!.map((_, lane) => at(lane));
+    const computed = this.group.plain ? [] : this.group.kernelOps;
     const given = new Map(
-      this.group.kernelOps.map((kernelOp, i) => [
+      computed.map((kernelOp, i) => [
         kernelOp,
         new Map(flats.map((flat, lane) => [flat.toString(), new Expr(values[i]![lane]!)])),
       ]),
@@ -150,9 +151,13 @@ function pointwise(group: Group, writer: Writer): Kernel {
   const { size, dtype } = group.outputs[0]!;
   const long = [...computedBy(group)].some(({ op }) => op.traits?.long);
   const bytes = dtype === 'u8';
-  const lanes = size % 4 === 0 && !long && !bytes ? 4 : 1;
-  const threads = bytes ? wordsFor(size, dtype) : size / lanes;
-  const at = (lane: number) => Affine.variable('i', threads).times(lanes).plus(lane);
+  const { plain } = group;
+  const lanes = size % 4 === 0 && !long && !bytes && !plain ? 4 : 1;
+  const threads = plain?.count ?? (bytes ? wordsFor(size, dtype) : size / lanes);
+  const at = (lane: number) =>
+    Affine.variable('i', threads)
+      .times(plain?.stride ?? lanes)
+      .plus(lane);
   return {
     source: pointwiseShader,
     constants: { THREADS: threads },
@@ -180,7 +185,8 @@ function pointwiseFlops(group: Group): number {
     .reduce((flops, node) => flops + flopsOf(node) * node.size, 0);
 }
 
-function keyOfAllocation(allocation: Allocation, tensor: Tensor): string {
+/** Distinguishes ranges of memory: two tensors of one key are one binding. */
+export function keyOfAllocation(allocation: Allocation, tensor: Tensor): string {
   if (allocation.kind === 'input') return `input ${allocation.name}`;
   if (allocation.kind === 'slot') return `slot ${allocation.slot}+${allocation.offset}+${wordsOf(tensor)}`;
   const { variable } = allocation;
@@ -195,7 +201,7 @@ export function lower(group: Group, { allocations }: MemoryPlan, traits: Adapter
     kernelOps: [kernelOp],
     variant,
   } = group;
-  if (kernelOp && !variant) throw new Error(`no variant was chosen for ${kernelOp}`);
+  if (kernelOp && !variant && !group.plain) throw new Error(`no variant was chosen for ${kernelOp}`);
   const write = () => {
     const text = new KernelText(keyOf, scalars);
     const writer = new Writer(text, group, allocations, traits);

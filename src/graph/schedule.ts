@@ -16,6 +16,14 @@ export interface Group {
   readonly inPlaceConcat: boolean;
   /** How it is computed, of the variants of its kernel op: chosen by `chooseVariants`. */
   readonly variant?: Variant | undefined;
+  /** Computed by the op's plain definition instead, at some of the elements: what unverified variants are held against. */
+  readonly plain?: Sampling;
+}
+
+/** Of a tensor's elements those at 0, stride, 2·stride, … */
+export interface Sampling {
+  readonly count: number;
+  readonly stride: number;
 }
 
 export interface Schedule {

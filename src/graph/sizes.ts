@@ -38,6 +38,24 @@ function nameOf(tensor: Tensor, allocation: Allocation): string {
   return `${tensor.path ? `${tensor.path}: ` : ''}the result of ${tensor.op.name}, ${type}`;
 }
 
+/** What lies in each slot, by turns: the largest by name, and how many others. */
+export function slotNames({ allocations, slots }: MemoryPlan): string[] {
+  const largest = new Map<number, { tensor: Tensor; bytes: number; others: number }>();
+  for (const [tensor, { kind, ...place }] of allocations) {
+    if (kind !== 'slot') continue;
+    const { slot } = place as { slot: number };
+    const bytes = bytesFor(tensor);
+    const known = largest.get(slot);
+    if (known && known.bytes >= bytes) known.others++;
+    else largest.set(slot, { tensor, bytes, others: known ? known.others + 1 : 0 });
+  }
+  return slots.map((_, slot) => {
+    const { tensor, others } = largest.get(slot)!;
+    const name = nameOf(tensor, allocations.get(tensor)!);
+    return others > 0 ? `${name} (and ${others} that lie there at other times)` : name;
+  });
+}
+
 export function memoryNeed({ allocations, peak, lowerBound }: MemoryPlan): MemoryNeed {
   const blocks = new Set<Block>();
   let inputBytes = 0;

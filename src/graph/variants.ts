@@ -2,7 +2,7 @@
 import type { AdapterTraits, Tensor, Variant } from '../ops/tensor.ts';
 import type { Group, Schedule } from './schedule.ts';
 
-/** Names a node's work, whatever graph it stands in: the tuner's key. */
+/** A node's work for people, whatever graph it stands in. */
 export function signatureOf({ op, inputs, attrs }: Tensor): string {
   const shapes = inputs.map(({ dtype, shape }) => `${dtype}[${shape.join(',')}]`);
   return `${op.name} ${shapes.join(' ')} ${JSON.stringify(attrs)}`;
@@ -17,28 +17,33 @@ export function possibleVariants(node: Tensor, traits: AdapterTraits): Variant[]
 /** Chooses among variants; undefined leaves it to the heuristics. */
 export type ChooseVariant = (node: Tensor, possible: readonly Variant[]) => Variant | undefined;
 
-function chooseVariant(node: Tensor, traits: AdapterTraits, choose?: ChooseVariant): Variant {
-  const possible = possibleVariants(node, traits);
+function chooseVariant(
+  node: Tensor,
+  traits: AdapterTraits,
+  choose: ChooseVariant | undefined,
+  isWrong: (variant: Variant) => boolean,
+): Variant {
+  const possible = possibleVariants(node, traits).filter((variant) => !isWrong(variant));
   const chosen = choose?.(node, possible) ?? possible.find(({ heuristic }) => heuristic?.(node, traits) ?? true);
   if (!chosen) throw new Error(`no variant of ${node.op.name} is possible here`);
   return chosen;
 }
 
 /**
- * The schedule with the variant of every group with a kernel op: chosen here, once, and read here by all that comes later.
- *
- * @param affects groups whose variant is chosen, anew if they have one; by default all
+ * The schedule with the variant of every group with a kernel op: chosen here, and read here by all that comes later. A group
+ * that has one keeps it, unless it is wrong.
  */
 export function chooseVariants(
   schedule: Schedule,
   traits: AdapterTraits,
   choose?: ChooseVariant,
-  affects: (group: Group) => boolean = () => true,
+  isWrong: (group: Group, variant: Variant) => boolean = () => false,
 ): Schedule {
   const groups = schedule.groups.map((group) => {
     const [kernelOp] = group.kernelOps;
-    if (!kernelOp || kernelOp.all.every(({ size }) => size === 0) || !affects(group)) return group;
-    return { ...group, variant: chooseVariant(kernelOp, traits, choose) };
+    if (!kernelOp || kernelOp.all.every(({ size }) => size === 0)) return group;
+    if (group.variant && !isWrong(group, group.variant)) return group;
+    return { ...group, variant: chooseVariant(kernelOp, traits, choose, (variant) => isWrong(group, variant)) };
   });
   return { ...schedule, groups };
 }

@@ -7,7 +7,7 @@ import { avgPool2d, maxPool2d, type PoolOptions, type UpsampleMode, upsample2d }
 import { uniform } from '../ops/random.ts';
 import type { Tensor } from '../ops/tensor.ts';
 import { stopGradient } from '../ops/view.ts';
-import { normal } from './init.ts';
+import { type Initialiser, normal } from './init.ts';
 import { Layer } from './layers.ts';
 import { Module, Parameter } from './module.ts';
 import { nextKey } from './training.ts';
@@ -57,9 +57,9 @@ export class Upsample extends Layer {
 export class Embedding extends Module {
   readonly weight: Parameter;
 
-  constructor(count: number, size: number) {
+  constructor(count: number, size: number, initialise: Initialiser = normal(1)) {
     super();
-    this.weight = new Parameter([count, size], normal(1));
+    this.weight = new Parameter([count, size], initialise);
   }
 
   /** @param indices u32 […]; the result is […, size] */

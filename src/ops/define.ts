@@ -12,6 +12,7 @@ import {
   type OpTraits,
   type Pointwise,
   type ResultType,
+  type Sample,
   type Shape,
   Tensor,
   type Variant,
@@ -62,6 +63,13 @@ export interface KernelSpec<A = object> {
   readonly possible?: Variant<A>['possible'];
   /** Whether it is a good choice: of several kernels, the first that is possible and that this takes. */
   readonly heuristic?: Variant<A>['heuristic'];
+  /**
+   * Whether it relies on what some drivers get wrong: then its results are compared with the last kernel's before they
+   * count, once a device for each form in which it is used, and the last takes its place where they differ.
+   */
+  readonly unverified?: boolean;
+  /** Small inputs and attributes to compare on where a program's own tensors are large. */
+  readonly probe?: readonly Sample<A>[];
 }
 
 interface KernelOpSpec<A> extends Omit<Op<A>, 'emit' | 'variants' | 'decompose'> {
@@ -164,20 +172,34 @@ function kernelOp<A>({ kernel, infer, traits, ...rest }: KernelOpSpec<A>): Op<A>
         throw new ShapeError(`its infer gives ${count} results, its kernel ${outputs.length} (${outputs.join(', ')})`);
       return results;
     },
-    variants: specs.map((one) => variantOf(rest.name, one)),
+    variants: specs.map((one, i) => variantOf(rest.name, one, specs.length > 1 ? `kernel ${i + 1}` : 'kernel')),
   };
 }
 
 /** What WebGPU allows along one dimension. */
 const MOST_WORKGROUPS = 65535;
 
-function variantOf<A>(op: string, spec: KernelSpec<A>): Variant<A> {
+function variantOf<A>(op: string, spec: KernelSpec<A>, numbered: string): Variant<A> {
   const bound = bindingsOf(op, spec);
-  const { name = 'kernel', wgsl, inputs, outputs, constants, workgroups, flops, possible, heuristic } = spec;
+  const {
+    name = numbered,
+    wgsl,
+    inputs,
+    outputs,
+    constants,
+    workgroups,
+    flops,
+    possible,
+    heuristic,
+    unverified,
+    probe,
+  } = spec;
   return {
     name,
     ...(possible && { possible }),
     ...(heuristic && { heuristic }),
+    ...(unverified && { unverified }),
+    ...(probe && { probe }),
     kernel(node): Kernel {
       const counts = [workgroups(node)].flat() as number[];
       if (!counts.every((count) => Number.isInteger(count) && count >= 0 && count <= MOST_WORKGROUPS)) {

@@ -1,6 +1,8 @@
 // The matmul, in the forms A·B, A·Bᵀ and Aᵀ·B (and Aᵀ·Bᵀ), so that no backward pass transposes anything; the op is of two
 // matrices, or of as many pairs as a first axis counts, and `matmul` brings operands of any rank to that.
 import { ShapeError } from '../errors.ts';
+import type { Affine } from './affine.ts';
+import { wgsl } from './expression.ts';
 import { type MatmulAttrs, matmulVariants, type Sizes, sizes } from './matmul_variants.ts';
 import {
   apply,
@@ -43,6 +45,15 @@ export const matmulOp: Op<MatmulAttrs> = {
     return [gradA, gradB];
   },
   variants: matmulVariants,
+  plain(emitter, { inputs, attrs: { transposeA, transposeB } }, coords) {
+    const [a, b] = inputs as [Tensor, Tensor];
+    const [row, column] = coords.slice(-2) as [Affine, Affine];
+    const batch = coords.slice(0, -2);
+    return emitter.sum(a.shape.at(transposeA ? -2 : -1)!, (k) => {
+      const left = emitter.value(a, [...batch, ...(transposeA ? [k, row] : [row, k])]);
+      return wgsl`${left} * ${emitter.value(b, [...batch, ...(transposeB ? [column, k] : [k, column])])}`;
+    });
+  },
   check: CHECKS && {
     reference([a, b], attrs, shape) {
       const { m, n, k } = sizes(a!.shape, b!.shape, attrs);

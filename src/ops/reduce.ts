@@ -235,6 +235,7 @@ export const logsumexpOp = define(
   'logsumexp',
   (values) => {
     const max = values.reduce((a, b) => Math.max(a, b), -Infinity);
+    if (!Number.isFinite(max)) return max;
     return max + Math.log(values.reduce((sum, value) => sum + Math.exp(value - max), 0));
   },
   (node, spread, g) => mul(spread(g), exp(sub(node.inputs[0]!, spread(node)))),

@@ -1,10 +1,19 @@
 // Every op, by name: what the generic op test walks. An op that is not here does not exist.
 import { argmaxOp } from './argmax.ts';
+import {
+  attentionKeyGradientOp,
+  attentionOp,
+  attentionQueryGradientOp,
+  maskedAttentionKeyGradientOp,
+  maskedAttentionOp,
+  maskedAttentionQueryGradientOp,
+} from './attention.ts';
 import { bernoulliNllOp, gaussianKlOp, gaussianNllOp, geluOp, leakyReluOp, siluOp, softmaxOp } from './composite.ts';
 import { conv2dOp, conv2dWeightOp, convTranspose2dOp } from './conv.ts';
 import { crossEntropyOp } from './cross_entropy.ts';
 import { elementwise } from './elementwise.ts';
 import { gatherOp, scatterAddOp } from './gather.ts';
+import { geluTanhOp, geluTanhSlopeOp } from './gelu_tanh.ts';
 import { matmulOp } from './matmul.ts';
 import { normalizeOp } from './norm.ts';
 import { patchesOp, sumPatchesOp } from './patches.ts';
@@ -25,6 +34,9 @@ export const ops: readonly Op[] = [
   ...[gatherOp, scatterAddOp],
   ...[patchesOp, sumPatchesOp, conv2dOp, convTranspose2dOp, conv2dWeightOp],
   ...[maxPool2dOp, avgPool2dOp, upsample2dOp, normalizeOp],
+  ...[attentionOp, attentionQueryGradientOp, attentionKeyGradientOp],
+  ...[maskedAttentionOp, maskedAttentionQueryGradientOp, maskedAttentionKeyGradientOp],
   ...[uniformOp, normalOp, permutationOp],
+  ...[geluTanhOp, geluTanhSlopeOp],
   ...[geluOp, siluOp, leakyReluOp, softmaxOp, bernoulliNllOp, gaussianNllOp, gaussianKlOp],
 ] as readonly Op[];

@@ -60,10 +60,10 @@ export interface Variant<A = unknown> {
   heuristic?(node: Tensor<A>, traits: AdapterTraits): boolean;
   /**
    * Whether it relies on what drivers have been found to get wrong (the order of lanes in a subgroup, say): then its
-   * result is compared with the last variant's, on its probe, before it is used.
+   * results are compared with plainer ones before they count, once for each form in which it is used.
    */
   readonly unverified?: boolean;
-  /** What it is tried on where a program has nothing fit for it: small, and in every form. */
+  /** What it is tried on where a program has nothing small enough: with all attributes that nodes may have. */
   readonly probe?: readonly Sample<A>[];
   kernel(node: Tensor<A>, writer: KernelWriter): Kernel;
 }
@@ -185,6 +185,11 @@ export interface Op<A = unknown> {
   standalone?(node: Tensor<A>): string;
   /** Pointwise ops: the element at `coords`. They own no kernel and are fused into others. */
   emit?(emitter: Emitter, node: Tensor<A>, coords: readonly Affine[]): Expr;
+  /**
+   * Kernel ops with unverified variants: the element at `coords`, as a driver can hardly get it wrong. These variants are held
+   * against it; without it, against the last variant.
+   */
+  plain?(emitter: Emitter, node: Tensor<A>, coords: readonly Affine[]): Expr;
   /** Kernel ops: the dispatch, in one or more ways. The last must be possible everywhere. */
   readonly variants?: readonly Variant<A>[];
   /**

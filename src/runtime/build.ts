@@ -102,8 +102,13 @@ export async function plan(gpu: Gpu, description: Work, choose?: ChooseVariant):
   return planGraph(graphOf(description), traitsOf(gpu), { choose, transform });
 }
 
-/** Compiles what `plan` made of a description. */
-export async function build(gpu: Gpu, description: Work, planned: Plan): Promise<Program> {
+/** Compiles what `plan` made of a description, without a check of unverified variants. */
+export async function build(
+  gpu: Gpu,
+  description: Work,
+  planned: Plan,
+  warnings: readonly string[] = [],
+): Promise<Program> {
   const graph = graphOf(description);
   const pending: Promise<Dispatch>[] = [];
   // Each kernel is with the driver before the next is written.
@@ -128,6 +133,7 @@ export async function build(gpu: Gpu, description: Work, planned: Plan): Promise
     schedule,
     inputs: inputsOf(graph, description.inputs),
     names: graph.outputs,
+    warnings,
   };
   let program: Program | undefined;
   try {

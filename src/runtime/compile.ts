@@ -1,8 +1,7 @@
 // Compiles graphs: picks kernel variants that are known to be right on this driver, and the fastest where they were tuned.
 import { Gpu } from '../gpu/gpu.ts';
-import type { Group } from '../graph/schedule.ts';
 import { type MemoryNeed, memoryNeed } from '../graph/sizes.ts';
-import { type ChooseVariant, chooseVariants } from '../graph/variants.ts';
+import type { ChooseVariant } from '../graph/variants.ts';
 import type { Input } from '../ops/source.ts';
 import { build, type ProgramDescription, plan, type Work } from './build.ts';
 import type { InputsOf, OutputArray, Outputs } from './dispatch.ts';
@@ -10,7 +9,6 @@ import { loadExperimental } from './experimental.ts';
 import type { Program } from './program.ts';
 import type { HostArray } from './readback.ts';
 import type { TuneOptions } from './tune.ts';
-import { refuted } from './validation.ts';
 
 export type { ProgramDescription } from './build.ts';
 
@@ -44,28 +42,13 @@ export async function compile<O extends Outputs = Outputs, const I extends reado
   const tuned = await tuner?.tune(gpu, description, tuning === true ? {} : tuning || {});
   const choose = chooseVariant ?? tuned?.choose;
   const planned = await plan(gpu, description, choose);
-  // The few kernels of the checks are with the driver before the program's own.
-  const checked = refuted(gpu, planned.schedule.groups);
-  checked.catch(() => undefined); // whoever is not waiting for it has a better error
-  await Promise.resolve();
-  const program = await build(gpu, description, planned);
-  const wrong = await checked.catch((error) => {
-    program.destroy();
-    throw error;
-  });
-  if (wrong.size === 0) return program as unknown as Program<O, InputsOf<I>>;
-  program.destroy();
-  const names = [...wrong].map(({ name }) => name).join(', ');
-  console.warn(`glia: this driver computes wrongly what these kernels ask, so that others take their place: ${names}`);
-  const isWrong = ({ variant }: Group) => variant !== undefined && wrong.has(variant);
-  const instead: ChooseVariant = (node, possible) => {
-    const right = possible.filter((variant) => !wrong.has(variant));
-    // The next that is a good choice, for these kernels alone.
-    return choose?.(node, right) ?? right.find(({ heuristic }) => heuristic?.(node, planned.adapter) ?? true);
-  };
-  const schedule = chooseVariants(planned.schedule, planned.adapter, instead, isWrong);
-  const right = await build(gpu, description, { ...planned, schedule });
-  return right as unknown as Program<O, InputsOf<I>>;
+  let building = build(gpu, description, planned);
+  if (planned.schedule.groups.some(({ variant }) => variant?.unverified)) {
+    building.catch(() => undefined); // awaited in there
+    const { validated } = await import('./validation.ts');
+    building = validated(gpu, description, planned, building, choose);
+  }
+  return (await building) as unknown as Program<O, InputsOf<I>>;
 }
 
 /**

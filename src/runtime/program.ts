@@ -4,9 +4,9 @@ import { OptionError } from '../errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import type { Allocation, MemoryPlan } from '../graph/memory.ts';
 import type { Schedule } from '../graph/schedule.ts';
-import { type MemoryNeed, memoryNeed } from '../graph/sizes.ts';
+import { type MemoryNeed, memoryNeed, slotNames } from '../graph/sizes.ts';
 import { alignedSize, type Block, type Variable } from '../ops/source.ts';
-import { bytesOf, type DType, type Shape, show, sizeOf, type Tensor, wordsFor } from '../ops/tensor.ts';
+import { type DType, type Shape, show, sizeOf, type Tensor, wordsFor } from '../ops/tensor.ts';
 import { type Command, type Dispatch, type OutputArray, type Outputs, type RunInputs, record } from './dispatch.ts';
 import type { Profile, ProfileOptions } from './profile.ts';
 import { ARRAYS, type BufferRange, copyOut, type HostArray } from './readback.ts';
@@ -27,6 +27,7 @@ interface ProgramParts {
   readonly schedule: Schedule;
   /** The outputs as they were named, with the shapes that they were given. */
   readonly names: Readonly<Record<string, Tensor>>;
+  readonly warnings: readonly string[];
 }
 
 export interface RunOptions<O extends Outputs = Outputs> {
@@ -78,6 +79,8 @@ export class Program<O extends Outputs = Outputs, I extends RunInputs = RunInput
   readonly storage: 'f32' | 'f16';
   /** Planned bytes; `memoryOf` tells them before anything is compiled. */
   readonly memory: MemoryNeed;
+  /** What the user should know: kernels that this driver gets wrong, and what takes their place. */
+  readonly warnings: readonly string[];
   private readonly parts: ProgramParts;
   private readonly slots: GPUBuffer[] = [];
   private readonly inputBuffers = new Map<string, GPUBuffer>();
@@ -101,6 +104,7 @@ export class Program<O extends Outputs = Outputs, I extends RunInputs = RunInput
     this.dispatches = parts.dispatches;
     this.inputs = parts.inputs;
     this.storage = parts.storage;
+    this.warnings = parts.warnings;
     const { slots, allocations } = parts.memory;
     this.memory = memoryNeed(parts.memory);
     for (const tensor of Object.values(parts.schedule.outputs)) {
@@ -119,8 +123,9 @@ export class Program<O extends Outputs = Outputs, I extends RunInputs = RunInput
     try {
       // STORAGE, COPY_SRC and COPY_DST.
       const usage = 0x80 | 0x04 | 0x08;
+      const names = slotNames(parts.memory);
       for (const [i, size] of slots.entries()) {
-        this.slots.push(gpu.createBuffer({ label: `slot ${i}`, size: size * 4, usage }));
+        this.slots.push(gpu.createBuffer({ label: names[i]!, size: size * 4, usage }));
       }
       this.bindAll();
     } catch (error) {
@@ -220,7 +225,7 @@ export class Program<O extends Outputs = Outputs, I extends RunInputs = RunInput
       const wants = `input ${name} is ${dtype}${show(shape)}`;
       if (data === undefined || data === null) throw new OptionError(`${wants}, and was not given`);
       if (isBuffer(data)) {
-        checkBuffer(data, sizeOf(shape) * bytesOf(dtype), wants);
+        checkBuffer(data, 4 * Math.max(1, wordsFor(sizeOf(shape), dtype)), wants);
         this.checkShared(data, `input ${name}`, updated);
         bound.set(`input ${name}`, data);
         continue;
@@ -238,8 +243,7 @@ export class Program<O extends Outputs = Outputs, I extends RunInputs = RunInput
     const names = new Map<string, string>();
     for (const [name, buffer] of Object.entries(outputs) as [string, GPUBuffer][]) {
       const { named, stored, allocation } = this.output(name);
-      const { size, dtype } = stored;
-      checkBuffer(buffer, size * bytesOf(dtype), `output ${name} is ${dtype}${show(named.shape)}`);
+      checkBuffer(buffer, boundBytes(stored), `output ${name} is ${stored.dtype}${show(named.shape)}`);
       this.checkShared(buffer, `output ${name}`, [...this.blocks.keys()]);
       if ([...bound.values(), ...given.values()].includes(buffer)) {
         throw new OptionError(`output ${name} cannot go to a buffer that is bound as another input or output`);

@@ -1,5 +1,6 @@
 // The tuner: times the variants of every kernel op of a graph, for its own shapes, and remembers the fastest.
 import type { Gpu } from '../gpu/gpu.ts';
+import { idOf } from '../graph/form.ts';
 import { rootsOf, topological } from '../graph/graph.ts';
 import { type ChooseVariant, possibleVariants, signatureOf } from '../graph/variants.ts';
 import type { Tensor, Variant } from '../ops/tensor.ts';
@@ -74,26 +75,33 @@ export async function tune(
   await loadExperimental(gpu);
   const key = tuneKey(gpu);
   const remembered: Record<string, string> = JSON.parse((await store.get(key)) ?? '{}');
+  const before = { ...remembered };
+  /** What a winner is remembered under from run to run, where an op is known by its name and its variants'. */
+  const nameOf = (node: Tensor) => `${signatureOf(node)} by ${node.op.variants!.map(({ name }) => name).join(' | ')}`;
+  // In this run ops of one name are told apart.
+  const identityOf = (node: Tensor) => `${idOf(node.op)} ${signatureOf(node)}`;
+  const winners = new Map<string, string>();
   const nodes = new Map<string, Tensor>();
   for (const node of topological(rootsOf(await prepare(gpu, description)))) {
-    if (possibleVariants(node, traitsOf(gpu)).length > 1 && node.size > 0) nodes.set(signatureOf(node), node);
+    if (possibleVariants(node, traitsOf(gpu)).length > 1 && node.size > 0) nodes.set(identityOf(node), node);
   }
   const results: TuneResult[] = [];
-  for (const [signature, node] of nodes) {
-    const known = remembered[signature];
+  for (const [identity, node] of nodes) {
+    const known = before[nameOf(node)];
     const possible = possibleVariants(node, traitsOf(gpu));
     const rule = possible.find(({ heuristic }) => heuristic?.(node, traitsOf(gpu)) ?? true)!.name;
     const isKnown = known !== undefined && possible.some(({ name }) => name === known);
     const candidates = isKnown && !again ? [] : await measure(gpu, node, possible, care);
     const timed = candidates.filter(({ ms }) => ms !== undefined).sort((a, b) => a.ms! - b.ms!);
-    const result = { signature, winner: timed[0]?.name ?? known ?? rule, rule, candidates };
-    remembered[signature] = result.winner;
+    const result = { signature: signatureOf(node), winner: timed[0]?.name ?? known ?? rule, rule, candidates };
+    remembered[nameOf(node)] = result.winner;
+    winners.set(identity, result.winner);
     results.push(result);
     onResult?.(result);
   }
   if (results.some(({ candidates }) => candidates.length > 0)) await store.set(key, JSON.stringify(remembered));
   const choose: ChooseVariant = (node, possible) => {
-    const winner = remembered[signatureOf(node)];
+    const winner = winners.get(identityOf(node));
     return possible.find(({ name }) => name === winner);
   };
   return { choose, results };

@@ -17,8 +17,8 @@ import {
   type Tensor,
   type Variant,
 } from '../ops/tensor.ts';
-import { traitsOf } from '../runtime/build.ts';
-import { evaluate } from '../runtime/compile.ts';
+import { build, plan, traitsOf } from '../runtime/build.ts';
+import { compile } from '../runtime/compile.ts';
 import {
   bitsOfHalf,
   type HostArray,
@@ -215,7 +215,17 @@ export async function checkOp<A>(
     topological(Object.values(outputs)).flatMap((node) => (node.op === inputOp ? [nameOf(node)] : [])),
   );
   const used = Object.fromEntries(Object.entries(given).filter(([name]) => read.has(name)));
-  const values = await evaluate(gpu, outputs, used, { chooseVariant });
+  // By compile, an unverified variant that is wrong would give way.
+  const program = variant
+    ? await build(gpu, { outputs }, await plan(gpu, { outputs }, chooseVariant))
+    : await compile(gpu, { outputs });
+  const values: Record<string, HostArray> = {};
+  try {
+    program.run(used);
+    for (const name of Object.keys(outputs)) values[name] = await program.read(name);
+  } finally {
+    program.destroy();
+  }
   for (const [index, of] of cases.entries()) {
     const what = `${op.name}${variant ? ` by ${variant.name}` : ''}, sample ${JSON.stringify(of.sample)}, seed ${seed}`;
     const operands = operandValues(of);

@@ -49,7 +49,11 @@ export interface Checkpoint {
   readonly tensors: ReadonlyMap<string, StoredTensor>;
   readonly progress: Progress;
   readonly step: number;
+  /** What else the file says: of a model of text, its vocabulary. */
+  readonly metadata: Metadata;
 }
+
+export type Metadata = Readonly<Record<string, string>>;
 
 /** Tensors of a file of that name. */
 type Saved = Pick<Checkpoint, 'name' | 'tensors'>;
@@ -60,6 +64,7 @@ export interface Trained extends Saved {
   /** Where the file says it: what it was trained on, and how many steps. */
   readonly data?: Progress['data'];
   readonly step?: number;
+  readonly metadata?: Metadata;
 }
 
 type Buffers = ReadonlyMap<string, ModuleBuffer>;
@@ -81,11 +86,16 @@ export async function encodeWeights(
   { parameters, average }: Optimizer,
   options: RunOptions,
   buffers: Buffers,
+  metadata: Metadata = {},
 ): Promise<Uint8Array> {
   const flat = (await readVariable(gpu, average ?? parameters.flat)) as Float32Array;
   const weights = [...parameters.split(flat)].map(([name, value]) => [name, { dtype: 'F32', ...value }] as const);
   const tensors = [...weights, ...(await readBuffers(gpu, buffers))];
-  return encodeSafetensors(Object.fromEntries(tensors), { format: 'pt', options: JSON.stringify(options) });
+  return encodeSafetensors(Object.fromEntries(tensors), {
+    ...metadata,
+    format: 'pt',
+    options: JSON.stringify(options),
+  });
 }
 
 export async function encodeCheckpoint(
@@ -93,6 +103,7 @@ export async function encodeCheckpoint(
   optimizer: Optimizer,
   progress: Progress,
   buffers: Buffers,
+  metadata: Metadata = {},
 ): Promise<Uint8Array> {
   const { parameters, step, usualNorm } = optimizer;
   const blocks = Object.entries({ '': parameters.flat, ...optimizer.blocks });
@@ -112,7 +123,7 @@ export async function encodeCheckpoint(
     ...(norm && { [USUAL_NORM]: { dtype: 'F32', shape: [], data: norm } as const }),
     'optimizer.step': { dtype: 'U32', shape: [], data: steps } as const,
   };
-  return encodeSafetensors(all, { format: FORMAT, progress: JSON.stringify(progress) });
+  return encodeSafetensors(all, { ...metadata, format: FORMAT, progress: JSON.stringify(progress) });
 }
 
 /** @throws CheckpointError if a number is NaN or infinite: training would go on from it in vain */
@@ -166,7 +177,7 @@ export function decodeCheckpoint(bytes: Uint8Array, name: string): Checkpoint {
     throw new CheckpointError(`${name} is damaged: it says it was made after step ${step} of a run of ${most}`);
   }
   checkFinite({ name, tensors });
-  return { name, tensors, progress, step };
+  return { name, tensors, progress, step, metadata };
 }
 
 /**
@@ -178,7 +189,7 @@ export function decodeTrained(bytes: Uint8Array, name: string): Trained {
   const { tensors, metadata } = decodeSafetensors(bytes, name);
   if (metadata.format === FORMAT || metadata.format === FORMER) {
     const { progress, step } = decodeCheckpoint(bytes, name);
-    return { name, tensors, options: namedOptions(progress.options, name), data: progress.data, step };
+    return { name, tensors, options: namedOptions(progress.options, name), data: progress.data, step, metadata };
   }
   if (metadata.options === undefined) {
     throw new CheckpointError(
@@ -193,7 +204,7 @@ export function decodeTrained(bytes: Uint8Array, name: string): Trained {
   } catch (cause) {
     throw new CheckpointError(`${name} is damaged: its options cannot be read`, { cause });
   }
-  return { name, tensors, options: namedOptions(options as RunOptions, name) };
+  return { name, tensors, options: namedOptions(options as RunOptions, name), metadata };
 }
 
 /** @throws CheckpointError if these are not the options of a run by name */

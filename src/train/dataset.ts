@@ -1,7 +1,7 @@
 // A data set on the GPU, as it is in memory: bytes stay bytes. Batches are picked, and made what the model gets, by the kernel that needs them. What
 // does not fit a budget is streamed through a ring of batches, refilled between submits with the very rows that the kernel
 // would have picked, so that a streamed run is the resident run to the bit.
-import { type Batch, checkTensors, type Examples, rowBytes, type TensorDataset } from '../data/tensors.ts';
+import { type Batch, checkTensors, type Examples, rowBytes, strideOf, type TensorDataset } from '../data/tensors.ts';
 import { OptionError } from '../errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { add, divideFloor, less, minimum, modulo, mul } from '../ops/elementwise.ts';
@@ -34,15 +34,25 @@ export interface GpuDatasetOptions {
 
 /** Examples on the GPU, a row each of every tensor. */
 class Rows {
-  readonly tensors: readonly { readonly name: string; readonly shape: Shape; readonly variable: Variable }[];
+  readonly tensors: readonly {
+    readonly name: string;
+    readonly shape: Shape;
+    readonly variable: Variable;
+    /** Of windows. */
+    readonly stride: number | undefined;
+    readonly shifts: number;
+  }[];
 
   /** All of a set's, or room for so many of its kind. */
   constructor(label: string, { count, tensors }: Examples, room?: number) {
-    this.tensors = Object.entries(tensors).map(([name, { dtype, shape, data }]) => {
+    this.tensors = Object.entries(tensors).map(([name, { dtype, shape, data, stride, shifts = 1 }]) => {
       const size = sizeOf(shape);
       const rows = shape.length > 0 ? [room ?? count, size] : [room ?? count];
+      const isWindows = stride !== undefined && room === undefined;
       const first = room === undefined ? { init: () => data } : {};
-      return { name, shape, variable: new Variable(`${label} ${name}`, rows, { dtype: dtype as DType, ...first }) };
+      const options = { dtype: dtype as DType, ...first };
+      const variable = new Variable(`${label} ${name}`, isWindows ? [data.length] : rows, options);
+      return { name, shape, variable, stride: isWindows ? stride : undefined, shifts: isWindows ? shifts : 1 };
     });
   }
 
@@ -50,10 +60,17 @@ class Rows {
     return this.tensors.map(({ variable }) => variable);
   }
 
-  /** The rows of these numbers (u32 [batch]), as they are stored. */
-  at(indices: Tensor): Batch {
+  /** The rows of these numbers (u32 [batch]), as they are stored; windows are shifted by what `shift` makes of their shifts. */
+  at(indices: Tensor, shift?: (shifts: number) => Tensor): Batch {
     return Object.fromEntries(
-      this.tensors.map(({ name, shape, variable }) => {
+      this.tensors.map(({ name, shape, variable, stride, shifts }) => {
+        if (stride !== undefined) {
+          const start = mul(indices, constant(stride, 'u32'));
+          const shifted = shift && shifts > 1 ? add(start, shift(shifts)) : start;
+          const size = sizeOf(shape);
+          const at = add(reshape(shifted, [indices.size, 1]), iota([indices.size, size], 1, 'u32'));
+          return [name, reshape(gather(variable.tensor, at), [indices.size, ...shape])];
+        }
         const rows = gather(variable.tensor, indices);
         return [name, shape.length > 1 ? reshape(rows, [indices.size, ...shape]) : rows];
       }),
@@ -65,6 +82,11 @@ class Rows {
 interface Order {
   tensor(step: Tensor): Tensor;
   row(step: number, i: number): number;
+  /** How far the windows of a step are shifted, below `shifts`; not at all without. */
+  readonly shift?: {
+    tensor(step: Tensor, shifts: number): Tensor;
+    row(step: number, i: number, shifts: number): number;
+  };
 }
 
 /** All rows of a set on the GPU; steps find theirs by themselves. */
@@ -79,7 +101,8 @@ class Resident {
   }
 
   batch(step: Tensor): Batch {
-    return this.rows.at(this.order.tensor(step));
+    const { shift } = this.order;
+    return this.rows.at(this.order.tensor(step), shift && ((shifts) => shift.tensor(step, shifts)));
   }
 
   load(): void {}
@@ -96,19 +119,30 @@ class Stream {
   /** Rows between slots: a write to the GPU begins at a whole word. */
   private readonly stride: number;
   /** What one slot is filled from, in bytes. */
-  private readonly parts: readonly { readonly from: Uint8Array; readonly width: number; readonly slot: Uint8Array }[];
+  private readonly parts: readonly {
+    readonly from: Uint8Array;
+    readonly width: number;
+    /** Bytes from one row to the next, and those of an element. */
+    readonly step: number;
+    readonly element: number;
+    readonly shifts: number;
+    readonly slot: Uint8Array;
+  }[];
 
   constructor(name: string, set: Examples, order: Order, size: number, slots: number) {
     this.order = order;
     this.size = size;
     this.slots = slots;
     this.steps = Math.floor(slots / AHEAD);
-    this.stride = strideOf(size);
+    this.stride = slotRows(size);
     this.rows = new Rows(`${name}, streamed`, set, slots * this.stride);
-    this.parts = Object.values(set.tensors).map(({ dtype, shape, data }) => {
-      const width = sizeOf(shape) * bytesOf(dtype);
+    this.parts = Object.values(set.tensors).map((tensor) => {
+      const { dtype, shape, data, shifts = 1 } = tensor;
+      const element = bytesOf(dtype);
+      const width = sizeOf(shape) * element;
       const from = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-      return { from, width, slot: new Uint8Array(this.stride * width) };
+      const slot = new Uint8Array(this.stride * width);
+      return { from, width, step: strideOf(tensor) * element, element, shifts, slot };
     });
   }
 
@@ -123,7 +157,11 @@ class Stream {
     for (let step = first; step < first + count; step++) {
       for (let i = 0; i < size; i++) {
         const row = order.row(step, i);
-        for (const { from, width, slot } of parts) slot.set(from.subarray(row * width, (row + 1) * width), i * width);
+        for (const { from, width, step: rowStep, element, shifts, slot } of parts) {
+          const shift = shifts > 1 ? (order.shift?.row(step, i, shifts) ?? 0) : 0;
+          const start = row * rowStep + shift * element;
+          slot.set(from.subarray(start, start + width), i * width);
+        }
       }
       parts.forEach(({ slot }, i) => {
         const { buffer, offset } = rangeOf(gpu, this.rows.variables[i]!);
@@ -134,7 +172,7 @@ class Stream {
   }
 }
 
-const strideOf = (size: number) => Math.ceil(size / 4) * 4;
+const slotRows = (size: number) => Math.ceil(size / 4) * 4;
 
 type Split = Resident | Stream;
 
@@ -142,7 +180,7 @@ type Split = Resident | Stream;
 function place(name: string, set: Examples, order: Order, batch: number, room: number, largest: number): Split {
   const most = Math.max(...Object.values(set.tensors).map(({ data }) => data.byteLength));
   if (set.count * rowBytes(set) <= room && most <= largest) return new Resident(name, set, order);
-  const slotBytes = strideOf(batch) * rowBytes(set);
+  const slotBytes = slotRows(batch) * rowBytes(set);
   const slots = Math.min(AHEAD * MAX_STEPS, Math.floor(Math.min(room, largest) / slotBytes));
   if (slots < AHEAD) {
     const [needed, there] = [AHEAD * slotBytes, room].map((size) => `${Math.ceil(size / MB)} MB`);
@@ -225,7 +263,8 @@ export class GpuDataset {
     const { name, test } = this.dataset;
     if (this.test instanceof Stream) {
       const tensors = Object.entries(test!.tensors).map(([key, tensor]) => {
-        return [key, { ...tensor, data: tensor.data.subarray(0, count * sizeOf(tensor.shape)) }];
+        const length = (count - 1) * strideOf(tensor) + sizeOf(tensor.shape);
+        return [key, { ...tensor, data: tensor.data.subarray(0, length) }];
       });
       this.shown ??= new Rows(`${name}, examples`, { count, tensors: Object.fromEntries(tensors) });
     }
@@ -250,16 +289,29 @@ function inOrder(count: number, batch: number): Order {
 
 function shuffled(count: number, batch: number, key: Variable): Order {
   const [low = 0, high = 0] = key.init?.() ?? [];
+  const whole = constant(count, 'u32');
+  // As u32 does it.
+  const positionOf = (step: number, i: number) => (step * batch + i) >>> 0;
   return {
     tensor(step) {
       const position = positions(step, batch);
-      const epoch = divideFloor(position, constant(count, 'u32'));
-      return permutation(modulo(position, constant(count, 'u32')), epoch, key.tensor, count);
+      return permutation(modulo(position, whole), divideFloor(position, whole), key.tensor, count);
     },
     row(step, i) {
-      // As u32 does it.
-      const position = (step * batch + i) >>> 0;
+      const position = positionOf(step, i);
       return permute(position % count, count, [(low ^ Math.floor(position / count)) >>> 0, high]);
+    },
+    // In as many epochs as there are shifts, each comes once.
+    shift: {
+      tensor(step, shifts) {
+        const epoch = divideFloor(positions(step, batch), whole);
+        const every = constant(shifts, 'u32');
+        return permutation(modulo(epoch, every), divideFloor(epoch, every), key.tensor, shifts);
+      },
+      row(step, i, shifts) {
+        const epoch = Math.floor(positionOf(step, i) / count);
+        return permute(epoch % shifts, shifts, [(low ^ Math.floor(epoch / shifts)) >>> 0, high]);
+      },
     },
   };
 }

@@ -21,8 +21,9 @@ export {
   type NllEstimate,
 } from './evaluate.ts';
 export type { EpochEvent, Means, StepEvent, TrainEvent } from './events.ts';
+export type { LossContext } from './loss.ts';
 export { type NamedRun, trainByName } from './named.ts';
 export { completeOptions, type GivenOptions, type TrainOptions } from './options.ts';
 export { decodeSafetensors, encodeSafetensors } from './safetensors.ts';
 export { restoreVae, trainedVae } from './trained.ts';
-export { type Loss, type LossContext, type ShownPicture, Trainer, type TrainerOptions } from './trainer.ts';
+export { type Loss, type ShownPicture, Trainer, type TrainerOptions } from './trainer.ts';

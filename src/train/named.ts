@@ -1,6 +1,7 @@
 // Runs of models by name: what the commands and the page train.
 import type { Dataset } from '../data/images.ts';
 import { imageTensors } from '../data/tensors.ts';
+import { isText, type TextDataset, textTensors } from '../data/text.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import type { ImageBatch } from '../models/model.ts';
 import { Parameters } from '../nn/module.ts';
@@ -11,7 +12,8 @@ import { type Checkpoint, checkOptions, namedOptions } from './checkpoint.ts';
 import { MB } from './dataset.ts';
 import { FREE, type TrainOptions } from './options.ts';
 import { exampleCount } from './pictures.ts';
-import { createModel, modelEntry } from './registry/registry.ts';
+import type { ModelEntry } from './registry/entry.ts';
+import { createModel, createTextModel, modelEntry } from './registry/registry.ts';
 import { Trainer, type TrainerOptions } from './trainer.ts';
 
 export interface NamedRun {
@@ -28,15 +30,16 @@ export interface NamedRun {
  */
 export async function trainByName(
   gpu: Gpu,
-  dataset: Dataset,
+  dataset: Dataset | TextDataset,
   options: TrainOptions,
   run: NamedRun = {},
 ): Promise<Trainer> {
   const { checkpoint, compile } = run;
   if (checkpoint) {
     const before = namedOptions(checkpoint.progress.options, checkpoint.name);
-    checkOptions(checkpoint.name, before, options, FREE, '--');
+    checkOptions(checkpoint.name, before, options, freeOptions(dataset), '--');
   }
+  if (isText(dataset)) return trainText(gpu, dataset, options, run);
   return Trainer.create(gpu, {
     ...runOf(dataset, options),
     // The options were compared above, with what files of earlier versions leave out filled in.
@@ -55,7 +58,7 @@ function runOf(dataset: Dataset, options: TrainOptions): TrainerOptions {
   const model = createModel(dataset, options);
   const { lr, decay, batch, epochs, steps, seed, budget, average, skip } = options;
   const schedule = decay ? inverseTimeSchedule({ lr, steps: decay }) : lr;
-  const { pictures } = modelEntry(options.model);
+  const { pictures } = modelEntry(options.model) as ModelEntry;
   return {
     ...{ model, data, batch, epochs, steps, seed, options },
     optimizer: new Adam(new Parameters(model, seed), { lr: schedule, average, skip }),
@@ -68,4 +71,25 @@ function runOf(dataset: Dataset, options: TrainOptions): TrainerOptions {
       },
     }),
   };
+}
+
+/** The learning rate of a model of text goes by the steps of the whole run. */
+const freeOptions = (dataset: Dataset | TextDataset) =>
+  isText(dataset) ? FREE.filter((name) => name !== 'steps' && name !== 'epochs') : FREE;
+
+function trainText(gpu: Gpu, dataset: TextDataset, options: TrainOptions, run: NamedRun): Promise<Trainer> {
+  const { checkpoint, compile } = run;
+  const { batch, epochs, steps, seed, budget, context } = options;
+  const data = textTensors(dataset, Number(context));
+  const { entry, model } = createTextModel(dataset, options);
+  const total = Math.min(steps ?? Infinity, Math.ceil((epochs * data.train.count) / batch));
+  return Trainer.create(gpu, {
+    ...{ model, data, batch, epochs, steps, seed, options },
+    loss: ({ tokens }, about) => entry.loss(model, tokens, about),
+    optimizer: entry.optimizer(new Parameters(model, seed), options, total),
+    budget: budget && budget * MB,
+    metadata: { vocabulary: JSON.stringify(dataset.vocabulary) },
+    free: Object.keys({ ...options, ...checkpoint?.progress.options }),
+    ...{ checkpoint, compile, ownsModel: true },
+  });
 }

@@ -2,7 +2,7 @@
 // page's form and checkpoints read these.
 import { BINARIZATIONS, type Binarization } from '../data/binarize.ts';
 import { OptionError } from '../errors.ts';
-import { MODELS, modelEntry } from './registry/registry.ts';
+import { isTextEntry, MODELS, modelEntry } from './registry/registry.ts';
 import { choice, type OptionRule, type OptionValue, parseValue } from './rules.ts';
 
 export interface TrainOptions {
@@ -38,7 +38,7 @@ const COMMON: Readonly<Record<string, OptionRule>> = {
   model: choice('what to train', [...MODELS.keys()] as [string, ...string[]]),
   epochs: { help: 'passes over the training data', default: 10, range: count(1e6), free: true, ofRun: true },
   steps: { help: 'stop after this many steps, for a quick look', range: count(2 ** 31), free: true, ofRun: true },
-  batch: { help: 'images a step', default: 128, range: count(65536) },
+  batch: { help: 'images, or windows of text, a step', default: 128, range: count(65536) },
   lr: { help: 'learning rate of Adam', default: 1e-3, range: real(0, 1e3) },
   decay: { help: 'steps after which the rate is half, as 1 / (1 + step / n)', range: real(1, 1e9) },
   average: {
@@ -75,7 +75,9 @@ const COMMON: Readonly<Record<string, OptionRule>> = {
 };
 
 const ownDefaults = (model: string): Readonly<Record<string, OptionValue>> => {
-  const { lr, decay } = modelEntry(model);
+  const entry = modelEntry(model);
+  if (isTextEntry(entry)) return { ...entry.defaults };
+  const { lr, decay } = entry;
   return { ...(lr !== undefined && { lr }), ...(decay !== undefined && { decay }) };
 };
 

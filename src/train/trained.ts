@@ -18,7 +18,8 @@ export function trainedVae(trained: Trained, dataset: Dataset) {
   const { name, options, data, tensors } = trained;
   const model = createModel(dataset, options);
   if (!(model instanceof VAE)) {
-    const why = modelEntry(options.model).withoutDensity ?? 'it says nothing of how likely images are';
+    const entry = modelEntry(options.model);
+    const why = ('withoutDensity' in entry && entry.withoutDensity) || 'it says nothing of how likely images are';
     throw new OptionError(`${name} holds a ${options.model}: ${why}; --nll is for the VAEs`);
   }
   const { height, width, channels } = dataset.train;

@@ -26,6 +26,7 @@ import {
   checkSame,
   encodeCheckpoint,
   encodeWeights,
+  type Metadata,
   type Progress,
   type RunOptions,
   restore,
@@ -33,6 +34,7 @@ import {
 import { AHEAD, GpuDataset, MAX_STEPS } from './dataset.ts';
 import { firstNotFinite } from './diagnose.ts';
 import type { Means, TrainEvent } from './events.ts';
+import type { LossContext } from './loss.ts';
 import type { Picture } from './pictures.ts';
 
 /** A submit should take about this long, so that a page stays alive: milliseconds. */
@@ -57,14 +59,6 @@ interface Chunk {
   readonly first: number;
   readonly count: number;
   readonly values: Promise<Float32Array>;
-}
-
-/** What a loss may ask beside its batch. */
-export interface LossContext {
-  /** What it draws random numbers from. */
-  readonly key: RandomKey;
-  /** The step of the training, u32, from 0; undefined in a test. */
-  readonly step: Tensor | undefined;
 }
 
 /**
@@ -97,6 +91,8 @@ export interface TrainerOptions<Name extends string = string> {
   readonly options?: RunOptions;
   /** Names of options in which a resumed run may differ. */
   readonly free?: readonly string[];
+  /** What files of the model say beside: a vocabulary, say. */
+  readonly metadata?: Metadata;
   /** Images that show what the model has learned, from so many test examples. */
   readonly pictures?: {
     readonly shape: ImageShape;
@@ -529,12 +525,13 @@ export class Trainer {
 
   /** All that `create` needs to go on as if nothing had happened. */
   checkpoint(): Promise<Uint8Array> {
-    return encodeCheckpoint(this.gpu, this.optimizer, this.progress, this.buffers);
+    return encodeCheckpoint(this.gpu, this.optimizer, this.progress, this.buffers, this.options.metadata);
   }
 
   /** The weights alone, under PyTorch's names and layouts. */
   weights(): Promise<Uint8Array> {
-    return encodeWeights(this.gpu, this.optimizer, this.options.options ?? {}, this.buffers);
+    const { options = {}, metadata } = this.options;
+    return encodeWeights(this.gpu, this.optimizer, options, this.buffers, metadata);
   }
 
   private resume(checkpoint: Checkpoint): void {

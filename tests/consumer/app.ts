@@ -3,6 +3,7 @@
 import {
   Adam,
   add,
+  apply,
   applyAll,
   compile,
   defineOp,
@@ -171,6 +172,46 @@ async function lies(gpu: Gpu): Promise<Record<string, string>> {
   };
 }
 
+/** Twice or three times the input: by a fast kernel that is wrong for three, and by one that is right. */
+const scaled = (factor: string, more: Partial<KernelSpec<{ by: number }>>): KernelSpec<{ by: number }> => ({
+  wgsl: `
+    const BY: f32 = 1.0;
+    const SIZE: u32 = 4;
+    @group(0) @binding(0) var<storage, read> x: array<f32>;
+    @group(0) @binding(1) var<storage, read_write> y: array<f32>;
+    @compute @workgroup_size(64)
+    fn main(@builtin(global_invocation_id) id: vec3u) {
+      if (id.x < SIZE) { y[id.x] = ${factor} * x[id.x]; }
+    }`,
+  inputs: ['x'],
+  outputs: ['y'],
+  constants: ({ inputs: [x], attrs: { by } }) => ({ SIZE: x!.size, BY: by }),
+  workgroups: ({ inputs: [x] }) => Math.ceil(x!.size / 64),
+  ...more,
+});
+const scale = defineOp<{ by: number }>({
+  name: 'scale',
+  infer: ([x]) => ({ shape: x!.shape, dtype: 'f32' }),
+  kernel: [scaled('min(BY, 2.0)', { name: 'fast', unverified: true }), scaled('BY', { name: 'plain' })],
+});
+
+/** What becomes of the fast kernel, in a program that uses it both ways. */
+async function validated(gpu: Gpu) {
+  const at = input('x', [100]);
+  const program = await compile(gpu, {
+    outputs: { two: apply(scale, [at], { by: 2 }), three: apply(scale, [at], { by: 3 }) },
+  });
+  program.run({ x: new Float32Array(100).fill(5) });
+  const result = {
+    two: (await program.read('two'))[99],
+    three: (await program.read('three'))[99],
+    kernels: program.dispatches.map(({ kernel }) => kernel.variant),
+    warnings: program.warnings,
+  };
+  program.destroy();
+  return result;
+}
+
 const square4 = [{ inputs: [{ shape: [3, 4], min: 0.5, max: 2 }], attrs: {} }];
 const samples = [
   { inputs: [{ shape: [3, 5], min: 0.5, max: 2 }], attrs: {} },
@@ -184,7 +225,13 @@ export async function main(webgpu: GPU) {
     check: { reference: ([value]) => reference(value!.data, value!.shape[1]!), samples },
   });
   const report = await checkOp(gpu, checked);
-  const result = { report, losses: await learn(gpu), ...(await resume(gpu)), lies: await lies(gpu) };
+  const result = {
+    report,
+    losses: await learn(gpu),
+    ...(await resume(gpu)),
+    lies: await lies(gpu),
+    validated: await validated(gpu),
+  };
   gpu.destroy();
   return result;
 }

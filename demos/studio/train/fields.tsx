@@ -1,15 +1,19 @@
 // A field for each option that the chosen model reads: what makes the model first, how it is trained folded below.
 
 import { optionsOf } from '../../../src/train/options.ts';
-import { modelEntry } from '../../../src/train/registry/registry.ts';
+import { isTextEntry, MODELS, modelEntry } from '../../../src/train/registry/registry.ts';
 import type { OptionRule, OptionValue } from '../../../src/train/rules.ts';
 import { wordsOf } from './words.ts';
+
+/** The studio trains on images. */
+const IMAGE_MODELS = [...MODELS.values()].filter((entry) => !isTextEntry(entry)).map(({ name }) => name);
 
 export type Values = Readonly<Record<string, string>>;
 
 function Field(props: { name: string; rule: OptionRule; value: string; onChange: (value: string) => void }) {
   const { name, rule, value, onChange } = props;
-  const { choices, range, help } = rule;
+  const { range, help } = rule;
+  const choices = name === 'model' ? IMAGE_MODELS : rule.choices;
   const initial = String(rule.default ?? '');
   return (
     <label class="field" for={`option-${name}`}>

@@ -185,17 +185,20 @@ function Data() {
   );
 }
 
-/** Runs that were under way when their tab was closed, reloaded or crashed. */
+/** Runs that were under way when their tab was closed, reloaded or crashed, and the newest that was paused. */
 function Interrupted() {
-  const left = (runs.value ?? []).filter(({ id, state }) => state === 'training' && !trained.value.has(id));
+  const free = (runs.value ?? []).filter(({ id, snapshot }) => snapshot && !trained.value.has(id));
+  const paused = free.filter(({ state }) => state === 'paused' || state === 'failed').slice(0, 1);
+  const left = [...free.filter(({ state }) => state === 'training'), ...paused];
   if (left.length === 0) return null;
   return (
-    <section class="card resume" aria-label="Interrupted runs">
-      <h2>Go on where it was interrupted</h2>
-      {left.map(({ id, name, step, totalSteps }) => (
+    <section class="card resume" aria-label="Unfinished runs">
+      <h2>Go on where you were</h2>
+      {left.map(({ id, name, state, step, totalSteps }) => (
         <p key={id} class="row between">
           <span>
-            <b>{name}</b>, saved at step {step.toLocaleString('en')} of {totalSteps.toLocaleString('en')}
+            <b>{name}</b>, {state === 'training' ? 'interrupted' : state}, saved at step {step.toLocaleString('en')} of{' '}
+            {totalSteps.toLocaleString('en')}
           </span>
           <button
             type="button"

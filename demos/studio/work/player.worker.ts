@@ -9,7 +9,7 @@ import { Parameters } from '../../../src/nn/module.ts';
 import { writeVariable } from '../../../src/runtime/variables.ts';
 import { decodeTrained, restoredModel, type Trained } from '../../../src/train/checkpoint.ts';
 import type { TrainOptions } from '../../../src/train/options.ts';
-import { createModel, modelEntry } from '../../../src/train/registry/registry.ts';
+import { createModel, isTextEntry, modelEntry } from '../../../src/train/registry/registry.ts';
 import { RunStore } from '../store/runs.ts';
 import { type Brought, filesOf } from './brought.ts';
 import { Uses } from './uses.ts';
@@ -117,7 +117,8 @@ async function make(trained: Trained, run: string | undefined, own?: Dataset): P
   uses?.destroy();
   uses = undefined;
   for (const { variable, flat } of values) writeVariable(found, variable, flat);
-  const abilities = modelEntry(options.model).abilities?.(model) ?? { toldClasses: 0 };
+  const entry = modelEntry(options.model);
+  const abilities = (isTextEntry(entry) ? undefined : entry.abilities?.(model)) ?? { toldClasses: 0 };
   uses = new Uses(found, model, parameters, abilities, dataset.test, EXAMPLES);
   current = { trained, run, parameters };
   const { height, width, channels, labels } = dataset.test;

@@ -138,6 +138,8 @@ export class Session {
     this.nextPictures = now + PICTURE_INTERVAL;
     this.nextSnapshot = now + SNAPSHOT_INTERVAL;
     try {
+      // Whatever ends the tab from here on, it was interrupted.
+      await this.writer.commit({ changes: { state: 'training' } }).catch((error) => this.tellRoom(error));
       do {
         await this.run();
         await this.save(this.isDone ? 'done' : this.wantsPause ? 'paused' : 'training');
@@ -185,13 +187,17 @@ export class Session {
       if (this.isTroubled) this.listener.trouble(undefined, false);
       this.isTroubled = false;
     } catch (error) {
-      if (!(error instanceof Error && error.name === 'QuotaError')) throw error;
-      // Training goes on: what was not saved now is saved when there is room again.
-      this.isTroubled = true;
-      this.listener.trouble(lineOf(error), true);
+      this.tellRoom(error);
     }
     const end = performance.now();
     this.nextSnapshot = end + Math.max(SNAPSHOT_INTERVAL, (end - start) / SNAPSHOT_SHARE);
+  }
+
+  /** Training goes on: what was not saved now is saved when there is room again. @throws what is no want of room */
+  private tellRoom(error: unknown): void {
+    if (!(error instanceof Error && error.name === 'QuotaError')) throw error;
+    this.isTroubled = true;
+    this.listener.trouble(lineOf(error), true);
   }
 
   /** What it had learned, if the device is still there to read it; the snapshot before otherwise. */

@@ -53,8 +53,13 @@ glia() { step "$1" "$2" node --max-old-space-size=8192 "$here/measure.mjs" "$1" 
 if [ "${1:-all}" = all ]; then
   # PyTorch's compiler fills its cache on idle cores while the op tests, which time nothing, run on the GPU.
   timeout 150 python3 "$here/torch_measure.py" --warm >"$work/warm.log" 2>&1 & warm=$!
-  glia correctness 90; wait $warm; tail -3 "$work/warm.log"
-  glia gaps 15; glia steps 35; torch 80 --json "$OUT/torch.json"; glia profiles 45; glia variants 80; glia half 30
+  # The phases in order, with their seconds, as phases.ts has them.
+  mapfile -t phases <"$here/phases"
+  for phase in "${phases[@]}"; do
+    glia ${phase}
+    [ "${phase% *}" = correctness ] && { wait $warm; tail -3 "$work/warm.log"; }
+    [ "${phase% *}" = steps ] && torch 80 --json "$OUT/torch.json"
+  done
 else
   for phase in "$@"; do [ "$phase" = torch ] && torch 150 --json "$OUT/torch.json" || glia "$phase" 200; done
 fi

@@ -1,13 +1,24 @@
 // `npm run measure -- --pack`: a folder with all that one measuring run needs on a bare x86-64 Linux machine with a GPU and no
 // network: Node, Dawn, the Vulkan loader with what NVIDIA's libraries want beside it, and the run as one file.
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, cpSync, mkdirSync, mkdtempSync, readdirSync, realpathSync, rmSync, statSync } from 'node:fs';
+import {
+  copyFileSync,
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  realpathSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'vite';
 import { UnsupportedError } from '../../errors.ts';
 import { dawnPackage } from '../dawn/dawn.ts';
+import { PHASES } from './phases.ts';
 
 const HERE = fileURLToPath(new URL('.', import.meta.url));
 
@@ -33,6 +44,8 @@ export async function pack(folder: string): Promise<string[]> {
   });
   for (const file of ['bare.sh', 'torch_measure.py']) copyFileSync(join(HERE, file), join(folder, file));
   copyFileSync('tests/pytorch_bench.py', join(folder, 'pytorch_bench.py'));
+  const limits = Object.entries(PHASES).map(([name, { limit }]) => `${name} ${limit}\n`);
+  writeFileSync(join(folder, 'phases'), limits.join(''));
   packNode(folder);
   return downloadDebs(folder);
 }

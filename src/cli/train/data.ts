@@ -1,8 +1,10 @@
 // Where the command's data come from: a folder, or an address. The page reads them, through the command.
+import { openAsBlob } from 'node:fs';
 import { readdir, readFile, realpath, stat } from 'node:fs/promises';
 import { basename, join, relative, sep } from 'node:path';
 import { type Files, isHidden } from '../../data/files.ts';
 import { FORMATS, recognise } from '../../data/formats.ts';
+import { textPaths } from '../../data/text.ts';
 import { DataError } from '../../errors.ts';
 import { isAddress } from '../arguments.ts';
 
@@ -11,10 +13,41 @@ import { isAddress } from '../arguments.ts';
  *
  * @throws DataError if they are not there, or not of a known format
  */
-export async function findData(where: string): Promise<Files> {
+export async function findData(where: string, kind: 'images' | 'text' = 'images'): Promise<Files> {
+  if (kind === 'text') {
+    const files = await (isAddress(where) ? textAtAddress(where) : textFiles(where));
+    textPaths(files);
+    return files;
+  }
   const files = await (isAddress(where) ? atAddress(where) : inFolder(where));
   recognise(files);
   return files;
+}
+
+/** A file, or a folder. */
+async function textFiles(where: string): Promise<Files> {
+  const found = await stat(where).catch(() => undefined);
+  if (!found?.isFile()) return inFolder(where);
+  const name = basename(where);
+  return {
+    ...{ name, paths: [name] },
+    read: async () => {
+      try {
+        return await openAsBlob(where);
+      } catch (error) {
+        throw new DataError(`--data: ${where} cannot be read: ${(error as Error).message}`, { cause: error });
+      }
+    },
+  };
+}
+
+async function textAtAddress(address: string): Promise<Files> {
+  if (!URL.canParse(address)) throw new DataError(`--data: ${address} is not an address`);
+  const url = new URL(address);
+  const name = basename(url.pathname) || url.host;
+  const content = await fetchFile(url, '');
+  if (!content) throw new DataError(`--data: there is nothing at ${address}`);
+  return { name, paths: [name], read: async () => content };
 }
 
 async function inFolder(folder: string): Promise<Files> {

@@ -3,8 +3,11 @@
 import { builtInDigits } from '../../data/digits.ts';
 import type { ReadProgress } from '../../data/files.ts';
 import { readDataset } from '../../data/formats.ts';
+import { grammarText } from '../../data/grammar.ts';
 import type { Dataset } from '../../data/images.ts';
 import type { Look } from '../../data/resize.ts';
+import { readText, type TextDataset, textFromString, type VocabularyKind } from '../../data/text.ts';
+import type { Vocabulary } from '../../data/vocabulary.ts';
 import { DataError } from '../../errors.ts';
 import { DATA, type DataList } from './protocol.ts';
 
@@ -31,4 +34,27 @@ export async function loadData(
   const list = JSON.parse(await (await get(base, `${DATA}.json`)).text()) as DataList | null;
   if (!list) return builtInDigits(options);
   return readDataset({ ...list, read: (path) => get(base, `${DATA}/${path}`) }, options, progress);
+}
+
+/**
+ * Reads the text that --data means, or makes that of the built-in grammar.
+ *
+ * @param options what a token is, and the seed of the built-in text
+ * @param vocabulary of a checkpoint, which the text must keep to
+ * @throws DataError if it is empty, or not UTF-8
+ */
+export async function loadText(
+  base: string,
+  { seed, vocabulary: kind }: { readonly seed: number; readonly vocabulary?: unknown },
+  vocabulary?: Vocabulary,
+  progress?: ReadProgress,
+): Promise<TextDataset> {
+  const list = JSON.parse(await (await get(base, `${DATA}.json`)).text()) as DataList | null;
+  if (!list) return textFromString('grammar', grammarText({ seed }), kind as VocabularyKind, vocabulary);
+  return readText(
+    { ...list, read: (path) => get(base, `${DATA}/${path}`) },
+    kind as VocabularyKind,
+    vocabulary,
+    progress,
+  );
 }

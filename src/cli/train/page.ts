@@ -1,15 +1,18 @@
 // The page behind `npm run train`: runs the trainer, and sends what it tells and makes to the command.
 
 import type { Dataset } from '../../data/images.ts';
+import { isText, type TextDataset } from '../../data/text.ts';
+import { vocabularyFrom } from '../../data/vocabulary.ts';
 import { NotFiniteError } from '../../errors.ts';
 import { Gpu } from '../../gpu/gpu.ts';
 import { type Checkpoint, decodeCheckpoint } from '../../train/checkpoint.ts';
 import type { Means, StepEvent, TrainEvent } from '../../train/events.ts';
 import { trainByName } from '../../train/named.ts';
+import { isTextEntry, modelEntry } from '../../train/registry/registry.ts';
 import type { Trainer } from '../../train/trainer.ts';
 import { drawPicture, toPng } from '../../view/pictures.ts';
 import { LossCurve, plotPicture } from '../../view/plot.ts';
-import { get, loadData } from './fetch.ts';
+import { get, loadData, loadText } from './fetch.ts';
 import { type Job, type Outcome, STOP, type StartEvent, TELL, type Tell } from './protocol.ts';
 
 /** A checkpoint at least so often: milliseconds. */
@@ -37,11 +40,16 @@ async function train(base: string, stop: AbortSignal): Promise<Outcome> {
     ? decodeCheckpoint(new Uint8Array(await (await get(base, 'checkpoint')).arrayBuffer()), job.checkpoint)
     : undefined;
   let told = performance.now();
-  const dataset = await loadData(base, job.options, (done, total) => {
+  const progress = (done: number, total: number) => {
     if (performance.now() - told < TELL_INTERVAL) return;
     told = performance.now();
     void tell([{ event: 'reading', done, total }]);
-  });
+  };
+  const { vocabulary } = checkpoint?.metadata ?? {};
+  const known = vocabulary ? vocabularyFrom(JSON.parse(vocabulary), job.checkpoint!) : undefined;
+  const dataset = isTextEntry(modelEntry(job.options.model))
+    ? await loadText(base, job.options, known, progress)
+    : await loadData(base, job.options, progress);
   const gpu = await Gpu.request();
   const lost = gpu.lost.then((error) => {
     throw error;
@@ -51,12 +59,24 @@ async function train(base: string, stop: AbortSignal): Promise<Outcome> {
   return Promise.race([session.train(stop), lost]);
 }
 
+/** Of what kind the data are, and how many. */
+function kindOf(dataset: Dataset | TextDataset) {
+  if (isText(dataset)) {
+    const { train, test, vocabulary } = dataset;
+    const { kind, size } = vocabulary;
+    return { train: train.length, test: test.length, vocabulary: { kind, size } };
+  }
+  const { train, test } = dataset;
+  const { height, width, channels } = train;
+  return { train: train.count, test: test.count, images: { height, width, channels } };
+}
+
 const tell: Tell = (...args) => (globalThis as unknown as Record<typeof TELL, Tell>)[TELL](...args);
 
 class Session {
   private readonly base: string;
   private readonly trainer: Trainer;
-  private readonly dataset: Dataset;
+  private readonly dataset: Dataset | TextDataset;
   private readonly curve: LossCurve;
   /** A step event is kept for metrics.jsonl every so many steps. */
   private readonly every: number;
@@ -72,7 +92,7 @@ class Session {
   constructor(
     base: string,
     trainer: Trainer,
-    dataset: Dataset,
+    dataset: Dataset | TextDataset,
     history: readonly TrainEvent[],
     checkpoint: Checkpoint | undefined,
   ) {
@@ -90,9 +110,7 @@ class Session {
     const { trainer, dataset } = this;
     const { gpu, parameters, terms, step, totalSteps, streamedThrough } = trainer;
     const { software } = gpu.adapter;
-    const { height, width, channels } = dataset.train;
-    const counts = { train: dataset.train.count, test: dataset.test.count };
-    const data = { name: dataset.name, ...counts, height, width, channels, streamedThrough };
+    const data = { name: dataset.name, ...kindOf(dataset), streamedThrough };
     const run = { adapter: gpu.name, software, weights: parameters.count, terms, data, step, totalSteps };
     this.kept.push({ event: 'start', ...run });
     await this.flush();

@@ -38,11 +38,12 @@ export interface StartEvent {
   readonly terms: readonly string[];
   readonly data: {
     readonly name: string;
+    /** Images, or tokens. */
     readonly train: number;
     readonly test: number;
-    readonly height: number;
-    readonly width: number;
-    readonly channels: number;
+    readonly images?: { readonly height: number; readonly width: number; readonly channels: number };
+    /** Of a text. */
+    readonly vocabulary?: { readonly kind: string; readonly size: number };
     /** Bytes of GPU memory through which images are streamed, where these do not fit the budget. */
     readonly streamedThrough?: number | undefined;
   };

@@ -69,7 +69,7 @@ export class TextReport implements Report {
   private msPerStep = 0;
 
   reading({ done, total }: ReadingEvent): void {
-    this.progress.update(total, done, `reading images: ${done} of ${total}`);
+    this.progress.update(total, done, `reading: ${done} of ${total}`);
   }
 
   start(start: RunStart): void {
@@ -77,9 +77,14 @@ export class TextReport implements Report {
     this.run = start;
     this.began = performance.now();
     const { adapter, software, model, weights, data, out, step, totalSteps } = start;
-    const source = data.builtIn ? 'built-in stroke digits, because no --data was given' : data.name;
-    const size = [data.height, data.width, ...(data.channels > 1 ? [data.channels] : [])].join('×');
-    const counts = `${data.train} training and ${data.test} test images of ${size}`;
+    const { vocabulary, images } = data;
+    const what = vocabulary ? 'sentences of a grammar' : 'stroke digits';
+    const source = data.builtIn ? `built-in ${what}, because no --data was given` : data.name;
+    const { height = 0, width = 0, channels = 1 } = images ?? {};
+    const kind = vocabulary
+      ? `tokens, of a vocabulary of ${vocabulary.size} ${vocabulary.kind}`
+      : `images of ${[height, width, ...(channels > 1 ? [channels] : [])].join('×')}`;
+    const counts = `${data.train.toLocaleString('en')} training and ${data.test.toLocaleString('en')} test ${kind}`;
     this.print(`adapter     ${adapter}${software ? ': no GPU was found, so this takes longer' : ''}`);
     const { streamedThrough } = data;
     const stream = streamedThrough ? `, streamed through ${Math.ceil(streamedThrough / 1e6)} MB on the GPU` : '';
@@ -103,7 +108,7 @@ export class TextReport implements Report {
     return [
       `step ${latest.step}/${totalSteps}`,
       describeTerms(terms, latest),
-      `${Math.round((1000 * batch) / this.msPerStep)} images/s`,
+      `${Math.round((1000 * batch) / this.msPerStep)} ${this.run?.data.vocabulary ? 'windows' : 'images'}/s`,
       `${showDuration(left)} left`,
     ].join(' · ');
   }

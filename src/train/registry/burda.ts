@@ -3,6 +3,7 @@ import type { Dataset } from '../../data/images.ts';
 import { tanhNetworks } from '../../models/networks.ts';
 import { VAE } from '../../models/vae.ts';
 import type { Initialiser } from '../../nn/init.ts';
+import { vaeAbilities } from '../abilities.ts';
 import { whole } from '../rules.ts';
 import { defineModel, pixelsOf } from './entry.ts';
 import { beta, freeBits, vaePictures, warmup } from './vae_options.ts';
@@ -34,4 +35,5 @@ export const burda = defineModel({
     return new VAE({ ...sizes, networks: tanhNetworks(sizes, meanLogits(data)) });
   },
   pictures: vaePictures,
+  abilities: vaeAbilities,
 });

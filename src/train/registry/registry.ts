@@ -1,7 +1,9 @@
 // The models that are trained by name: one file each, and one line here.
 import type { Dataset } from '../../data/images.ts';
-import { OptionError } from '../../errors.ts';
+import type { TextDataset } from '../../data/text.ts';
+import { DataError, OptionError } from '../../errors.ts';
 import type { Model } from '../../models/model.ts';
+import type { Module } from '../../nn/module.ts';
 import type { OptionValue } from '../rules.ts';
 import { betaVae } from './beta_vae.ts';
 import { burda } from './burda.ts';
@@ -11,12 +13,14 @@ import { convVae } from './conv_vae.ts';
 import { cvae } from './cvae.ts';
 import { denoising } from './denoising.ts';
 import type { ModelEntry } from './entry.ts';
+import { gpt } from './gpt.ts';
 import { iwae } from './iwae.ts';
+import type { TextEntry } from './text_entry.ts';
 import { vae } from './vae.ts';
 import { vqVae } from './vq_vae.ts';
 
 /** The first is the one by default. */
-const ENTRIES: readonly ModelEntry[] = [
+const ENTRIES: readonly (ModelEntry | TextEntry)[] = [
   vae,
   convVae,
   betaVae,
@@ -27,24 +31,47 @@ const ENTRIES: readonly ModelEntry[] = [
   classifier,
   convClassifier,
   denoising,
+  gpt,
 ];
 
-export const MODELS: ReadonlyMap<string, ModelEntry> = new Map(ENTRIES.map((entry) => [entry.name, entry]));
+export const MODELS: ReadonlyMap<string, ModelEntry | TextEntry> = new Map(ENTRIES.map((entry) => [entry.name, entry]));
 
 /** @throws OptionError if there is none of this name */
-export function modelEntry(name: string): ModelEntry {
+export function modelEntry(name: string): ModelEntry | TextEntry {
   const entry = MODELS.get(name);
   if (!entry) throw new OptionError(`there is no model ${name}; there are: ${[...MODELS.keys()].join(', ')}`);
   return entry;
 }
 
+export const isTextEntry = (entry: ModelEntry | TextEntry): entry is TextEntry => 'kind' in entry;
+
+type Options = Readonly<Record<string, OptionValue>>;
+
+/** Of a run's options, the model's own. */
+function ownOptions(entry: ModelEntry | TextEntry, options: Options) {
+  const own = Object.keys(entry.options).map((name) => [name, options[name]]);
+  return Object.fromEntries(own) as Record<string, never>;
+}
+
 /**
- * The model of a run, for its data.
+ * The model of a run, for its images.
  *
  * @param options of the run, of which the model gets its own
+ * @throws DataError if it is one of text
  */
-export function createModel(data: Dataset, options: Readonly<Record<string, OptionValue>>): Model {
+export function createModel(data: Dataset, options: Options): Model {
   const entry = modelEntry(String(options.model));
-  const own = Object.keys(entry.options).map((name) => [name, options[name]]);
-  return entry.create(data, Object.fromEntries(own));
+  if (isTextEntry(entry)) throw new DataError(`${entry.name} learns from text, and ${data.name} holds images`);
+  return entry.create(data, ownOptions(entry, options));
+}
+
+/**
+ * The model of a run, for its text.
+ *
+ * @throws DataError if it is one of images
+ */
+export function createTextModel(data: TextDataset, options: Options): { entry: TextEntry; model: Module } {
+  const entry = modelEntry(String(options.model));
+  if (!isTextEntry(entry)) throw new DataError(`${entry.name} learns from images, and ${data.name} holds text`);
+  return { entry, model: entry.create(data, ownOptions(entry, options)) };
 }

@@ -1,0 +1,110 @@
+// Attention, softmax(scale · Q·Kᵀ)·V by heads, and the logsumexp of each row of scores, which is all that its gradient needs.
+//
+// q [BATCH, QUERIES, 4·Q_WIDTH], of which a head has 4·SIZE numbers from 4·(Q_FIRST + head·SIZE) on; k and v [BATCH, KEYS, …]
+// likewise; y [BATCH, QUERIES, HEADS, 4·SIZE]; lse [BATCH, QUERIES, HEADS].
+// A thread has TILE queries of one head and walks over the keys, four at a time, with the greatest score so far and the sums
+// over it (Milakov and Gimelshein, Online normalizer calculation for softmax, 2018; Dao and others, FlashAttention, 2022): no
+// matrix of scores is stored. Neighbouring threads have the same keys, which meet in the cache. This is what a CPU adapter
+// likes; see forward_workgroup.wgsl.
+// Reads k and v QUERIES / TILE times through the cache, q once; writes y and lse. 4 · BATCH · HEADS · QUERIES · KEYS · 4·SIZE
+// operations, half of them if CAUSAL.
+//
+// CAUSAL: a query sees no key behind its own position. MASKED: it sees a key where mask is above 0, at
+// batch · MASK_BATCH + head · MASK_HEAD + query · MASK_QUERY + key · MASK_KEY. A query that sees none gives 0, and LOWEST as lse.
+const BATCH: u32 = 2;
+const HEADS: u32 = 2;
+const SIZE: u32 = 2;
+const QUERIES: u32 = 8;
+const KEYS: u32 = 8;
+const Q_WIDTH: u32 = 4;
+const K_WIDTH: u32 = 4;
+const V_WIDTH: u32 = 4;
+const Q_FIRST: u32 = 0;
+const K_FIRST: u32 = 0;
+const V_FIRST: u32 = 0;
+const SCALE: f32 = 0.35;
+const CAUSAL: bool = false;
+const MASKED: bool = false;
+const MASK_BATCH: u32 = 0;
+const MASK_HEAD: u32 = 0;
+const MASK_QUERY: u32 = 0;
+const MASK_KEY: u32 = 0;
+const TILE: u32 = 4;
+const LOWEST: f32 = -3.4028234e38;
+
+@group(0) @binding(0) var<storage, read> q: array<vec4f>;
+@group(0) @binding(1) var<storage, read> k: array<vec4f>;
+@group(0) @binding(2) var<storage, read> v: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(4) var<storage, read_write> lse: array<f32>;
+@group(0) @binding(5) var<storage, read> mask: array<f32>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32) {
+  let id = (group.y * groups.x + group.x) * 64u + local;
+  let tiles = (QUERIES + TILE - 1u) / TILE;
+  let head = id / tiles % HEADS;
+  let batch = id / (tiles * HEADS);
+  if (batch >= BATCH) { return; }
+  let first = id % tiles * TILE;
+  var rows_q: array<u32, TILE>;
+  var sums: array<vec4f, TILE * SIZE>;
+  var top: array<f32, TILE>;
+  var total: array<f32, TILE>;
+  for (var i = 0u; i < TILE; i++) { // unroll
+    rows_q[i] = (batch * QUERIES + min(first + i, QUERIES - 1u)) * Q_WIDTH + Q_FIRST + head * SIZE;
+    top[i] = LOWEST;
+  }
+  let end = select(KEYS, min(KEYS, first + TILE), CAUSAL);
+  let k0 = batch * KEYS * K_WIDTH + K_FIRST + head * SIZE;
+  let v0 = batch * KEYS * V_WIDTH + V_FIRST + head * SIZE;
+  for (var key = 0u; key < end; key += 4u) {
+    let keys = vec4u(key, key + 1u, key + 2u, key + 3u);
+    let rows = min(keys, vec4u(KEYS - 1u));
+    let kr = rows * K_WIDTH + vec4u(k0);
+    let vr = rows * V_WIDTH + vec4u(v0);
+    // Not every driver clears what is declared in a loop.
+    var scores: array<vec4f, TILE>;
+    for (var i = 0u; i < TILE; i++) { // unroll
+      scores[i] = vec4f();
+    }
+    for (var d = 0u; d < SIZE; d++) {
+      let right = mat4x4f(k[kr.x + d], k[kr.y + d], k[kr.z + d], k[kr.w + d]);
+      for (var i = 0u; i < TILE; i++) { // unroll
+        scores[i] += q[rows_q[i] + d] * right;
+      }
+    }
+    var shrink: array<f32, TILE>;
+    for (var i = 0u; i < TILE; i++) { // unroll
+      var seen = keys < vec4u(select(KEYS, min(KEYS, first + i + 1u), CAUSAL));
+      if (MASKED) {
+        let m = batch * MASK_BATCH + head * MASK_HEAD + min(first + i, QUERIES - 1u) * MASK_QUERY;
+        let at = rows * MASK_KEY + vec4u(m);
+        seen = seen & (vec4f(mask[at.x], mask[at.y], mask[at.z], mask[at.w]) > vec4f());
+      }
+      let score = select(vec4f(LOWEST), SCALE * scores[i], seen);
+      let greatest = max(top[i], max(max(score.x, score.y), max(score.z, score.w)));
+      let p = select(vec4f(), exp(score - greatest), seen);
+      shrink[i] = exp(top[i] - greatest);
+      total[i] = total[i] * shrink[i] + ((p.x + p.y) + (p.z + p.w));
+      top[i] = greatest;
+      scores[i] = p;
+    }
+    for (var d = 0u; d < SIZE; d++) { // unroll
+      let right = mat4x4f(v[vr.x + d], v[vr.y + d], v[vr.z + d], v[vr.w + d]);
+      for (var i = 0u; i < TILE; i++) { // unroll
+        sums[i * SIZE + d] = sums[i * SIZE + d] * shrink[i] + right * scores[i];
+      }
+    }
+  }
+  for (var i = 0u; i < TILE; i++) { // unroll
+    if (first + i < QUERIES) {
+      let row = (batch * QUERIES + first + i) * HEADS + head;
+      let scale = select(0.0, 1.0 / total[i], total[i] > 0.0);
+      for (var d = 0u; d < SIZE; d++) { // unroll
+        y[row * SIZE + d] = sums[i * SIZE + d] * scale;
+      }
+      lse[row] = select(LOWEST, top[i] + log(total[i]), total[i] > 0.0);
+    }
+  }
+}

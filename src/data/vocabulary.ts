@@ -1,0 +1,55 @@
+// Vocabularies: how text becomes numbers and comes back, and how a file keeps that.
+import { DataError } from '../errors.ts';
+
+export interface Vocabulary {
+  /** What it is, as JSON says it. */
+  readonly kind: 'characters' | 'bytes' | 'bpe';
+  readonly size: number;
+  /** @throws DataError for what it does not have */
+  encode(text: string): number[];
+  decode(tokens: Iterable<number>): string;
+  /** What `vocabularyFrom` makes it again of. */
+  toJSON(): object;
+}
+
+/** Every character that a text has, in the order of their code points. */
+export function characterVocabulary(characters: Iterable<string>): Vocabulary {
+  const list = [...new Set(characters)].sort((a, b) => a.codePointAt(0)! - b.codePointAt(0)!);
+  const numbers = new Map(list.map((character, i) => [character, i]));
+  return {
+    kind: 'characters',
+    size: list.length,
+    encode: (text) =>
+      Array.from(text, (character) => {
+        const token = numbers.get(character);
+        if (token !== undefined) return token;
+        const code = `U+${character.codePointAt(0)!.toString(16).toUpperCase().padStart(4, '0')}`;
+        throw new DataError(
+          `the vocabulary of ${list.length} characters has no ${JSON.stringify(character)} (${code}): the text that it was ` +
+            'made from had none',
+        );
+      }),
+    decode: (tokens) => Array.from(tokens, (token) => list[token] ?? '\uFFFD').join(''),
+    toJSON: () => ({ kind: 'characters', characters: list.join('') }),
+  };
+}
+
+/** The 256 bytes of UTF-8. */
+export const BYTES: Vocabulary = {
+  kind: 'bytes',
+  size: 256,
+  encode: (text) => [...new TextEncoder().encode(text)],
+  decode: (tokens) => new TextDecoder().decode(Uint8Array.from(tokens)),
+  toJSON: () => ({ kind: 'bytes' }),
+};
+
+/** The array that numbers below `size` are kept in. */
+export const tokenArray = (size: number) => (size <= 256 ? Uint8Array : Uint32Array);
+
+/** @throws DataError if it is none */
+export function vocabularyFrom(json: unknown, source: string): Vocabulary {
+  const { kind, characters } = (json ?? {}) as { kind?: unknown; characters?: unknown };
+  if (kind === 'bytes') return BYTES;
+  if (kind === 'characters' && typeof characters === 'string' && characters) return characterVocabulary(characters);
+  throw new DataError(`${source} has no vocabulary that is known: it was not made by a model of text`);
+}

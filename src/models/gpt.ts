@@ -1,0 +1,186 @@
+// A decoder-only transformer under GPT-2's names (Radford and others, Language Models are Unsupervised Multitask Learners, 2019).
+import { OptionError } from '../errors.ts';
+import { normal, zeros } from '../nn/init.ts';
+import { Layer } from '../nn/layers.ts';
+import { Module, Parameter } from '../nn/module.ts';
+import { LayerNorm } from '../nn/norm.ts';
+import { Dropout, Embedding } from '../nn/pool.ts';
+import { attention } from '../ops/attention.ts';
+import { crossEntropy } from '../ops/cross_entropy.ts';
+import { add } from '../ops/elementwise.ts';
+import { geluTanh } from '../ops/gelu_tanh.ts';
+import { matmul } from '../ops/matmul.ts';
+import { mean } from '../ops/reduce.ts';
+import { scope, show, type Tensor } from '../ops/tensor.ts';
+import { reshape, slice } from '../ops/view.ts';
+import { checkSizes } from './networks.ts';
+
+export interface GPTOptions {
+  /** Tokens that there are. */
+  readonly vocabulary: number;
+  /** Tokens that are seen at once. */
+  readonly context: number;
+  readonly layers: number;
+  readonly heads: number;
+  readonly width: number;
+  readonly dropout?: number;
+}
+
+/** What GPT-2's weights are drawn from. */
+const STD = 0.02;
+
+/** y = x·W + b with W [in, out], as GPT-2's files have it. */
+export class Conv1D extends Layer {
+  readonly weight: Parameter;
+  readonly bias: Parameter;
+
+  constructor(inFeatures: number, outFeatures: number, std = STD) {
+    super();
+    this.weight = new Parameter([inFeatures, outFeatures], normal(std));
+    this.bias = new Parameter([outFeatures], zeros);
+  }
+
+  override forward(x: Tensor): Tensor {
+    const [inFeatures, outFeatures] = this.weight.shape as [number, number];
+    const rows = reshape(x, [x.size / inFeatures, inFeatures]);
+    return reshape(add(matmul(rows, this.weight.tensor), this.bias.tensor), [...x.shape.slice(0, -1), outFeatures]);
+  }
+}
+
+class Attention extends Module {
+  readonly c_attn: Conv1D;
+  readonly c_proj: Conv1D;
+  private readonly heads: number;
+
+  constructor({ width, heads }: GPTOptions, std: number) {
+    super();
+    this.c_attn = new Conv1D(width, 3 * width);
+    this.c_proj = new Conv1D(width, width, std);
+    this.heads = heads;
+  }
+
+  forward(x: Tensor): Tensor {
+    const width = x.shape.at(-1)!;
+    const all = scope('c_attn', () => this.c_attn.forward(x));
+    const [q, k, v] = [0, 1, 2].map((i) => slice(all, -1, i * width, (i + 1) * width)) as [Tensor, Tensor, Tensor];
+    const [y] = attention(q, k, v, { heads: this.heads, causal: true });
+    return scope('c_proj', () => this.c_proj.forward(y));
+  }
+}
+
+class MLP extends Layer {
+  readonly c_fc: Conv1D;
+  readonly c_proj: Conv1D;
+
+  constructor(width: number, std: number) {
+    super();
+    this.c_fc = new Conv1D(width, 4 * width);
+    this.c_proj = new Conv1D(4 * width, width, std);
+  }
+
+  override forward(x: Tensor): Tensor {
+    const hidden = geluTanh(scope('c_fc', () => this.c_fc.forward(x)));
+    return scope('c_proj', () => this.c_proj.forward(hidden));
+  }
+}
+
+class Block extends Layer {
+  readonly ln_1: LayerNorm;
+  readonly attn: Attention;
+  readonly ln_2: LayerNorm;
+  readonly mlp: MLP;
+  private readonly dropout: Dropout | undefined;
+
+  constructor(options: GPTOptions) {
+    super();
+    const { width, layers, dropout = 0 } = options;
+    // What adds to the residual stream starts smaller the more such there are (section 2.3).
+    const std = STD / Math.sqrt(2 * layers);
+    this.ln_1 = new LayerNorm(width);
+    this.attn = new Attention(options, std);
+    this.ln_2 = new LayerNorm(width);
+    this.mlp = new MLP(width, std);
+    if (dropout > 0) this.dropout = new Dropout(dropout);
+  }
+
+  private dropped(x: Tensor): Tensor {
+    return this.dropout ? this.dropout.forward(x) : x;
+  }
+
+  override forward(x: Tensor): Tensor {
+    const normed = scope('ln_1', () => this.ln_1.forward(x));
+    const attended = add(x, this.dropped(scope('attn', () => this.attn.forward(normed))));
+    const again = scope('ln_2', () => this.ln_2.forward(attended));
+    return add(attended, this.dropped(scope('mlp', () => this.mlp.forward(again))));
+  }
+}
+
+class Transformer extends Module {
+  readonly wte: Embedding;
+  readonly wpe: Embedding;
+  readonly h: readonly Block[];
+  readonly ln_f: LayerNorm;
+
+  constructor(options: GPTOptions) {
+    super();
+    const { vocabulary, context, width, layers } = options;
+    this.wte = new Embedding(vocabulary, width, normal(STD));
+    this.wpe = new Embedding(context, width, normal(STD));
+    this.h = Array.from({ length: layers }, () => new Block(options));
+    this.ln_f = new LayerNorm(width);
+  }
+}
+
+/** A transformer that says of each token what the next one may be; the last matmul has the embedding's own weight. */
+export class GPT extends Module {
+  readonly transformer: Transformer;
+  readonly options: GPTOptions;
+  private readonly dropout: Dropout | undefined;
+
+  constructor(options: GPTOptions) {
+    super();
+    const { vocabulary, context, layers, heads, width, dropout = 0 } = options;
+    checkSizes('GPT', { vocabulary, context, layers, heads, width });
+    if (width % heads !== 0) throw new OptionError(`GPT: the width ${width} is not a multiple of ${heads} heads`);
+    this.options = options;
+    this.transformer = new Transformer(options);
+    if (dropout > 0) this.dropout = new Dropout(dropout);
+  }
+
+  /** What is known at each of tokens u32 [N, T], T being at most the context: [N, T, width]. */
+  forward(tokens: Tensor): Tensor {
+    const { wte, wpe, h, ln_f } = this.transformer;
+    const length = tokens.shape[1]!;
+    const { context } = this.options;
+    if (length > context) throw new OptionError(`GPT: ${show(tokens.shape)} tokens exceed the context of ${context}`);
+    return scope('transformer', () => {
+      const embedded = add(
+        scope('wte', () => wte.forward(tokens)),
+        slice(wpe.weight.tensor, 0, 0, length),
+      );
+      let x = this.dropout ? this.dropout.forward(embedded) : embedded;
+      for (const [i, block] of h.entries()) x = scope(`h.${i}`, () => block.forward(x));
+      return scope('ln_f', () => ln_f.forward(x));
+    });
+  }
+
+  /** Of what `forward` gives, […, width]: […, vocabulary]. */
+  logits(hidden: Tensor): Tensor {
+    const { width, vocabulary } = this.options;
+    const rows = reshape(hidden, [hidden.size / width, width]);
+    const logits = matmul(rows, this.transformer.wte.weight.tensor, { transposeB: true });
+    return reshape(logits, [...hidden.shape.slice(0, -1), vocabulary]);
+  }
+
+  /** −log p of the tokens behind the first, u32 [N, T + 1], each by those before it: nats a token, [N]. */
+  loss(tokens: Tensor): Tensor {
+    const [batch, length] = tokens.shape as [number, number];
+    const hidden = this.forward(slice(tokens, 1, 0, length - 1));
+    return scope('loss', () => {
+      const count = batch * (length - 1);
+      const logits = reshape(this.logits(hidden), [count, this.options.vocabulary]);
+      const losses = crossEntropy(logits, reshape(slice(tokens, 1, 1), [count]));
+      return mean(reshape(losses, [batch, length - 1]), { axis: 1 });
+    });
+  }
+}
