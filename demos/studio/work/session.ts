@@ -170,7 +170,7 @@ export class Session {
       const made = this.trainer.step - first;
       if (made > 0) this.pace = (now - begun) / made;
       if (event.event === 'epoch' || now >= this.nextTelling) this.tell();
-      if (event.event === 'epoch' || now >= this.nextPictures) await this.showPictures();
+      if (now >= this.nextPictures) await this.showPictures();
       // Steps under way are made and told before the loop ends: the snapshot is of the last of them.
       if (now >= this.nextSnapshot) this.turn.abort();
     }
