@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import type { Plugin } from 'vite';
 import { defineConfig } from 'vitest/config';
 import { chrome } from './tests/chrome.ts';
+import { planted } from './tests/fuzz/faults.ts';
 
 // Prepared before a page asks for them: a package that Vite first meets in mid-run reloads the page.
 const pagePackages = ['gl-matrix', 'uplot', 'three/webgpu', 'three/tsl'];
@@ -25,12 +26,17 @@ export const bareShaders: Plugin = {
 const CORE =
   /\/(src\/(errors|gpu\/|graph\/(?!half|explain|print_schedule)|ops\/(affine|argmax|composite|cross_entropy|define|elementwise|erf|gather|matmul|philox|random|reduce|shape|source|tensor|trace|variance|view)|runtime\/(build|compile|dispatch|experimental|program|readback|uploads|variables)\.)|shaders\/(?!ceilings|matmul\/subgroup_matrix))/;
 
+/** A fault to plant in the compiler, so that the random tests show that they find it. */
+const FAULT = process.env.GLIA_FUZZ_FAULT;
+
 /** The modules of the published package, by what is imported: `glia`, `glia/models`, … */
 const entries = {
   glia: 'src/index.ts',
   models: 'src/models/index.ts',
   vision: 'src/nn/vision.ts',
+  text: 'src/models/text.ts',
   train: 'src/train/index.ts',
+  compress: 'src/coder/index.ts',
   profiler: 'src/runtime/index.ts',
   testing: 'src/testing/index.ts',
 };
@@ -42,7 +48,7 @@ export const alias = Object.entries(entries).map(([name, file]) => ({
 }));
 
 export default defineConfig(({ command }) => ({
-  plugins: [bareShaders],
+  plugins: [bareShaders, ...(FAULT ? [planted(FAULT)] : [])],
   // What only tests of ops read falls away in what is published.
   define: {
     CHECKS: String(command !== 'build'),

@@ -103,7 +103,8 @@ fn normal_from_bits(bits: vec4u) -> vec4f {
   let u = vec4f((bits >> vec4u(8u)) + vec4u(1u)) * 5.9604645e-8;
   // WGSL's log may be a little above 0 near 1.
   let r = sqrt(max(vec2f(), -2.0 * log(u.xz)));
-  let angle = 6.2831853 * u.yw;
+  // From −π to π, where WGSL says how good sin and cos are.
+  let angle = 6.2831853 * (u.yw - select(vec2f(), vec2f(1.0), u.yw > vec2f(0.5)));
   return vec4f(r.x * cos(angle.x), r.x * sin(angle.x), r.y * cos(angle.y), r.y * sin(angle.y));
 }
 

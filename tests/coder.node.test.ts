@@ -47,13 +47,16 @@ describe('the stack', () => {
     }
   });
 
-  test.each([
+  const sources: readonly [string, readonly number[], number][] = [
     ['a fair coin', [1, 1], 16],
     ['a coin of 1 %', [99, 1], 16],
     ['a geometric source', Array.from({ length: 30 }, (_, i) => 0.7 ** i), 16],
     ['a uniform byte', Array(256).fill(1), 16],
     ['a wide source in 24 bits', Array.from({ length: 4096 }, (_, i) => Math.exp(-(((i - 2000) / 90) ** 2))), 24],
-  ] as const)('takes the entropy of %s, to 0.1 %%', (_, weights, precision) => {
+  ];
+  // Their weights are not for the test's name.
+  test.each(sources.map(([name]) => name))('takes the entropy of %s, to a thousandth', (name) => {
+    const [, weights, precision] = sources.find(([one]) => one === name)!;
     const symbols = table([...weights], precision);
     const random = randomFrom(11);
     const stack = new AnsStack(4);

@@ -13,7 +13,7 @@ import { Parameters } from '../src/nn/module.ts';
 import { Adam } from '../src/nn/optimizers.ts';
 import { softmax } from '../src/ops/composite.ts';
 import { defineOp } from '../src/ops/define.ts';
-import { add, exp, mul, relu, sub, tanh } from '../src/ops/elementwise.ts';
+import { add, exp, isFinite, mul, relu, sub, tanh } from '../src/ops/elementwise.ts';
 import { matmul } from '../src/ops/matmul.ts';
 import { mean, sum } from '../src/ops/reduce.ts';
 import { input, Variable } from '../src/ops/source.ts';
@@ -53,6 +53,18 @@ describe('what is merged', () => {
   test('a layer is one dispatch: bias and activation follow the matmul', () => {
     const y = relu(add(matmul(input('x', [8, 16]), input('w', [16, 4])), input('b', [4])));
     expect(dump({ y })).toEqual(['0 matmul+add+relu (b, x, w)', '  %2 f32[8, 4]: an output']);
+  });
+
+  test('whether a number is finite is asked of what was read from memory, or of a reduction', () => {
+    const x = input('x', [8]);
+    // A compiler that takes for granted that what it computes is finite would have nothing to test.
+    expect(dump({ f: isFinite(exp(x)) })).toEqual([
+      '0 exp (=x)',
+      '  %0 f32[8]: read from memory by isFinite',
+      '1 isFinite (=%0)',
+      '  %1 f32[8]: an output',
+    ]);
+    expect(dump({ f: isFinite(mean(x)) })).toEqual(['0 sum+isFinite (x)', '  %1 f32[]: an output']);
   });
 
   test('who reads a reduction spread over its rows comes after it', () => {

@@ -83,8 +83,10 @@ test('a product makes 2·M·N·K operations, and moves its three matrices', asyn
 });
 
 test('short work is repeated until a pass lasts as long as it must', async () => {
-  const [count] = await countsFor(gpu, [{ record: () => {} }], 1);
-  expect(count).toBeGreaterThan(1);
+  const nothing = [{ record: () => {} }];
+  expect((await countsFor(gpu, nothing, 1))[0]).toBeGreaterThan(1);
+  // What a timestamp's tick is does not matter: a pass of a few microseconds is mostly its beginning and its end.
+  expect((await countsFor(gpu, nothing))[0]).toBeGreaterThan(1);
 });
 
 const COUNT = 1024;

@@ -1,10 +1,11 @@
 // Reduction of elements that lie side by side, a workgroup an output: y[o] = fold over r of x[o, r]; of COUNT tensors
 // of one shape at once.
 //
-// Threads of a workgroup take neighbouring steps of LANES elements (one vec4 load each), fold what they get, and then
-// each other's, by halves, through workgroup memory: the same order every time.
+// Threads of a workgroup take neighbouring steps of LANES elements (one vec4 load each), UNROLL of them at a time, fold what
+// they get, and then each other's, by halves, through workgroup memory: the same order every time.
 // Reads OUTPUTS · STEPS · LANES floats of each once, writes OUTPUTS.
-// Constants: KIND (0 sum, 1 max, 2 logsumexp), COUNT, OUTPUTS, STEPS, LANES (1 or 4; 1 uses x alone), THREADS (a power of 2).
+// Constants: KIND (0 sum, 1 max, 2 logsumexp), COUNT, OUTPUTS, STEPS, LANES (1 or 4; 1 uses x alone), THREADS (a power of 2),
+// UNROLL.
 // Hooks: load, store.
 const KIND: u32 = 0;
 const COUNT: u32 = 1;
@@ -12,6 +13,7 @@ const OUTPUTS: u32 = 64;
 const STEPS: u32 = 256;
 const LANES: u32 = 4;
 const THREADS: u32 = 64;
+const UNROLL: u32 = 4;
 const LOWEST: f32 = -3.4028234e38;
 
 @group(0) @binding(0) var<storage, read> x: array<vec4f>;
@@ -58,11 +60,15 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       state[c].x = bitcast<f32>(least);
     }
   }
-  for (var r = local; r < STEPS; r += THREADS) {
-    let values = load(o, r);
-    for (var c = 0u; c < COUNT; c++) { // unroll
-      for (var lane = 0u; lane < LANES; lane++) { // unroll
-        state[c] = fold(state[c], vec2f(values[c][lane], select(1.0, values[c][lane], KIND == 1u)));
+  for (var r = local; r < STEPS; r += UNROLL * THREADS) {
+    for (var u = 0u; u < UNROLL; u++) { // unroll
+      if (STEPS % (UNROLL * THREADS) == 0u || r + u * THREADS < STEPS) {
+        let values = load(o, r + u * THREADS);
+        for (var c = 0u; c < COUNT; c++) { // unroll
+          for (var lane = 0u; lane < LANES; lane++) { // unroll
+            state[c] = fold(state[c], vec2f(values[c][lane], select(1.0, values[c][lane], KIND == 1u)));
+          }
+        }
       }
     }
   }

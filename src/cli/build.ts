@@ -14,13 +14,14 @@ export async function main(): Promise<number> {
       'src/index.ts',
       'src/models/index.ts',
       'src/nn/vision.ts',
+      'src/models/text.ts',
       'src/train/index.ts',
       'src/runtime/index.ts',
       'src/testing/index.ts',
     ],
     'dist/types',
   );
-  const sizes = ['glia', 'models', 'vision', 'train', 'profiler', 'testing'].map(
+  const sizes = ['glia', 'models', 'vision', 'text', 'train', 'compress', 'profiler', 'testing'].map(
     (name) => `${name} ${downloadSize(`dist/${name}.js`)}`,
   );
   // To standard error: `npm pack --json` runs this, and its standard output is read by programs.

@@ -1,11 +1,10 @@
 // `npm run evaluate`: how likely test images are under a VAE that was trained, estimated in headless Chrome.
-import { existsSync, readFileSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { readFileSync } from 'node:fs';
 import type { ViteDevServer } from 'vite';
-import { CheckpointError } from '../errors.ts';
 import { decodeTrained } from '../train/checkpoint.ts';
 import { showPath } from './arguments.ts';
 import { type Arguments, parseArguments } from './evaluate/arguments.ts';
+import { findModel } from './evaluate/model.ts';
 import type * as evaluatePage from './evaluate/page.ts';
 import { type Job, type Outcome, TELL, type Tell } from './evaluate/protocol.ts';
 import { JsonReport, TextReport } from './evaluate/report.ts';
@@ -50,13 +49,4 @@ async function prepare({ checkpoint, data: where, nll, images, batch, seed }: Ar
   decodeTrained(trained, name);
   const job: Job = { trained: name, where, images, how: { samples: nll, batch, seed } };
   return { trained, job, data: where === undefined ? undefined : await findData(where) };
-}
-
-/** @throws CheckpointError if there is none */
-function findModel(place: string): string {
-  const found = statSync(place, { throwIfNoEntry: false });
-  if (!found) throw new CheckpointError(`--checkpoint: there is no ${showPath(place)}`);
-  const path = found.isDirectory() ? join(place, 'checkpoint.safetensors') : place;
-  if (!existsSync(path)) throw new CheckpointError(`--checkpoint: there is no checkpoint in ${showPath(place)}`);
-  return path;
 }

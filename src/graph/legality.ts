@@ -95,6 +95,12 @@ export function groupOf(
     const isAligned = aligned && node.op.traits?.aligned === true;
     for (let i = node.inputs.length - 1; i >= 0; i--) {
       const input = node.inputs[i]!;
+      if (node.op.traits?.loads) {
+        const from = baseOf(input);
+        // Threads of a workgroup that reduce together have the result from workgroup memory.
+        const isLoaded = isSource(from) || kernelOps.includes(from) || (isMaterialised(from) && !own.has(from));
+        if (!isLoaded) refusal ??= { kind: 'elsewhere', tensor: from };
+      }
       stack.push([input, isAligned && input.size === size]);
     }
   }

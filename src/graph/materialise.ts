@@ -63,6 +63,7 @@ function required({ order, outputs, targets }: Settled, forced: ReadonlyMap<Tens
     for (const input of inputs) {
       if (op === packOp) must(baseOf(input), 'part of a pack');
       else if (op.traits?.opaque) must(baseOf(input), `bound by ${op.name}`);
+      else if (op.traits?.loads) must(baseOf(input), `read from memory by ${op.name}`);
       else if (op.traits?.rereads && !isView(operandOf(input))) must(operandOf(input), `read many times by ${op.name}`);
     }
     // A reduction's loop is written out, lane by lane: what reads several elements for one would be there so often that

@@ -1,7 +1,6 @@
 // From a traced graph to specialised WGSL, without a device: simplify, split, fuse, choose variants, plan memory, lower.
 import { OptionError, UnsupportedError } from '../errors.ts';
 import { specialise } from '../gpu/specialise.ts';
-import { REDUCTION_WORKGROUP } from '../ops/reduce.ts';
 import { type AdapterTraits, show } from '../ops/tensor.ts';
 import { fuse } from './fuse.ts';
 import { type Graph, rootsOf, topological } from './graph.ts';
@@ -37,10 +36,6 @@ export interface PlannedKernel {
   readonly code: string;
 }
 
-/** Threads that keep an adapter busy: a reduction with fewer outputs is cut in two. */
-const BUSY_SOFTWARE = 1024;
-const BUSY_GPU = 8192;
-
 /** Buffers one kernel binds at most, however many the device allows: more gain nothing. */
 const MAX_BUFFERS = 16;
 
@@ -50,17 +45,11 @@ const MAX_BUFFERS = 16;
  * @throws OptionError for a graph that computes nothing, or updates a variable twice or by what does not fit it
  * @throws UnsupportedError for f16 where the adapter has none
  */
-export function prepareGraph(
-  graph: Graph,
-  { software, f16 }: AdapterTraits,
-  transform?: PlanOptions['transform'],
-): Graph {
+export function prepareGraph(graph: Graph, adapter: AdapterTraits, transform?: PlanOptions['transform']): Graph {
   check(graph);
-  const busy = software ? BUSY_SOFTWARE : BUSY_GPU;
   // Cutting leaves reshapes behind.
-  const cut = splitReductions(splitMatmuls(simplify(graph), busy), busy, software ? 1 : REDUCTION_WORKGROUP);
-  const result = simplify(cut);
-  const half = f16 ? undefined : topological(rootsOf(result)).find(({ dtype }) => dtype === 'f16');
+  const result = simplify(splitReductions(splitMatmuls(simplify(graph), adapter), adapter));
+  const half = adapter.f16 ? undefined : topological(rootsOf(result)).find(({ dtype }) => dtype === 'f16');
   if (half) {
     throw new UnsupportedError(
       `${half.path ? `${half.path}: ` : ''}${half.op.name} is f16${show(half.shape)}, and this device has no shader-f16: leave it f32`,

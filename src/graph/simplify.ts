@@ -1,11 +1,13 @@
 // Rewrites a graph to one that computes the same with less, by a table of rules: each has a name, the ops that it is for,
 // and a reason.
 import { ShapeError } from '../errors.ts';
-import { elementwise, mul } from '../ops/elementwise.ts';
+import { elementwise, isFinite, mul } from '../ops/elementwise.ts';
 import { matmulOp } from '../ops/matmul.ts';
-import { logsumexpOp, maxOp, type ReduceAttrs, sumOp } from '../ops/reduce.ts';
+import { parallelismOf } from '../ops/parallelism.ts';
+import { logsumexpOp, maxOp, type ReduceAttrs, sumOp, threadsFolding } from '../ops/reduce.ts';
 import { constant, constantOp } from '../ops/source.ts';
 import {
+  type AdapterTraits,
   apply,
   type DType,
   decomposed,
@@ -142,6 +144,16 @@ const rules: readonly Rule[] = [
       if (node.op === elementwise.mul && is(a, 1)) return keep(b!);
       if ((node.op === elementwise.mul || node.op === elementwise.div) && is(b, 1)) return keep(a!);
       return undefined;
+    },
+  },
+  {
+    // Made smaller, what is finite stays so, and what is not does: the test reads what a kernel stored.
+    name: 'a mean is finite where its sum is',
+    ops: [elementwise.isFinite],
+    apply: ({ inputs: [x] }) => {
+      const [y, c] = x!.op === elementwise.mul ? factor(x!) : [];
+      const isSame = c !== undefined && c !== 0 && Math.abs(c) <= 1 && sameShape(y!.shape, x!.shape);
+      return isSame ? isFinite(y!) : undefined;
     },
   },
   {
@@ -388,26 +400,26 @@ export function simplify(graph: Graph, { trace }: SimplifyOptions = {}): Graph {
   throw new Error(`simplify does not come to rest:\n${printGraph(current)}`);
 }
 
-/** The divisor of `value` nearest to `target`. */
-function nearestDivisor(value: number, target: number): number {
+/** The divisor of `value` nearest to `target`, of those that are multiples of `unit` if there are any. */
+function nearestDivisor(value: number, target: number, unit = 1): number {
   let best = 1;
   // Beyond twice the target, 1 is nearer.
-  for (let divisor = 1; divisor <= Math.min(value, 2 * target); divisor++) {
+  for (let divisor = unit; divisor <= Math.min(value, 2 * target); divisor += unit) {
     if (value % divisor === 0 && Math.abs(divisor - target) < Math.abs(best - target)) best = divisor;
   }
-  return best;
+  return best === 1 && unit > 1 ? nearestDivisor(value, target) : best;
 }
 
-/** Steps below which one thread may as well do the whole reduction. */
+/** Steps below which one thread, or one workgroup of a GPU, may as well do the whole reduction. */
 const LONG = 512;
+const LONG_GPU = { rows: 4096, columns: 128 };
 
 /**
- * Cuts long reductions with few outputs in two, so that at least `threads` threads have something to do in the first:
+ * Cuts long reductions with few outputs in two, so that as many threads as an adapter wants have something to do in the first:
  * two passes in a fixed order, where others would use atomics.
- *
- * @param threadsARow that fold a result together where its elements lie side by side
  */
-export function splitReductions(graph: Graph, threads: number, threadsARow = 1): Graph {
+export function splitReductions(graph: Graph, adapter: Pick<AdapterTraits, 'software' | 'vendor'>): Graph {
+  const { threads } = parallelismOf(adapter);
   return rewrite(graph, (node) => {
     if (!REDUCTIONS.includes(node.op)) return node;
     const [x] = node.inputs as [Tensor];
@@ -416,12 +428,19 @@ export function splitReductions(graph: Graph, threads: number, threadsARow = 1):
     const adjacent = axes.every((axis, i) => i === 0 || axis === axes[i - 1]! + 1);
     const outer = x.shape.slice(0, axes[0]);
     const inner = x.shape.slice(axes.at(-1)! + 1);
-    const busy = node.size * (sizeOf(inner) === 1 ? threadsARow : 1);
+    const byRows = sizeOf(inner) === 1;
+    const busy = adapter.software ? node.size : threadsFolding(node.size, length, byRows);
     if (length <= LONG || busy >= threads || !adjacent) return node;
-    const parts = nearestDivisor(length, Math.min(Math.ceil(threads / busy), Math.sqrt(length)));
+    const most = adapter.software ? Math.sqrt(length) : length / (byRows ? LONG_GPU.rows : LONG_GPU.columns);
+    // A GPU's second pass reads four parts at a time.
+    const parts = nearestDivisor(
+      length,
+      Math.min(Math.ceil(threads / busy), most),
+      adapter.software || !byRows ? 1 : 4,
+    );
     if (parts === 1) return node;
     // Rows keep their chunks whole; columns are dealt out in bands.
-    const rest = sizeOf(inner) === 1 ? [] : [sizeOf(inner)];
+    const rest = byRows ? [] : [sizeOf(inner)];
     const cut = reshape(x, [sizeOf(outer), parts, length / parts, ...rest]);
     const parted = apply(node.op, [cut], { axes: [2] }, node.path);
     return reshape(apply(node.op, [parted], { axes: [1] }, node.path), node.shape);

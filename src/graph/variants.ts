@@ -1,5 +1,5 @@
 // Which variant computes a kernel op: what the tuner found, or else the first that is possible and that its heuristic takes.
-import type { AdapterTraits, Tensor, Variant } from '../ops/tensor.ts';
+import type { AdapterTraits, Tensor, Variant, WorkgroupNeeds } from '../ops/tensor.ts';
 import type { Group, Schedule } from './schedule.ts';
 
 /** A node's work for people, whatever graph it stands in. */
@@ -8,10 +8,20 @@ export function signatureOf({ op, inputs, attrs }: Tensor): string {
   return `${op.name} ${shapes.join(' ')} ${JSON.stringify(attrs)}`;
 }
 
+/** Whether a device allows a workgroup what it needs. */
+function fits(needs: WorkgroupNeeds | undefined, { limits }: AdapterTraits): boolean {
+  if (!needs) return true;
+  const { maxComputeInvocationsPerWorkgroup, maxComputeWorkgroupSizeX, maxComputeWorkgroupStorageSize } = limits;
+  const most = Math.min(maxComputeInvocationsPerWorkgroup, maxComputeWorkgroupSizeX);
+  return needs.threads <= most && needs.memory <= maxComputeWorkgroupStorageSize;
+}
+
 /** The variants that compute a node on an adapter. */
 export function possibleVariants(node: Tensor, traits: AdapterTraits): Variant[] {
   const all = [...(traits.experimental?.get(node.op) ?? []), ...(node.op.variants ?? [])];
-  return all.filter(({ possible }) => possible?.(node, traits) ?? true);
+  return all.filter(
+    (variant) => (variant.possible?.(node, traits) ?? true) && fits(variant.needs?.(node, traits), traits),
+  );
 }
 
 /** Chooses among variants; undefined leaves it to the heuristics. */

@@ -7,10 +7,12 @@ import { LayerNorm } from '../nn/norm.ts';
 import { Dropout, Embedding } from '../nn/pool.ts';
 import { attention } from '../ops/attention.ts';
 import { crossEntropy } from '../ops/cross_entropy.ts';
-import { add } from '../ops/elementwise.ts';
+import { add, equal, less, where } from '../ops/elementwise.ts';
+import { gather } from '../ops/gather.ts';
 import { geluTanh } from '../ops/gelu_tanh.ts';
 import { matmul } from '../ops/matmul.ts';
 import { mean } from '../ops/reduce.ts';
+import { constant, iota } from '../ops/source.ts';
 import { scope, show, type Tensor } from '../ops/tensor.ts';
 import { reshape, slice } from '../ops/view.ts';
 import { checkSizes } from './networks.ts';
@@ -66,6 +68,30 @@ class Attention extends Module {
     const [y] = attention(q, k, v, { heads: this.heads, causal: true });
     return scope('c_proj', () => this.c_proj.forward(y));
   }
+
+  /** Of one token, [1, 1, width], at a position, by those before it. */
+  step(x: Tensor, position: Tensor, cache: Cache): { y: Tensor; cache: Cache } {
+    const width = x.shape.at(-1)!;
+    const all = reshape(
+      scope('c_attn', () => this.c_attn.forward(x)),
+      [1, 3 * width],
+    );
+    const [q, k, v] = [0, 1, 2].map((i) => slice(all, 1, i * width, (i + 1) * width)) as [Tensor, Tensor, Tensor];
+    const [context] = cache.k.shape as [number];
+    const here = iota([context, 1], 0, 'u32');
+    const put = (row: Tensor, rows: Tensor) => where(equal(here, position), row, rows);
+    const now = { k: put(k, cache.k), v: put(v, cache.v) };
+    const batched = (rows: Tensor) => reshape(rows, [1, ...rows.shape]);
+    const mask = reshape(less(iota([context], 0, 'u32'), add(position, constant(1, 'u32'))), [1, 1, 1, context]);
+    const [y] = attention(batched(q), batched(now.k), batched(now.v), { heads: this.heads, mask });
+    return { y: scope('c_proj', () => this.c_proj.forward(y)), cache: now };
+  }
+}
+
+/** Keys and values of the tokens so far: [context, width] each. */
+export interface Cache {
+  readonly k: Tensor;
+  readonly v: Tensor;
 }
 
 class MLP extends Layer {
@@ -115,6 +141,20 @@ class Block extends Layer {
   }
 }
 
+/** The same as a block's `forward`, of one token. */
+function stepOf(block: Block, x: Tensor, position: Tensor, before: Cache): { y: Tensor; cache: Cache } {
+  const { attn, ln_1, ln_2, mlp } = block;
+  const { y, cache } = scope('attn', () => attn.step(ln_1.forward(x), position, before));
+  const attended = add(x, y);
+  return {
+    y: add(
+      attended,
+      scope('mlp', () => mlp.forward(ln_2.forward(attended))),
+    ),
+    cache,
+  };
+}
+
 class Transformer extends Module {
   readonly wte: Embedding;
   readonly wpe: Embedding;
@@ -161,6 +201,25 @@ export class GPT extends Module {
       let x = this.dropout ? this.dropout.forward(embedded) : embedded;
       for (const [i, block] of h.entries()) x = scope(`h.${i}`, () => block.forward(x));
       return scope('ln_f', () => ln_f.forward(x));
+    });
+  }
+
+  /**
+   * The next token's logits [1, vocabulary] after one token, u32 [1], at a position, u32 scalar below the context, and the caches
+   * of the blocks with that token in them.
+   */
+  step(token: Tensor, position: Tensor, caches: readonly Cache[]): { logits: Tensor; caches: readonly Cache[] } {
+    const { wte, wpe, h, ln_f } = this.transformer;
+    const { width, vocabulary } = this.options;
+    return scope('transformer', () => {
+      const embedded = add(wte.forward(token), gather(wpe.weight.tensor, reshape(position, [1])));
+      let x: Tensor = reshape(embedded, [1, 1, width]);
+      const now = h.map((block, i) => {
+        const { y, cache } = scope(`h.${i}`, () => stepOf(block, x, position, caches[i]!));
+        x = y;
+        return cache;
+      });
+      return { logits: reshape(this.logits(ln_f.forward(x)), [1, vocabulary]), caches: now };
     });
   }
 

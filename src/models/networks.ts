@@ -31,6 +31,8 @@ export function checkSizes(name: string, sizes: Readonly<Record<string, number>>
 
 export interface MlpSizes {
   readonly pixels: number;
+  /** Numbers that the decoder gives for an image; one a pixel by default. */
+  readonly outputs?: number;
   readonly hidden: number;
   readonly latent: number;
   /** Numbers that the encoder gives for an image. */
@@ -40,10 +42,10 @@ export interface MlpSizes {
 }
 
 /** One hidden layer each way. */
-export function mlpNetworks({ pixels, hidden, latent, codes, condition = 0 }: MlpSizes): Networks {
+export function mlpNetworks({ pixels, outputs = pixels, hidden, latent, codes, condition = 0 }: MlpSizes): Networks {
   return {
     encoder: new Sequential(new Linear(pixels + condition, hidden), new ReLU(), new Linear(hidden, codes)),
-    decoder: new Sequential(new Linear(latent + condition, hidden), new ReLU(), new Linear(hidden, pixels)),
+    decoder: new Sequential(new Linear(latent + condition, hidden), new ReLU(), new Linear(hidden, outputs)),
   };
 }
 
@@ -61,10 +63,13 @@ export function tanhLayers(widths: readonly number[], last: Initialiser = zeros)
  *
  * @param bias of what is said of the pixels, at first
  */
-export function tanhNetworks({ pixels, hidden, latent, codes }: MlpSizes, bias?: Initialiser): Networks {
+export function tanhNetworks(
+  { pixels, outputs = pixels, hidden, latent, codes }: MlpSizes,
+  bias?: Initialiser,
+): Networks {
   return {
     encoder: new Sequential(...tanhLayers([pixels, hidden, hidden, codes])),
-    decoder: new Sequential(...tanhLayers([latent, hidden, hidden, pixels], bias)),
+    decoder: new Sequential(...tanhLayers([latent, hidden, hidden, outputs], bias)),
   };
 }
 

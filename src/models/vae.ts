@@ -4,8 +4,8 @@ import { OptionError } from '../errors.ts';
 import { zeros } from '../nn/init.ts';
 import type { Sequential } from '../nn/layers.ts';
 import { ModuleBuffer, Parameter } from '../nn/module.ts';
-import { bernoulliNll, gaussianKl, gaussianNll } from '../ops/composite.ts';
-import { add, exp, maximum, minimum, mul, type Operand, sigmoid, square, sub, toF32 } from '../ops/elementwise.ts';
+import { gaussianKl, gaussianNll } from '../ops/composite.ts';
+import { add, exp, maximum, minimum, mul, type Operand, square, sub, toF32 } from '../ops/elementwise.ts';
 import { oneHot } from '../ops/gather.ts';
 import { normal, type RandomKey } from '../ops/random.ts';
 import { logsumexp, mean, sum } from '../ops/reduce.ts';
@@ -13,8 +13,9 @@ import { scope, type Tensor } from '../ops/tensor.ts';
 import { broadcastTo, concat, reshape, slice } from '../ops/view.ts';
 import { type ImageBatch, Model, type Terms } from './model.ts';
 import { checkSizes, mlpNetworks, type Networks } from './networks.ts';
+import { OBSERVATIONS, type Observation } from './observation.ts';
 
-export type Likelihood = 'bernoulli' | 'gaussian';
+export type Likelihood = keyof typeof OBSERVATIONS | 'gaussian';
 
 export interface VAEOptions {
   /** Numbers in one image. */
@@ -32,7 +33,10 @@ export interface VAEOptions {
    * (Kingma et al., Improving Variational Inference with Inverse Autoregressive Flow, 2016, equation 15). 0 by default.
    */
   readonly freeBits?: number;
-  /** What an image is under the decoder: Bernoulli intensities, or Gaussian with one variance that is learned. */
+  /**
+   * What a pixel is under the decoder: Bernoulli intensities, Gaussian with one variance that is learned, or one of 256 bytes: cut
+   * from a logistic distribution or from a mixture of three. Only the last two are probabilities of grey images.
+   */
   readonly likelihood?: Likelihood;
   /** Number of classes, if encoder and decoder are told an image's class (Sohn, Lee and Yan, 2015). */
   readonly classes?: number;
@@ -73,6 +77,10 @@ export interface ElboOptions {
   readonly freeBits?: number;
 }
 
+/** Numbers that a decoder gives for each pixel. */
+export const outputsOf = (likelihood: Likelihood) =>
+  likelihood === 'gaussian' ? 1 : OBSERVATIONS[likelihood].parameters;
+
 const LOG_TWO_PI = Math.log(2 * Math.PI);
 
 export class VAE extends Model {
@@ -80,6 +88,8 @@ export class VAE extends Model {
   readonly decoder: Sequential;
   /** Logarithm of the pixels' variance, for the Gaussian likelihood. */
   readonly logvar: Parameter | undefined;
+  /** What the decoder's numbers say of the pixels; undefined for the Gaussian likelihood. */
+  readonly observation: Observation | undefined;
   readonly latent: number;
   readonly beta: number;
   readonly warmup: number;
@@ -100,11 +110,13 @@ export class VAE extends Model {
     this.particles = particles;
     this.freeBits = options.freeBits ?? 0;
     // Mean and logvar are the two halves of one product: one dispatch where two layers would be two.
-    const sizes = { pixels, hidden, latent, codes: 2 * latent, condition: classes };
+    const outputs = pixels * outputsOf(likelihood);
+    const sizes = { pixels, outputs, hidden, latent, codes: 2 * latent, condition: classes };
     const { encoder, decoder } = options.networks ?? mlpNetworks(sizes);
     this.encoder = encoder;
     this.decoder = decoder;
     if (likelihood === 'gaussian') this.logvar = new Parameter([1], zeros);
+    else this.observation = OBSERVATIONS[likelihood];
     if (this.beta !== 1 || this.warmup > 0) {
       const rise = this.warmup > 0 ? 1 / this.warmup : 0;
       this.weight = new ModuleBuffer([2], () => Float32Array.of(this.beta, rise), { persistent: false });
@@ -139,7 +151,7 @@ export class VAE extends Model {
   /** The mean image of codes: [batch, pixels], intensities. */
   decode(z: Tensor, labels?: Tensor): Tensor {
     const raw = this.decodeRaw(z, labels);
-    return this.logvar ? raw : sigmoid(raw);
+    return this.observation ? this.observation.mean(raw) : raw;
   }
 
   /** Images of codes drawn from the prior. */
@@ -154,9 +166,10 @@ export class VAE extends Model {
 
   /** −log p(x | z) of each image, from what the decoder says of it. */
   private negativeLogLikelihood(raw: Tensor, images: Tensor): Tensor {
-    const nll = this.logvar
-      ? gaussianNll(raw, broadcastTo(this.logvar.tensor, raw.shape), images)
-      : bernoulliNll(raw, images);
+    const { observation, logvar } = this;
+    const nll = observation
+      ? observation.nll(raw, images)
+      : gaussianNll(raw, broadcastTo(logvar!.tensor, raw.shape), images);
     return sum(nll, { axis: 1 });
   }
 

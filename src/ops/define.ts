@@ -39,6 +39,8 @@ export interface PointwiseSpec extends Pointwise {
   readonly result?: DType;
   /** Its two inputs may change places. */
   readonly commutative?: boolean;
+  /** It asks what compilers may take for granted of what they have just seen computed: see `OpTraits`. */
+  readonly loads?: boolean;
   /** About how many additions an element costs, 1 by default. */
   readonly flops?: number;
 }
@@ -126,7 +128,12 @@ function pointwise(spec: PointwiseSpec): Op<object> {
   return {
     name,
     pointwise: spec,
-    traits: { flops: spec.flops ?? 1, aligned: true, ...(spec.commutative && { commutative: true }) },
+    traits: {
+      flops: spec.flops ?? 1,
+      aligned: true,
+      ...(spec.commutative && { commutative: true }),
+      ...(spec.loads && { loads: true }),
+    },
     infer(inputs) {
       if (inputs.length !== arity) throw new ShapeError(`takes ${arity} tensors, got ${inputs.length}`);
       const got = inputs.map((tensor) => tensor.dtype).join(', ');

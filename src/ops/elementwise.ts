@@ -226,6 +226,7 @@ export const elementwise = {
   isFinite: define('isFinite', {
     wgsl: (a) => `is_finite(${a})`,
     functions,
+    loads: true,
     reference: (a) => (Number.isFinite(a) ? 1 : 0),
     grad: flat,
     result: 'f32',

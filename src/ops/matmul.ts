@@ -3,7 +3,8 @@
 import { ShapeError } from '../errors.ts';
 import type { Affine } from './affine.ts';
 import { wgsl } from './expression.ts';
-import { type MatmulAttrs, matmulVariants, type Sizes, sizes } from './matmul_variants.ts';
+import { type MatmulAttrs, type Sizes, sizes } from './matmul_kernel.ts';
+import { matmulVariants } from './matmul_variants.ts';
 import {
   apply,
   broadcastShapes,
@@ -19,7 +20,7 @@ import {
 } from './tensor.ts';
 import { broadcastTo, reshape } from './view.ts';
 
-export type { MatmulAttrs } from './matmul_variants.ts';
+export type { MatmulAttrs } from './matmul_kernel.ts';
 
 export const matmulOp: Op<MatmulAttrs> = {
   name: 'matmul',

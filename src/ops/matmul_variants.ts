@@ -2,42 +2,21 @@
 import registerTileShader from '../../shaders/matmul/register_tile.wgsl?raw';
 import subgroupShader from '../../shaders/matmul/register_tile_subgroup.wgsl?raw';
 import vectorShader from '../../shaders/matmul/vector.wgsl?raw';
-import workgroupShader from '../../shaders/matmul/workgroup_tile.wgsl?raw';
-import { ShapeError } from '../errors.ts';
 import { Affine } from './affine.ts';
-import { type AdapterTraits, type KernelWriter, show, type Tensor, type Variant } from './tensor.ts';
-
-export interface MatmulAttrs {
-  /** A is stored [K, M]. */
-  readonly transposeA: boolean;
-  /** B is stored [N, K]. */
-  readonly transposeB: boolean;
-}
-
-export interface Sizes {
-  readonly m: number;
-  readonly n: number;
-  readonly k: number;
-}
-
-/** @throws ShapeError if the inner sizes differ */
-export function sizes(a: readonly number[], b: readonly number[], { transposeA, transposeB }: MatmulAttrs): Sizes {
-  const [m, k] = (transposeA ? [a.at(-1), a.at(-2)] : [a.at(-2), a.at(-1)]) as [number, number];
-  const [inner, n] = (transposeB ? [b.at(-1), b.at(-2)] : [b.at(-2), b.at(-1)]) as [number, number];
-  if (k !== inner) {
-    const form = `${transposeA ? 'transposed ' : ''}${show(a)} · ${transposeB ? 'transposed ' : ''}${show(b)}`;
-    throw new ShapeError(`inner sizes differ in ${form}: ${k} and ${inner}`);
-  }
-  return { m, n, k };
-}
-
-/**
- * Whether rows of both operands and of the result are whole vec4s. Where they are not, every load is four with bounds
- * of their own, and a large unrolled tile of such takes drivers seconds to compile.
- */
-export function isAligned({ inputs, shape }: Tensor<MatmulAttrs>): boolean {
-  return [...inputs.map((x) => x.shape.at(-1)!), shape.at(-1)!].every((width) => width % 4 === 0);
-}
+import {
+  batchOf,
+  constantsOf,
+  isAligned,
+  loadOperand,
+  type MatmulAttrs,
+  matmulHooks,
+  PROBE,
+  sizesOf,
+  spread,
+  VALUES,
+} from './matmul_kernel.ts';
+import type { AdapterTraits, Tensor, Variant } from './tensor.ts';
+import { workgroupTiles } from './workgroup_tile.ts';
 
 /** Register tile of tileM × 4·tileN4, without workgroup memory. */
 function registerTile(
@@ -96,15 +75,6 @@ function threadsFor(columns: number, rows: number, batch: number): [number, numb
   return best!;
 }
 
-/** The workgroups of a kernel, counted through where one dimension has more of them than WebGPU takes. */
-export function spread(writer: KernelWriter, x: number, y: number, z: number) {
-  const isSpread = [x, y, z].some((count) => writer.grid(count)[1] > 1);
-  return {
-    constants: { SPREAD: isSpread, GROUPS_X: x, GROUPS_Y: y, BATCHES: z },
-    workgroups: isSpread ? writer.grid(x * y * z) : ([x, y, z] as const),
-  };
-}
-
 /** Whether a sum gets four products at a time: SwiftShader keeps sums in memory, and lavapipe where A is transposed. */
 function addsByFour({ attrs }: Tensor<MatmulAttrs>, { software, subgroupSize }: AdapterTraits): boolean {
   return software && (subgroupSize < 8 || attrs.transposeA);
@@ -120,14 +90,6 @@ function fewestLeftOver(tiles: number): number {
 const MIDDLING = 2.5e6;
 const LONG = 8e6;
 const LONGEST = 1e8;
-
-/** What a tile that is to be validated is tried on: in each form, with a tile that is not filled. */
-export const PROBE = [false, true].flatMap((transposeA) =>
-  [false, true].map((transposeB) => ({
-    inputs: [transposeA ? [20, 36] : [36, 20], transposeB ? [68, 20] : [20, 68]].map((shape) => ({ shape })),
-    attrs: { transposeA, transposeB },
-  })),
-);
 
 /**
  * Register tile whose rows of A are shared in the subgroup: the fastest on a CPU adapter.
@@ -176,43 +138,6 @@ function subgroupTile(
         hooks,
         workgroups,
         flops: 2 * node.size * k,
-      };
-    },
-  };
-}
-
-/** Results that tiles may compute for each that is wanted: a tile twice as large is not twice as fast. */
-const MOST_WASTE = 2;
-
-/** Tile of one workgroup, through workgroup memory: what a GPU wants of a matmul of some size. */
-function workgroupTile(tile: number, reg4: number, leastGroups: number): Variant<MatmulAttrs> {
-  const threads = (tile / (4 * reg4)) ** 2;
-  const depth = 16;
-  const groups = (node: Tensor<MatmulAttrs>) => {
-    const { m, n } = sizesOf(node);
-    return [Math.ceil(n / tile), Math.ceil(m / tile), batchOf(node)] as const;
-  };
-  return {
-    name: `workgroup tile ${tile}×${tile}, ${4 * reg4}×${4 * reg4} a thread`,
-    possible: (node) => isAligned(node) && sizesOf(node).k > 0,
-    heuristic(node, { software }) {
-      const { m, n } = sizesOf(node);
-      const [x, y, z] = groups(node);
-      return !software && x * y * tile * tile <= MOST_WASTE * m * n && x * y * z >= leastGroups;
-    },
-    kernel(node, writer) {
-      const { constants, workgroups } = spread(writer, ...groups(node));
-      const tiles = { TILE_M: tile, TILE_N: tile, DEPTH: depth, REG_M4: reg4, REG_N4: reg4, THREADS: threads };
-      return {
-        source: workgroupShader,
-        constants: { ...constantsOf(node), ...constants, ...tiles },
-        // What is stored as f16 loses nothing in a tile of f16.
-        aliases: Object.fromEntries(
-          node.inputs.flatMap(({ dtype }, i) => (dtype === 'f16' ? [[`Tile${'AB'[i]}`, 'vec4<f16>']] : [])),
-        ),
-        hooks: matmulHooks(node, writer),
-        workgroups,
-        flops: 2 * node.size * sizesOf(node).k,
       };
     },
   };
@@ -290,22 +215,6 @@ function matrixVector(
 }
 
 const ZERO = Affine.constant(0);
-const VALUES = [['value.x', 'value.y', 'value.z', 'value.w']];
-
-export function sizesOf({ inputs, attrs }: Tensor<MatmulAttrs>): Sizes {
-  return sizes(inputs[0]!.shape, inputs[1]!.shape, attrs);
-}
-
-/** How many matrices there are. */
-export function batchOf({ shape }: Tensor<MatmulAttrs>): number {
-  return shape.length > 2 ? shape[0]! : 1;
-}
-
-export function constantsOf(node: Tensor<MatmulAttrs>): Record<string, number | boolean> {
-  const { m, n, k } = sizesOf(node);
-  const { transposeA, transposeB } = node.attrs;
-  return { M: m, N: n, K: k, TRANSPOSE_A: transposeA, TRANSPOSE_B: transposeB };
-}
 
 /** In the order of the rule's preference. */
 export const matmulVariants: readonly Variant<MatmulAttrs>[] = [
@@ -323,38 +232,7 @@ export const matmulVariants: readonly Variant<MatmulAttrs>[] = [
   subgroupTile(16, 2, LONG, (lanes) => lanes < 8),
   subgroupTile(16, 1, MIDDLING),
   subgroupTile(8, 1, 0),
-  // A large tile reads least; it wants enough workgroups to keep every core of a GPU busy.
-  workgroupTile(128, 2, 128),
-  workgroupTile(64, 2, 64),
-  workgroupTile(32, 1, 16),
+  ...workgroupTiles,
   registerTile(8, 2, (node) => sizesOf(node).m >= 8 && sizesOf(node).n >= 8 && node.size >= 64 * 256),
   registerTile(4, 1),
 ];
-
-/** Loads four neighbours of an operand's row; what lies beyond the tensor reads as 0. */
-function loadOperand(x: Tensor, writer: KernelWriter, batch: Affine): string {
-  const [rows, columns] = x.shape.slice(-2) as [number, number];
-  // Bounds reach past the edge, where a kernel's last tile reads.
-  const row = Affine.variable('row', Math.ceil(rows / 4) * 4);
-  const column = Affine.variable('col4', Math.ceil(columns / 4)).times(4);
-  return writer.load(x, (lane) => [batch, row, column.plus(lane)].slice(-x.shape.length), 4);
-}
-
-/** The hooks that every matmul tile has. */
-export function matmulHooks(node: Tensor<MatmulAttrs>, writer: KernelWriter): Record<string, string> {
-  const [a, b] = node.inputs as [Tensor, Tensor];
-  const { m, n } = sizesOf(node);
-  const batch = Affine.variable('batch', batchOf(node));
-  const row = batch.times(m).plus(Affine.variable('row', m));
-  // Each lane's own bound: those that fall off the end of a row are left out by the guard.
-  const at = (lane: number) =>
-    Affine.variable('col4', Math.floor((n - 1 - lane) / 4) + 1)
-      .times(4)
-      .plus(lane);
-  const column = Affine.variable('col4', Math.ceil(n / 4)).times(4);
-  return {
-    load_a: loadOperand(a, writer, batch),
-    load_b: loadOperand(b, writer, batch),
-    store: writer.store((lane) => row.times(n).plus(at(lane)), VALUES, column, n),
-  };
-}

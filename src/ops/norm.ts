@@ -2,6 +2,7 @@
 import { ShapeError } from '../errors.ts';
 import { add, mul, relu, rsqrt, square, sub } from './elementwise.ts';
 import { mean } from './reduce.ts';
+import { isWide, layerNormRows, rmsNormRows } from './row_norm.ts';
 import {
   apply,
   axisOf,
@@ -113,8 +114,24 @@ export function layerNorm(x: Tensor, shape: Shape, weight?: Tensor, bias?: Tenso
   if (String(x.shape.slice(first)) !== String(shape)) {
     throw new ShapeError(`layerNorm: ${show(x.shape)} does not end with ${show(shape)}`);
   }
+  if (shape.length === 1 && isWide(shape[0]!) && weight && bias && x.dtype === 'f32' && x.size > 0) {
+    return layerNormRows(x, weight, bias, epsilon);
+  }
   const axes = shape.map((_, i) => first + i);
   return affine(normalize(x, axes, epsilon), weight, bias);
+}
+
+/**
+ * x / √(mean of x² + ε) over the last axis, scaled if a weight of that length is given (Zhang and Sennrich, Root Mean Square Layer
+ * Normalization, 2019).
+ */
+export function rmsNorm(x: Tensor, weight?: Tensor, epsilon = 1e-6): Tensor {
+  const width = x.shape.at(-1) ?? 0;
+  if (weight && (weight.shape.length !== 1 || weight.size !== width)) {
+    throw new ShapeError(`rmsNorm: the weight ${show(weight.shape)} is not of the last axis of ${show(x.shape)}`);
+  }
+  if (isWide(width) && weight && x.dtype === 'f32' && x.size > 0) return rmsNormRows(x, weight, epsilon);
+  return affine(mul(x, rsqrt(add(mean(square(x), { axis: -1, keepDims: true }), epsilon))), weight);
 }
 
 /** Over height, width and each group of channels of images [N, C, H, W]; weight and bias [C]. */

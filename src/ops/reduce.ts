@@ -1,5 +1,6 @@
 // Reductions over any axes: sum, max, logsumexp, and mean.
 import columnsShader from '../../shaders/reduce/columns.wgsl?raw';
+import columnsWorkgroupShader from '../../shaders/reduce/columns_workgroup.wgsl?raw';
 import rowsShader from '../../shaders/reduce/rows.wgsl?raw';
 import rowsWorkgroupShader from '../../shaders/reduce/rows_workgroup.wgsl?raw';
 import { ShapeError } from '../errors.ts';
@@ -60,13 +61,28 @@ function referenceOf(fold: (values: Float64Array) => number) {
 
 const KINDS = { sum: 0, max: 1, logsumexp: 2 } as const;
 
-/** Threads that fold one result together. */
-export const REDUCTION_WORKGROUP = 64;
+/** Threads that fold results together in workgroup memory; and vec4s of results side by side, where these lie so. */
+const WORKGROUP = 256;
+const COLUMNS = 16;
+/** Elements of a row, or rows, that give a thread something to do. */
+const A_THREAD = 4;
+
+/** The power of 2 next to a number, from below, of those from 1 to `most`. */
+const powerBelow = (value: number, most: number) => Math.min(most, 2 ** Math.max(0, Math.floor(Math.log2(value))));
+
+/** Threads of a GPU that fold `results` results of as many elements each, where a workgroup shares them out. */
+export function threadsFolding(results: number, length: number, byRows: boolean): number {
+  if (byRows) return results * powerBelow(length / A_THREAD, WORKGROUP);
+  return Math.ceil(results / 4) * powerBelow(length / A_THREAD, WORKGROUP / COLUMNS);
+}
 
 /** Steps to take together. */
 function unrolled(steps: number): number {
   return steps > 0 && steps % 4 === 0 ? 4 : 1;
 }
+
+/** Elements of a result. */
+const lengthOf = ({ inputs, size }: Tensor) => inputs[0]!.size / Math.max(1, size);
 
 /** Whether the reduced elements of a result lie side by side. */
 function isByRows({ inputs, attrs }: Tensor<ReduceAttrs>): boolean {
@@ -74,15 +90,12 @@ function isByRows({ inputs, attrs }: Tensor<ReduceAttrs>): boolean {
 }
 
 /**
- * One thread an output: rows.wgsl where the reduced elements lie side by side, columns.wgsl where outputs do.
- * Enough outputs are the graph's business: `splitReductions` cuts a long reduction in two.
+ * rows.wgsl or rows_workgroup.wgsl where the reduced elements lie side by side, columns.wgsl or columns_workgroup.wgsl where
+ * outputs do. Enough outputs are the graph's business: `splitReductions` cuts a long reduction in two.
+ *
+ * @param together whether a workgroup folds a result, and not a thread
  */
-function kernel(
-  node: Tensor<ReduceAttrs>,
-  writer: KernelWriter,
-  kind: keyof typeof KINDS,
-  threadsAResult: 1 | typeof REDUCTION_WORKGROUP,
-): Kernel {
+function kernel(node: Tensor<ReduceAttrs>, writer: KernelWriter, kind: keyof typeof KINDS, together: boolean): Kernel {
   const [x] = node.inputs;
   const { axes } = node.attrs;
   const reduced = axes.map((axis) => x!.shape[axis]!);
@@ -96,8 +109,8 @@ function kernel(
     let j = 0;
     return x!.shape.map((_, axis) => (axes.includes(axis) ? inner[j++]! : out[i++]!));
   };
+  const memory = writer.traits.limits.maxComputeWorkgroupStorageSize;
   if (isByRows(node)) {
-    const together = threadsAResult > 1;
     const lanes = (reduced.at(-1) ?? 1) % 4 === 0 ? 4 : 1;
     const step = Affine.variable('r', length / lanes);
     return {
@@ -107,7 +120,15 @@ function kernel(
         OUTPUTS: outputs,
         STEPS: length / lanes,
         LANES: lanes,
-        ...(together ? { THREADS: REDUCTION_WORKGROUP } : { UNROLL: unrolled(length / lanes) }),
+        ...(together
+          ? {
+              THREADS: powerBelow(
+                Math.min(Math.max(32, length / lanes / A_THREAD), memory / (8 * tensors.length)),
+                WORKGROUP,
+              ),
+              UNROLL: 4,
+            }
+          : { UNROLL: unrolled(length / lanes) }),
       },
       hooks: {
         load: writer.loadEach(
@@ -130,9 +151,22 @@ function kernel(
     Affine.variable('o', outputs / lanes)
       .times(lanes)
       .plus(lane);
+  const vectors = outputs / lanes;
+  // What a thread keeps in workgroup memory, of each tensor.
+  const state = 16 * (kind === 'sum' ? 1 : 2) * tensors.length;
+  const slices = powerBelow(Math.min(length / A_THREAD, memory / (state * COLUMNS)), WORKGROUP / COLUMNS);
   return {
-    source: columnsShader,
-    constants: { ...constants, THREADS: outputs / lanes, STEPS: length, UNROLL: unrolled(length) },
+    source: together ? columnsWorkgroupShader : columnsShader,
+    constants: together
+      ? {
+          ...constants,
+          VECTORS: vectors,
+          STEPS: length,
+          COLUMNS,
+          SLICES: slices,
+          TOTALS: kind === 'sum' ? 1 : COLUMNS * slices,
+        }
+      : { ...constants, THREADS: vectors, STEPS: length, UNROLL: unrolled(length) },
     hooks: {
       load: writer.loadEach(
         tensors,
@@ -144,7 +178,7 @@ function kernel(
         tensors.map((_, i) => ['x', 'y', 'z', 'w'].slice(0, lanes).map((lane) => `values[${i}].${lane}`)),
       ),
     },
-    workgroups: writer.grid(Math.ceil(outputs / lanes / 64)),
+    workgroups: writer.grid(Math.ceil(vectors / (together ? COLUMNS : 64))),
     flops,
   };
 }
@@ -200,11 +234,16 @@ function define(
         name: 'one workgroup a result',
         possible: isByRows,
         // A GPU hides the latency of memory by threads, and a thread a row is too few of them, too far apart.
-        heuristic: (node, { software }) =>
-          !software && node.inputs[0]!.size / Math.max(1, node.size) >= 4 * REDUCTION_WORKGROUP,
-        kernel: (node, writer) => kernel(node, writer, name, REDUCTION_WORKGROUP),
+        heuristic: (node, { software }) => !software && lengthOf(node) >= 32 * A_THREAD,
+        kernel: (node, writer) => kernel(node, writer, name, true),
       },
-      { name: 'one thread a result', kernel: (node, writer) => kernel(node, writer, name, 1) },
+      {
+        name: 'one workgroup for columns',
+        possible: (node) => !isByRows(node),
+        heuristic: (node, { software }) => !software && lengthOf(node) >= 2 * A_THREAD,
+        kernel: (node, writer) => kernel(node, writer, name, true),
+      },
+      { name: 'one thread a result', kernel: (node, writer) => kernel(node, writer, name, false) },
     ],
     check: CHECKS && {
       reference: referenceOf(fold),

@@ -16,18 +16,24 @@ import { gatherOp, scatterAddOp } from './gather.ts';
 import { geluTanhOp, geluTanhSlopeOp } from './gelu_tanh.ts';
 import { matmulOp } from './matmul.ts';
 import { normalizeOp } from './norm.ts';
+import { discretizedLogisticNllOp, logisticMixtureNllOp } from './observation.ts';
 import { patchesOp, sumPatchesOp } from './patches.ts';
 import { avgPool2dOp, maxPool2dOp, upsample2dOp } from './pool.ts';
 import { normalOp, permutationOp, uniformOp } from './random.ts';
 import { logsumexpOp, maxOp, sumOp } from './reduce.ts';
+import { rotaryOp } from './rotary.ts';
+import { layerNormGradientOp, layerNormOp, rmsNormGradientOp, rmsNormOp } from './row_norm.ts';
+import { sampleOp } from './sample.ts';
 import { constantOp, inputOp, iotaOp, variableOp } from './source.ts';
 import { type Op, resultOp } from './tensor.ts';
+import { toU32Op } from './to_u32.ts';
 import { varianceOp } from './variance.ts';
 import { broadcastToOp, concatOp, packOp, padOp, reshapeOp, sliceOp, stopGradientOp, transposeOp } from './view.ts';
 
 export const ops: readonly Op[] = [
   ...[inputOp, variableOp, constantOp, iotaOp, resultOp],
   ...Object.values(elementwise),
+  toU32Op,
   ...[reshapeOp, transposeOp, broadcastToOp, sliceOp, padOp, concatOp, packOp, stopGradientOp],
   ...[sumOp, maxOp, logsumexpOp, varianceOp],
   ...[matmulOp, argmaxOp, crossEntropyOp],
@@ -37,6 +43,8 @@ export const ops: readonly Op[] = [
   ...[attentionOp, attentionQueryGradientOp, attentionKeyGradientOp],
   ...[maskedAttentionOp, maskedAttentionQueryGradientOp, maskedAttentionKeyGradientOp],
   ...[uniformOp, normalOp, permutationOp],
-  ...[geluTanhOp, geluTanhSlopeOp],
+  ...[layerNormOp, layerNormGradientOp, rmsNormOp, rmsNormGradientOp],
+  ...[rotaryOp, sampleOp, geluTanhOp, geluTanhSlopeOp],
   ...[geluOp, siluOp, leakyReluOp, softmaxOp, bernoulliNllOp, gaussianNllOp, gaussianKlOp],
+  ...[discretizedLogisticNllOp, logisticMixtureNllOp],
 ] as readonly Op[];

@@ -10,7 +10,7 @@ import {
   PROBE,
   sizesOf,
   spread,
-} from './matmul_variants.ts';
+} from './matmul_kernel.ts';
 import type { DType, Tensor, Variant } from './tensor.ts';
 
 /** As `GPUAdapterInfo.subgroupMatrixConfigs` lists them. */

@@ -42,6 +42,8 @@ export interface Emitter {
 export interface AdapterTraits {
   /** Runs on the CPU (SwiftShader, lavapipe): no workgroup memory, wide register tiles. */
   readonly software: boolean;
+  /** As `GPUAdapterInfo.vendor`, if it is known: how much work keeps it busy goes by that. */
+  readonly vendor?: string;
   /** The subgroup size if it is fixed and subgroup operations may be used, else 0. */
   readonly subgroupSize: number;
   /** It stores f16, and computes with it. */
@@ -51,11 +53,20 @@ export interface AdapterTraits {
   readonly experimental?: ReadonlyMap<unknown, readonly Variant[]> | undefined;
 }
 
+/** What a workgroup takes of a device. */
+export interface WorkgroupNeeds {
+  readonly threads: number;
+  /** Bytes of workgroup memory. */
+  readonly memory: number;
+}
+
 /** One way to compute a kernel op: a kernel of its own. */
 export interface Variant<A = unknown> {
   readonly name: string;
-  /** Whether it computes this node, on this adapter; by default always. */
+  /** Whether it computes this node, on this adapter; by default always. What it `needs` is asked for besides. */
   possible?(node: Tensor<A>, traits: AdapterTraits): boolean;
+  /** What a workgroup of it takes of the device; by default the least that WebGPU promises is enough. */
+  needs?(node: Tensor<A>, traits: AdapterTraits): WorkgroupNeeds;
   /** Whether it is a good choice. The first that is possible and that this takes is used, unless the tuner knows better. */
   heuristic?(node: Tensor<A>, traits: AdapterTraits): boolean;
   /**
@@ -126,6 +137,11 @@ export interface OpTraits {
   readonly commutative?: boolean;
   /** An input of as many elements as the result is read at the result's own flat index, and no other. */
   readonly aligned?: boolean;
+  /**
+   * It asks of an input what compilers may take for granted of what they have just seen computed (that it is finite, say), and
+   * not of what is read from memory: the input is materialised, and by another kernel or as a reduction's result.
+   */
+  readonly loads?: boolean;
   /** It reads each element of its inputs many times, so these are materialised, unless they are views of what is. */
   readonly rereads?: boolean;
   /** It reads several elements of an input for one of its own: not to be written out in the loop of a reduction. */

@@ -26,9 +26,10 @@ export interface Work extends ProgramDescription {
 }
 
 export function traitsOf(gpu: Gpu): AdapterTraits {
-  const { software, subgroupSize } = gpu.adapter;
+  const { software, vendor, subgroupSize } = gpu.adapter;
   return {
     software,
+    vendor,
     subgroupSize: gpu.has('subgroups') ? subgroupSize : 0,
     f16: gpu.has('shader-f16'),
     limits: gpu.device.limits,

@@ -17,7 +17,9 @@ const MAX_QUERIES = 4096;
 
 /** Work is repeated within a pass until the pass lasts at least this many ticks of the clock, so that rounding is below 5 %. */
 const TICKS = 20;
-/** The shortest tick, in milliseconds, that counts as coarse; where the clock is finer, work is timed once, as it is. */
+/** What a pass must last, in milliseconds: a short one is mostly its beginning and its end. */
+const SHORTEST_MS = 0.1;
+/** The shortest tick, in milliseconds, that counts as coarse. */
 const COARSE_MS = 1e-3;
 /** The longest tick that a browser rounds timestamps to, in milliseconds. */
 const COARSEST_MS = 0.2;
@@ -101,8 +103,8 @@ export function repeated(passes: readonly TimedPass[], counts: readonly number[]
 }
 
 /**
- * How often each pass must do its work to be timed well: once, unless the clock is coarse (browsers may round timestamps
- * to a tenth of a millisecond, which is longer than most kernels of a GPU) or the pass is to last `least` milliseconds.
+ * How often each pass must do its work to be timed well: until it lasts a tenth of a millisecond, and longer if the clock is
+ * coarse (browsers may round timestamps to as much) or the pass is to last `least` milliseconds.
  */
 export async function countsFor(gpu: Gpu, passes: readonly TimedPass[], least = 0): Promise<number[]> {
   let counts = passes.map(() => 1);
@@ -110,8 +112,7 @@ export async function countsFor(gpu: Gpu, passes: readonly TimedPass[], least = 
   for (let round = 0; round < 3; round++) {
     const times = await timePasses(gpu, repeated(passes, counts));
     const tick = hasTimestamps(gpu) ? tickOf(times) : SUBMIT_MS;
-    const wanted = Math.max(least, tick < COARSE_MS ? 0 : TICKS * tick);
-    if (wanted === 0) return counts;
+    const wanted = Math.max(least, SHORTEST_MS, tick < COARSE_MS ? 0 : TICKS * tick);
     const before = counts;
     counts = before.map((count, i) => {
       const more = Math.min(32, wanted / Math.max(times[i]!.ms, tick / 2));

@@ -207,6 +207,16 @@ export function decodeTrained(bytes: Uint8Array, name: string): Trained {
   return { name, tensors, options: namedOptions(options as RunOptions, name), metadata };
 }
 
+/** The weights alone, as `encodeWeights` writes them: without optimizer, and of weights and their average the latter. */
+export function weightsOf({ tensors, options }: Trained): Uint8Array {
+  const averaged = [...tensors.keys()].some((name) => name.startsWith(AVERAGE));
+  const kept = [...tensors].filter(([name]) => !name.startsWith('optimizer.'));
+  const weights = kept.map(
+    ([name, tensor]) => [name, (averaged && tensors.get(`${AVERAGE}${name}`)) || tensor] as const,
+  );
+  return encodeSafetensors(Object.fromEntries(weights), { format: 'pt', options: JSON.stringify(options) });
+}
+
 /** @throws CheckpointError if these are not the options of a run by name */
 export function namedOptions(options: RunOptions, name: string): TrainOptions {
   try {

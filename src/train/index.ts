@@ -25,5 +25,6 @@ export type { LossContext } from './loss.ts';
 export { type NamedRun, trainByName } from './named.ts';
 export { completeOptions, type GivenOptions, type TrainOptions } from './options.ts';
 export { decodeSafetensors, encodeSafetensors } from './safetensors.ts';
+export type { ShownText, TextSource } from './texts.ts';
 export { restoreVae, trainedVae } from './trained.ts';
 export { type Loss, type ShownPicture, Trainer, type TrainerOptions } from './trainer.ts';

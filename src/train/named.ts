@@ -89,6 +89,7 @@ function trainText(gpu: Gpu, dataset: TextDataset, options: TrainOptions, run: N
     optimizer: entry.optimizer(new Parameters(model, seed), options, total),
     budget: budget && budget * MB,
     metadata: { vocabulary: JSON.stringify(dataset.vocabulary) },
+    ...(entry.texts && { texts: (device: Gpu) => entry.texts!(device, model, dataset, seed) }),
     free: Object.keys({ ...options, ...checkpoint?.progress.options }),
     ...{ checkpoint, compile, ownsModel: true },
   });

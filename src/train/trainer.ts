@@ -36,6 +36,7 @@ import { firstNotFinite } from './diagnose.ts';
 import type { Means, TrainEvent } from './events.ts';
 import type { LossContext } from './loss.ts';
 import type { Picture } from './pictures.ts';
+import type { ShownText, TextSource } from './texts.ts';
 
 /** A submit should take about this long, so that a page stays alive: milliseconds. */
 const SUBMIT_MS = 100;
@@ -99,6 +100,8 @@ export interface TrainerOptions<Name extends string = string> {
     readonly examples: number;
     build(examples: Batch<Name>, key: RandomKey): Record<string, Picture>;
   };
+  /** Text that shows what the model has learned; made when it is first asked for. */
+  readonly texts?: ((gpu: Gpu) => Promise<TextSource>) | undefined;
   /** To go on from, to the bit. */
   readonly checkpoint?: Checkpoint | undefined;
   /** How the step is compiled; tuned, say. */
@@ -167,6 +170,7 @@ export class Trainer {
   private stepProgram!: Program;
   private testProgram: Promise<Program> | undefined;
   private pictureProgram: Promise<Program> | undefined;
+  private textSource: Promise<TextSource> | undefined;
   private epochSums: { steps: number; sums: number[] };
   private msPerStep = 0;
 
@@ -503,6 +507,14 @@ export class Trainer {
     });
   }
 
+  /** Text that shows what the model has learned so far; none for a model that writes none. */
+  async texts(): Promise<readonly ShownText[]> {
+    const { texts } = this.options;
+    if (!texts) return [];
+    this.textSource ??= texts(this.gpu);
+    return (await this.textSource).write();
+  }
+
   /** The training step: to look at, to explain, to measure. */
   get program(): Program {
     return this.stepProgram;
@@ -550,6 +562,10 @@ export class Trainer {
   destroy(): void {
     for (const program of this.programs) program.destroy();
     this.readback.destroy();
+    this.textSource?.then(
+      (source) => source.destroy(),
+      () => {},
+    );
     const model = this.options.ownsModel ? [this.parameters.flat, ...this.buffers.values()] : [];
     const { key, history, testIndex, testSums, trained } = this;
     const own = [...this.optimizer.variables, key, history, testIndex, testSums, ...(trained ? [trained] : [])];

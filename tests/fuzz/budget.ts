@@ -3,6 +3,7 @@
 //   GLIA_FUZZ_MINUTES=60   a long run of each file, in rounds, instead of the short one of every `npm test`
 //   GLIA_FUZZ_SEED=7       the seed of the first round; without it, a new one each time
 //   GLIA_FUZZ_SHRINK=0     a failure as it was found, at once
+//   GLIA_FUZZ_FAULT=slot   with a fault of faults.ts in the compiler, to see that it is found
 //   GLIA_FUZZ_PATH=3:1:0   with the seed: only this case, which a failure prints
 import fc from 'fast-check';
 
@@ -13,6 +14,9 @@ const FIRST_SEED = process.env.GLIA_FUZZ_SEED === undefined ? undefined : Number
 /** Vitest's limit for a test that runs rounds. */
 export const TIMEOUT = (MINUTES + 10) * 60_000;
 
+/** Random cases that this process has tried. */
+let cases = 0;
+
 /**
  * Holds a property over random cases, in as many rounds as there is time for: one if the run is short.
  *
@@ -20,7 +24,7 @@ export const TIMEOUT = (MINUTES + 10) * 60_000;
  */
 export async function search<T>(
   name: string,
-  cases: fc.Arbitrary<T>,
+  drawn: fc.Arbitrary<T>,
   { runs, share = 1 }: { runs: number; share?: number },
   hold: (value: T) => Promise<void> | void,
 ): Promise<void> {
@@ -29,7 +33,10 @@ export async function search<T>(
   do {
     try {
       await fc.assert(
-        fc.asyncProperty(cases, async (value) => hold(value)),
+        fc.asyncProperty(drawn, async (value) => {
+          cases++;
+          await hold(value);
+        }),
         {
           seed,
           numRuns: runs,
@@ -42,7 +49,9 @@ export async function search<T>(
     } catch (error) {
       const path = /path: "([^"]+)"/.exec((error as Error).message)?.[1] ?? '';
       const again = `GLIA_FUZZ_SEED=${seed} GLIA_FUZZ_PATH=${path} npx vitest run <this file> -t '${name}'`;
-      throw new Error(`${name}: run again with\n  ${again}\n${causeOf(error)}`, { cause: error });
+      throw new Error(`${name}, case ${cases} of this search: run again with\n  ${again}\n${causeOf(error)}`, {
+        cause: error,
+      });
     }
     seed = (seed + 1) % 2 ** 31;
   } while (!PATH && performance.now() < end);

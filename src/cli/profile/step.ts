@@ -2,6 +2,7 @@
 import { strokeDigits } from '../../data/digits.ts';
 import type { Gpu } from '../../gpu/gpu.ts';
 import type { Profile } from '../../runtime/profile.ts';
+import { builtInText, isOfText } from '../../train/built_in.ts';
 import { trainByName } from '../../train/named.ts';
 import type { TrainOptions } from '../../train/options.ts';
 import type { Trainer } from '../../train/trainer.ts';
@@ -18,7 +19,8 @@ export async function explainStep(gpu: Gpu, options: TrainOptions): Promise<stri
   return await trainer.program.printSchedule();
 }
 
-function trainerOf(gpu: Gpu, options: TrainOptions): Promise<Trainer> {
+async function trainerOf(gpu: Gpu, options: TrainOptions): Promise<Trainer> {
+  if (isOfText(options)) return trainByName(gpu, await builtInText(options), options);
   // What is in the images does not matter, nor how many there are: one batch will do.
   const data = strokeDigits({ seed: options.seed, train: options.batch, test: 1 });
   return trainByName(gpu, data, options);

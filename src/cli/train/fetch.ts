@@ -3,12 +3,13 @@
 import { builtInDigits } from '../../data/digits.ts';
 import type { ReadProgress } from '../../data/files.ts';
 import { readDataset } from '../../data/formats.ts';
-import { grammarText } from '../../data/grammar.ts';
 import type { Dataset } from '../../data/images.ts';
 import type { Look } from '../../data/resize.ts';
-import { readText, type TextDataset, textFromString, type VocabularyKind } from '../../data/text.ts';
+import { readText, type TextDataset, type VocabularyKind } from '../../data/text.ts';
 import type { Vocabulary } from '../../data/vocabulary.ts';
 import { DataError } from '../../errors.ts';
+import { builtInText } from '../../train/built_in.ts';
+import type { TrainOptions } from '../../train/options.ts';
 import { DATA, type DataList } from './protocol.ts';
 
 /** @param base where the command has its files */
@@ -45,16 +46,12 @@ export async function loadData(
  */
 export async function loadText(
   base: string,
-  { seed, vocabulary: kind }: { readonly seed: number; readonly vocabulary?: unknown },
+  options: TrainOptions,
   vocabulary?: Vocabulary,
   progress?: ReadProgress,
 ): Promise<TextDataset> {
   const list = JSON.parse(await (await get(base, `${DATA}.json`)).text()) as DataList | null;
-  if (!list) return textFromString('grammar', grammarText({ seed }), kind as VocabularyKind, vocabulary);
-  return readText(
-    { ...list, read: (path) => get(base, `${DATA}/${path}`) },
-    kind as VocabularyKind,
-    vocabulary,
-    progress,
-  );
+  if (!list) return builtInText(options, vocabulary);
+  const kind = options.vocabulary as VocabularyKind;
+  return readText({ ...list, read: (path) => get(base, `${DATA}/${path}`) }, kind, vocabulary, progress);
 }

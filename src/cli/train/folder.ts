@@ -23,7 +23,7 @@ const METRICS = 'metrics.jsonl';
 const LOCK = 'run.lock';
 
 /** Names that the page may give to files. */
-const FILE_NAME = /^[a-z]+\.(png|safetensors)$/;
+const FILE_NAME = /^[a-z]+\.(png|safetensors|txt)$/;
 
 export class RunFolder {
   readonly path: string;

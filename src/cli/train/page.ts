@@ -179,6 +179,9 @@ class Session {
       drawPicture(canvas, picture);
       await this.post(`${picture.name}.png`, await toPng(canvas));
     }
+    for (const { name, text } of await this.trainer.texts()) {
+      await this.post(`${name}.txt`, new TextEncoder().encode(`${text}\n`));
+    }
     this.savedAt = performance.now();
   }
 

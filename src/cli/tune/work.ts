@@ -10,6 +10,7 @@ import { logsumexp, sum } from '../../ops/reduce.ts';
 import { input } from '../../ops/source.ts';
 import type { Tensor } from '../../ops/tensor.ts';
 import { type TuneOptions, type TuneResult, tune, tuneKey } from '../../runtime/tune.ts';
+import { builtInText, isOfText } from '../../train/built_in.ts';
 import { trainByName } from '../../train/named.ts';
 import { completeOptions, type TrainOptions } from '../../train/options.ts';
 
@@ -36,7 +37,9 @@ export interface Checked {
 /** Tunes a model's step, and returns what winners are remembered under. */
 export async function tuneModel(gpu: Gpu, given: Partial<TrainOptions>, tuning: TuneOptions): Promise<string> {
   const options = completeOptions(given);
-  const data = strokeDigits({ train: Math.max(1000, options.batch), test: 100 });
+  const data = isOfText(options)
+    ? await builtInText(options)
+    : strokeDigits({ train: Math.max(1000, options.batch), test: 100 });
   // (Node 20 knows no `using`.)
   (await trainByName(gpu, data, options, { compile: { tune: tuning } })).destroy();
   return tuneKey(gpu);

@@ -4,7 +4,7 @@ import { convNetworks } from '../../models/networks.ts';
 import { VAE } from '../../models/vae.ts';
 import { vaeAbilities } from '../abilities.ts';
 import { defineModel, pixelsOf } from './entry.ts';
-import { beta, latent, likelihood, vaePictures, warmup } from './vae_options.ts';
+import { beta, latent, oneNumber as likelihood, vaePictures, warmup } from './vae_options.ts';
 
 export const convVae = defineModel({
   name: 'conv-vae',

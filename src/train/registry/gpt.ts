@@ -3,6 +3,7 @@ import { GPT } from '../../models/gpt.ts';
 import { AdamW } from '../../nn/optimizers.ts';
 import { cosineSchedule, warmup } from '../../nn/schedules.ts';
 import { real, whole } from '../rules.ts';
+import { samplesOfGpt } from '../texts.ts';
 import { context, defineTextModel, vocabulary } from './text_entry.ts';
 
 export const gpt = defineTextModel({
@@ -19,6 +20,7 @@ export const gpt = defineTextModel({
   defaults: { batch: 12, lr: 1e-3, steps: 2000, epochs: 1000 },
   create: ({ vocabulary }, options) => new GPT({ ...options, vocabulary: vocabulary.size }),
   loss: (model, tokens) => ({ loss: model.loss(tokens) }),
+  texts: (gpu, model, { vocabulary }, seed) => samplesOfGpt(gpu, model, vocabulary, seed),
   optimizer: (parameters, { lr }, steps) =>
     new AdamW(parameters, {
       lr: warmup(Math.min(100, Math.ceil(steps / 10)), cosineSchedule({ lr, steps, min: lr / 10 })),

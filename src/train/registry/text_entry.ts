@@ -1,10 +1,12 @@
 // What a model of text that is trained by name says about itself.
 import { type TextDataset, VOCABULARIES } from '../../data/text.ts';
+import type { Gpu } from '../../gpu/gpu.ts';
 import type { Module, Parameters } from '../../nn/module.ts';
 import type { Optimizer } from '../../nn/optimizers.ts';
 import type { Tensor } from '../../ops/tensor.ts';
 import type { LossContext } from '../loss.ts';
 import { choice, type OptionRule, type Values, whole } from '../rules.ts';
+import type { TextSource } from '../texts.ts';
 
 /** Options of every run for which it has defaults of its own. */
 export interface RunDefaults {
@@ -27,6 +29,8 @@ export interface TextDefinition<M extends Module, Rules extends Readonly<Record<
    * @param tokens u32 [batch, context + 1]
    */
   loss(model: M, tokens: Tensor, context: LossContext): Readonly<Record<string, Tensor>>;
+  /** Text that shows what it has learned. */
+  texts?(gpu: Gpu, model: M, data: TextDataset, seed: number): Promise<TextSource>;
   /** @param steps of the whole run */
   optimizer(parameters: Parameters, options: { readonly lr: number }, steps: number): Optimizer;
 }

@@ -7,7 +7,10 @@ import { choice, real, whole } from '../rules.ts';
 
 export const hidden = whole('width of the hidden layers', 400);
 export const latent = whole('size of the code z', 20);
-export const likelihood = choice('what a pixel is to the decoder', ['bernoulli', 'gaussian']);
+const pixel = 'what a pixel is to the decoder';
+export const likelihood = choice(pixel, ['bernoulli', 'gaussian', 'logistic', 'logistic-mixture']);
+/** Of convolutions, which give one number a pixel. */
+export const oneNumber = choice(pixel, ['bernoulli', 'gaussian']);
 export const beta = (value: number) => real('weight of the KL term', value);
 export const warmup = (value: number) =>
   whole('steps in which the weight of the KL term rises from 0', value, { min: 0, max: 1e9 });

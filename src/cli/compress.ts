@@ -1,0 +1,142 @@
+// `npm run compress`: images to an archive, without loss, by a VAE that was trained on images of their kind.
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import type { ViteDevServer } from 'vite';
+import { DEFAULT_BLOCK } from '../coder/archive.ts';
+import { ACCEPTED } from '../data/formats.ts';
+import { OptionError } from '../errors.ts';
+import { decodeTrained } from '../train/checkpoint.ts';
+import { createCommand, parse, refuseEmpty, resolveData, resolvePath, showPath } from './arguments.ts';
+import { compareCoders, type Size } from './compress/compare.ts';
+import { runWork, showTime } from './compress/run.ts';
+import { type CompressEnd, SPLITS } from './compress/work.ts';
+import { DRIVER_HELP } from './dawn/dawn.ts';
+import { findModel } from './evaluate/model.ts';
+import { printJson } from './progress.ts';
+import { findData } from './train/data.ts';
+
+const COMMAND = 'npm run compress --';
+
+const NOTES = `
+An image takes as many bits as the model's bound says (bits back: Townsend, Bird and Barber, 2019). The archive is the same on
+every GPU and driver, and so is what comes back; "npm run decompress" wants the same checkpoint, or an archive --with-model.
+
+Examples:
+  ${COMMAND} --checkpoint runs/burda --data ../mnist --split test --out digits.glia
+  ${COMMAND} --checkpoint runs/burda --data ../mnist --out digits.glia --with-model --node`;
+
+const MOST_IMAGES = 2 ** 31;
+
+function whole(name: string, most: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (text.trim() !== '' && Number.isInteger(value) && value >= 1 && value <= most) return value;
+    throw new OptionError(`--${name} must be a whole number from 1 to ${most}; got "${text}"`);
+  };
+}
+
+function splitOf(text: string): (typeof SPLITS)[number] {
+  const split = SPLITS.find((name) => name === text);
+  if (!split) throw new OptionError(`--split must be one of ${SPLITS.join(', ')}; got "${text}"`);
+  return split;
+}
+
+export async function main(args: string[], { server }: { server: ViteDevServer }): Promise<number> {
+  const command = createCommand(COMMAND)
+    .usage('--checkpoint <file> --data <where> --out <file.glia> [options]')
+    .description('Compresses images without loss, by a VAE that was trained on images of their kind.')
+    .requiredOption('--checkpoint <file>', 'checkpoint.safetensors or model.safetensors of a run, or its folder')
+    .requiredOption('--data <where>', `folder or http(s) address of images: ${ACCEPTED}`)
+    .requiredOption('--out <file>', 'archive to write')
+    .option('--split <name>', `which of them: ${SPLITS.join(', ')}`, splitOf, 'all')
+    .option('--images <n>', 'only the first n of these', whole('images', MOST_IMAGES))
+    .option('--block <n>', 'images a block: each can be had without the others', whole('block', 65535), DEFAULT_BLOCK)
+    .option('--with-model', 'put the model into the archive, too')
+    .option('--bound', "tell the model's own bound of the same images beside")
+    .option(
+      '--compare',
+      'tell what gzip, bzip2, xz, zstd, PNG, WebP and JPEG XL make of the same images, where installed',
+    )
+    .option('--node', 'in Node, without a browser; reads IDX and CIFAR files')
+    .option('--driver <name>', `with --node: ${DRIVER_HELP}`)
+    .option('--headed', 'show the browser')
+    .option('--json', 'one JSON line an event on standard output, and nothing else')
+    .addHelpText('after', NOTES);
+  if (!parse(command, args)) return 0;
+  const options = command.opts();
+  const {
+    checkpoint,
+    data: where,
+    out,
+    split,
+    images,
+    block,
+    withModel = false,
+    bound = false,
+    compare = false,
+  } = options;
+  const { node = false, driver, headed = false, json = false } = options;
+  refuseEmpty({ checkpoint, data: where, out, driver });
+  if (driver !== undefined && !node) throw new OptionError('--driver is for --node');
+  const path = findModel(resolvePath(checkpoint));
+  const trained = new Uint8Array(readFileSync(path));
+  const name = showPath(path);
+  decodeTrained(trained, name);
+  const target = resolvePath(out);
+  let others: Size[] | undefined;
+  let coded: Uint8Array | undefined;
+  const end = (await runWork({
+    job: { kind: 'compress', trained: name, split, images, block, withModel, bound, compare },
+    ...{ trained, archive: undefined, data: await findData(resolveData(where)) },
+    ...{ server, headed, node, driver, json },
+    save(name, bytes) {
+      if (name === 'images') {
+        coded = bytes;
+        return;
+      }
+      writeFileSync(`${target}.new`, bytes);
+      renameSync(`${target}.new`, target);
+    },
+  })) as CompressEnd;
+  if (coded) {
+    const [height = 0, width = 0, channels = 0] = end.size;
+    others = compareCoders({ images: coded, count: end.count, height, width, channels });
+  }
+  if (json) printJson({ event: 'done', ...end, ...(others && { others }) });
+  else for (const line of [...describe(end, showPath(target)), ...table(end, others ?? [])]) console.log(line);
+  return 0;
+}
+
+/** The archive among the others, from the smallest on; those that are missing last. */
+function table({ bytes, modelBytes, count, size }: CompressEnd, others: readonly Size[]): string[] {
+  if (others.length === 0 || count === 0) return [];
+  const numbers = size.reduce((a, b) => a * b, count);
+  const all = [
+    { name: 'Glia, without the model', bytes: bytes - modelBytes },
+    ...others.filter((other) => other.bytes !== undefined),
+  ];
+  const rows = all
+    .sort((a, b) => a.bytes! - b.bytes!)
+    .map((row) => {
+      const each = ((8 * row.bytes!) / numbers).toFixed(4);
+      return `${row.name.padEnd(26)}${row.bytes!.toLocaleString('en').padStart(14)}${each.padStart(12)}`;
+    });
+  const missing = others.filter((other) => other.bytes === undefined).map(({ name, from }) => `${name} (${from})`);
+  return [
+    `\n${''.padEnd(26)}${'bytes'.padStart(14)}${'bits/dim'.padStart(12)}`,
+    ...rows,
+    ...(missing.length ? [`not installed: ${missing.join(', ')}`] : []),
+  ];
+}
+
+function describe(end: CompressEnd, out: string): string[] {
+  const { count, bytes, modelBytes, bitsPerDimension, bound } = end;
+  const model = modelBytes ? `, ${modelBytes.toLocaleString('en')} of them the model` : '';
+  const above =
+    bound && `${bound.toFixed(4)}, of which this is ${(100 * (bitsPerDimension / bound - 1)).toFixed(2)} % above`;
+  return [
+    `archive     ${out}: ${bytes.toLocaleString('en')} bytes${model}`,
+    `rate        ${bitsPerDimension.toFixed(4)} bits per dimension${count ? `, ${((bytes - modelBytes) / count).toFixed(1)} bytes an image` : ''}`,
+    ...(above ? [`bound       ${above}`] : []),
+    `time        ${showTime(end)}, ${Math.round(count / end.seconds)} images a second`,
+  ];
+}

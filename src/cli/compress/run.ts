@@ -1,0 +1,130 @@
+// Where `npm run compress` and `npm run decompress` work: in headless Chrome, or in Node on a Vulkan driver.
+import type { ViteDevServer } from 'vite';
+import type { Files } from '../../data/files.ts';
+import { readDataset } from '../../data/formats.ts';
+import { Gpu } from '../../gpu/gpu.ts';
+import { decodeTrained } from '../../train/checkpoint.ts';
+import { startDawn } from '../dawn/dawn.ts';
+import { callOf, errorOf, inPage } from '../page.ts';
+import { ProgressBar, printJson, showDuration } from '../progress.ts';
+import { serveFiles } from '../train/serve.ts';
+import type * as page from './page.ts';
+import type { Outcome } from './page.ts';
+import {
+  type CompressEnd,
+  type CompressJob,
+  compressWork,
+  type DecompressEnd,
+  type DecompressJob,
+  decompressWork,
+  type ProgressEvent,
+  type StartEvent,
+} from './work.ts';
+
+export interface Work {
+  readonly job: CompressJob | DecompressJob;
+  readonly trained: Uint8Array | undefined;
+  readonly archive: Uint8Array | undefined;
+  readonly data: Files | undefined;
+  readonly server: ViteDevServer;
+  readonly headed: boolean;
+  readonly node: boolean;
+  readonly driver: string | undefined;
+  readonly json: boolean;
+  /** Takes the `archive` and, where they are wanted, the `images` that it is of; or the file of images. */
+  readonly save: (name: string, bytes: Uint8Array) => void;
+}
+
+/** @returns how it ended, once all is written */
+export async function runWork(work: Work): Promise<CompressEnd | DecompressEnd> {
+  const report = new Report(work.json, work.job.kind === 'compress' ? 'compressing' : 'decompressing');
+  const tell = (event: StartEvent | ProgressEvent) => report.tell(event);
+  try {
+    return await (work.node ? inNode(work, tell) : inBrowser(work, tell));
+  } finally {
+    report.close();
+  }
+}
+
+async function inNode({ job, trained, archive, data, driver, save }: Work, tell: Report['tell']) {
+  const gpu = await Gpu.request({ gpu: await startDawn(driver) });
+  try {
+    if (job.kind === 'decompress') {
+      const { file, end } = await decompressWork(gpu, job, archive!, trained, tell);
+      save(file.name, file.bytes);
+      return end;
+    }
+    const model = decodeTrained(trained!, job.trained);
+    const dataset = await readDataset(data!, model.options);
+    const { bytes, end, images } = await compressWork(gpu, job, model, dataset, tell);
+    save('archive', bytes);
+    if (job.compare) save('images', images);
+    return end;
+  } finally {
+    gpu.destroy();
+  }
+}
+
+async function inBrowser({ job, trained, archive, data, server, headed, save }: Work, tell: Report['tell']) {
+  const base = serveFiles(server, { files: { 'job.json': JSON.stringify(job), trained, archive }, data, save });
+  const outcome = await inPage<Outcome>({
+    ...{ server, headed, path: 'src/cli/compress/page', during: 'images were coded' },
+    call: callOf<typeof page>('run', base),
+    functions: { gliaTell: tell },
+  });
+  if (outcome.event === 'error') throw errorOf(outcome);
+  return outcome.end;
+}
+
+class Report {
+  private readonly bar = new ProgressBar();
+  private readonly json: boolean;
+  private readonly what: string;
+  private began = 0;
+
+  constructor(json: boolean, what: string) {
+    this.json = json;
+    this.what = what;
+  }
+
+  tell(event: StartEvent | ProgressEvent): void {
+    if (this.json) {
+      if (event.event === 'start') printJson(event);
+      return;
+    }
+    const { bar } = this;
+    if (event.event === 'start') {
+      this.began = performance.now();
+      const { adapter, software, count, size, binarize } = event;
+      const shape = size.filter((value, i) => i < 2 || value > 1).join('×');
+      const pixels = {
+        none: 'bytes',
+        threshold: 'black and white, cut at 128',
+        dynamic: 'black and white, drawn once by the seed',
+      };
+      bar.print(`adapter     ${adapter}${software ? ': no GPU was found, so this takes longer' : ''}`);
+      bar.print(
+        `images      ${count.toLocaleString('en')} of ${shape}, ${pixels[binarize as keyof typeof pixels] ?? binarize}`,
+      );
+      bar.start(1, 0, `${this.what} …`);
+      return;
+    }
+    const { done, total } = event;
+    const perSecond = (1000 * done) / (performance.now() - this.began);
+    const left = showDuration((total - done) / perSecond);
+    bar.update(
+      total,
+      done,
+      `${this.what}: ${done} of ${total} images · ${Math.round(perSecond)} a second, ${left} left`,
+    );
+  }
+
+  close(): void {
+    this.bar.close();
+  }
+}
+
+/** `8 s (GPU 5.1 s, coder 2.0 s)`. */
+export function showTime({ seconds, gpu, coder }: CompressEnd | DecompressEnd): string {
+  return `${seconds.toFixed(1)} s (GPU ${gpu.toFixed(1)} s, coder ${coder.toFixed(1)} s)`;
+}

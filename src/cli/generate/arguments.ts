@@ -1,0 +1,61 @@
+// The options of `npm run generate`.
+import { OptionError } from '../../errors.ts';
+import { createCommand, parse, refuseEmpty, resolvePath } from '../arguments.ts';
+
+export interface Arguments {
+  /** A checkpoint, weights, or a run folder. */
+  readonly checkpoint: string;
+  readonly prompt: string;
+  readonly tokens: number;
+  readonly temperature: number;
+  readonly topK: number;
+  readonly topP: number;
+  readonly seed: number;
+  readonly cache: boolean;
+  readonly headed: boolean;
+}
+
+const COMMAND = 'npm run generate --';
+
+const NOTES = `
+The text goes to standard output as it is made, and how fast to standard error. The same seed gives the same text.
+
+Examples:
+  ${COMMAND} --checkpoint runs/gpt-2026-01-31-120000 --prompt 'ROMEO:'
+  ${COMMAND} --checkpoint runs/shakespeare --tokens 1000 --temperature 0.8 --top-k 40 --seed 1`;
+
+/** @returns undefined if help was asked for, and printed. @throws OptionError */
+export function parseArguments(args: readonly string[]): Arguments | undefined {
+  const command = createCommand(COMMAND)
+    .usage('--checkpoint <file> [options]')
+    .description('Writes text with a gpt that was trained, in headless Chrome.')
+    .requiredOption('--checkpoint <file>', 'checkpoint.safetensors or model.safetensors of a run, or its folder')
+    .option('--prompt <text>', 'what the text begins with', '\n')
+    .option('--tokens <n>', 'how many are written', number('tokens', 1, 1e9, true), 500)
+    .option(
+      '--temperature <n>',
+      'above 1 more varied, below 1 more likely; 0 takes the likeliest',
+      number('temperature', 0, 100),
+      1,
+    )
+    .option('--top-k <n>', 'draw from the n likeliest tokens alone (0: all)', number('top-k', 0, 2 ** 31, true), 0)
+    .option('--top-p <n>', 'draw from the fewest tokens that have this probability together', number('top-p', 0, 1), 1)
+    .option('--seed <n>', 'the same gives the same text', number('seed', 0, 2 ** 32 - 1, true), 0)
+    .option('--no-cache', 'compute all before each token again, for comparison')
+    .option('--headed', 'show the browser')
+    .addHelpText('after', NOTES);
+  if (!parse(command, args)) return undefined;
+  const { headed = false, checkpoint, ...rest } = command.opts();
+  refuseEmpty({ checkpoint, prompt: rest.prompt });
+  return { ...(rest as Omit<Arguments, 'checkpoint' | 'headed'>), checkpoint: resolvePath(checkpoint), headed };
+}
+
+function number(name: string, min: number, max: number, integer = false): (text: string) => number {
+  return (text) => {
+    const value = text.trim() === '' ? Number.NaN : Number(text);
+    if (value >= min && value <= max && (!integer || Number.isInteger(value))) return value;
+    throw new OptionError(
+      `--${name} must be ${integer ? 'a whole number' : 'a number'} from ${min} to ${max}; got "${text}"`,
+    );
+  };
+}

@@ -1,0 +1,234 @@
+// Images to an archive, and back.
+import type { Dataset, ImageSet } from '../data/images.ts';
+import { DataError, GliaError, OptionError } from '../errors.ts';
+import type { Gpu } from '../gpu/gpu.ts';
+import { VAE } from '../models/vae.ts';
+import { Parameters } from '../nn/module.ts';
+import { decodeTrained, restoredModel, type Trained, weightsOf } from '../train/checkpoint.ts';
+import { createModel, modelEntry } from '../train/registry/registry.ts';
+import { decodeBlock, encodeBlock, type Times } from './bits_back.ts';
+import {
+  type Archive,
+  type ArchiveHeader,
+  decodeArchive,
+  encodeBlockBytes,
+  encodeHeader,
+  joinBytes,
+  MOST_IN_BLOCK,
+  type StoredBlock,
+} from './container.ts';
+import { type Scales, VaeCodec } from './vae_codec.ts';
+
+/** Images a block by default: what comes before the first of them costs less than half a percent. */
+export const DEFAULT_BLOCK = 2500;
+
+type Size = Pick<ImageSet, 'height' | 'width' | 'channels'>;
+
+export interface CompressOptions {
+  /** Images a block: the fewer, the finer the access, and the worse the rate. 2500 by default. */
+  readonly block?: number;
+  /** Whether the model's weights go into the archive, so that it needs nothing else. */
+  readonly withModel?: boolean;
+  readonly onProgress?: (done: number, total: number) => void;
+  /** Stops: the promise is rejected with the signal's reason. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface Compressed {
+  readonly bytes: Uint8Array;
+  /** Bytes of the archive that are the model's. */
+  readonly modelBytes: number;
+  readonly milliseconds: Readonly<Times>;
+}
+
+/** A data set of no images, for a model to be made for. */
+function shapeOnly({ height, width, channels }: Size): Dataset {
+  const side = {
+    ...{ height, width, channels },
+    count: 1,
+    classes: 0,
+    images: new Uint8Array(height * width * channels),
+  };
+  return { name: 'archive', train: side, test: side };
+}
+
+function codecOf(trained: Trained, size: Size, binary: boolean, from: { scales?: Scales; examples?: Uint8Array }) {
+  const { name, options } = trained;
+  const model = createModel(shapeOnly(size), options);
+  if (!(model instanceof VAE)) {
+    const entry = modelEntry(options.model);
+    const why = ('withoutDensity' in entry && entry.withoutDensity) || 'it says nothing of how likely images are';
+    throw new OptionError(`${name} holds a ${options.model}: ${why}; VAEs can compress`);
+  }
+  const parameters = new Parameters(model);
+  const flat = restoredModel(parameters, model.namedBuffers(), trained).at(-1)!.flat;
+  return new VaeCodec(model, { flat, parameters, binary, ...from });
+}
+
+async function provedOn(gpu: Gpu, codec: VaeCodec) {
+  const codecOnGpu = codec.on(gpu);
+  if (await codec.proves(codecOnGpu)) return codecOnGpu;
+  await codecOnGpu.destroy();
+  throw new DataError(`${gpu.name} does not compute what every adapter must: nothing is coded on it`);
+}
+
+/**
+ * Compresses images without loss, by bits back with a VAE that was trained on images of their kind.
+ *
+ * @param images bytes; for a model of binary images, 0 and 255 alone
+ * @throws OptionError if the model is of another kind, DataError if a pixel is not binary where it must be
+ */
+export async function compressImages(
+  gpu: Gpu,
+  trained: Trained,
+  images: ImageSet,
+  { block = DEFAULT_BLOCK, withModel = false, onProgress, signal }: CompressOptions = {},
+): Promise<Compressed> {
+  const { count, height, width, channels } = images;
+  if (!Number.isInteger(block) || block < 1 || block > MOST_IN_BLOCK) {
+    throw new OptionError(`block must be a whole number from 1 to ${MOST_IN_BLOCK}, got ${block}`);
+  }
+  const binary = trained.options.binarize !== 'none';
+  if (binary && images.images.some((byte) => byte !== 0 && byte !== 255)) {
+    throw new DataError(
+      'the model is of binary images, and these have grey pixels: give --binarize as in the training',
+    );
+  }
+  const codec = codecOf(trained, images, binary, { examples: images.images });
+  const model = withModel ? weightsOf(trained) : undefined;
+  const header: ArchiveHeader = {
+    ...{ count, height, width, channels, block, binarize: trained.options.binarize },
+    model: {
+      ...{ digest: await codec.digest(), probe: codec.probe(), scales: codec.scales },
+      bytes: model?.length ?? 0,
+    },
+  };
+  const pixels = height * width * channels;
+  const parts = [encodeHeader(header, model)];
+  const times = { gpu: 0, coder: 0 };
+  const onGpu = await provedOn(gpu, codec);
+  try {
+    for (let first = 0; first < count; first += block) {
+      const some = Math.min(block, count - first);
+      const bytes = images.images.subarray(first * pixels, (first + some) * pixels);
+      const coded = await encodeBlock(onGpu, bytes, times, (done) => {
+        signal?.throwIfAborted();
+        onProgress?.(first + done, count);
+      });
+      parts.push(encodeBlockBytes(first / block, some, coded));
+    }
+  } finally {
+    await onGpu.destroy();
+  }
+  return { bytes: joinBytes(parts), modelBytes: model?.length ?? 0, milliseconds: times };
+}
+
+export interface DecompressOptions {
+  /** The model, where the archive does not hold it. */
+  readonly trained?: Trained | undefined;
+  /** Goes on where a block is damaged, and tells of it in `damaged`. */
+  readonly salvage?: boolean;
+  /** Only these blocks. */
+  readonly blocks?: readonly number[];
+  /** Told what is in it, once that is known to be sound. */
+  readonly onOpen?: (header: ArchiveHeader) => void;
+  readonly onProgress?: (done: number, total: number) => void;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Images that lie side by side in the archive. */
+export interface Recovered {
+  readonly block: number;
+  /** The number of the first image. */
+  readonly first: number;
+  readonly images: Uint8Array;
+}
+
+export interface Decompressed {
+  readonly header: ArchiveHeader;
+  /** Blocks in order, those left out that are damaged. */
+  readonly recovered: readonly Recovered[];
+  /** What is wrong with the others. */
+  readonly damaged: readonly string[];
+  readonly milliseconds: Readonly<Times>;
+}
+
+/** The model that an archive was made with. @throws DataError, OptionError if it is not the one that is given */
+async function codecFor({ header, model: stored }: Archive, name: string, given: Trained | undefined) {
+  const trained = given ?? (stored && decodeTrained(stored, `the model in ${name}`));
+  if (!trained) throw new OptionError(`${name} does not hold its model: give the checkpoint that it was made with`);
+  const { model, binarize } = header;
+  let codec: VaeCodec;
+  try {
+    codec = codecOf(trained, header, binarize !== 'none', { scales: model.scales as Scales });
+  } catch (error) {
+    if (error instanceof GliaError) error.message = `${name} and ${trained.name} do not fit: ${error.message}`;
+    throw error;
+  }
+  if ((await codec.digest()) !== model.digest) {
+    throw new OptionError(`${name} was not made with ${trained.name}: the model's digest differs`);
+  }
+  return codec;
+}
+
+/**
+ * The images of an archive, byte for byte.
+ *
+ * @param name of the file, for messages
+ * @throws DataError if it is damaged, OptionError if its model is not at hand
+ */
+export async function decompressImages(
+  gpu: Gpu,
+  bytes: Uint8Array,
+  name: string,
+  { trained, salvage = false, blocks: only, onOpen, onProgress, signal }: DecompressOptions = {},
+): Promise<Decompressed> {
+  const archive = decodeArchive(bytes, name);
+  const { header, total, blocks } = archive;
+  const damaged: string[] = [];
+  const fail = (error: unknown) => {
+    if (!(error instanceof DataError)) throw error;
+    if (!salvage) {
+      const sound = [...blocks.values()].filter((block) => !(block instanceof DataError)).length;
+      const rest = sound > 0 ? `; --salvage gets what is sound (${sound} of ${total} blocks)` : '';
+      throw new DataError(`${name}: ${error.message}${rest}`);
+    }
+    damaged.push(error.message);
+  };
+  const missing = total - blocks.size;
+  // What can be told before anything is decoded.
+  if (missing > 0) fail(new DataError(`${missing} of ${total} blocks are missing`));
+  const isWanted = (number: number) => only?.includes(number) ?? true;
+  const wanted: StoredBlock[] = [];
+  for (const [number, block] of [...blocks].sort(([a], [b]) => a - b)) {
+    if (!isWanted(number)) continue;
+    if (block instanceof DataError) fail(block);
+    else wanted.push(block);
+  }
+  const codec = await codecFor(archive, name, trained);
+  if (codec.probe() !== header.model.probe) throw new DataError(`${name} is damaged: its model's probe differs`);
+  onOpen?.(header);
+  const times = { gpu: 0, coder: 0 };
+  const recovered: Recovered[] = [];
+  const images = wanted.reduce((sum, block) => sum + block.images, 0);
+  let done = 0;
+  const onGpu = await provedOn(gpu, codec);
+  try {
+    for (const block of wanted) {
+      const { number, images: count } = block;
+      try {
+        const made = await decodeBlock(onGpu, block, times, (some) => {
+          signal?.throwIfAborted();
+          onProgress?.(done + some, images);
+        });
+        recovered.push({ block: number, first: number * header.block, images: made });
+      } catch (error) {
+        fail(error instanceof DataError ? new DataError(`block ${number}: ${error.message}`) : error);
+      }
+      done += count;
+    }
+  } finally {
+    await onGpu.destroy();
+  }
+  return { header, recovered, damaged, milliseconds: times };
+}
