@@ -89,7 +89,7 @@ function drop(files: Readonly<Record<string, Uint8Array>>, of = page): Promise<v
 }
 
 /** Records of the runs in the browser, the newest first, with a digest of the newest snapshot of each. */
-function kept(): Promise<{ id: string; name: string; step: number; state: string; digest: string }[]> {
+function kept(): Promise<{ id: string; name: string; step: number; options: { model: string }; digest: string }[]> {
   return page.evaluate(async () => {
     const root = await (await navigator.storage.getDirectory()).getDirectoryHandle('runs');
     const found = [];
@@ -338,7 +338,7 @@ test('a code grid is edited, and a classifier judges what is drawn', { timeout: 
   await says('#status', 'Done after 1 epochs');
   await page.click('#play-run');
   await page.waitForSelector('#cells button');
-  await page.waitForFunction(() => document.querySelectorAll('.entry').length === 6);
+  await page.waitForFunction(() => document.querySelectorAll('.entry:not([disabled])').length === 6);
   const chosen = () => page.$eval('#cells [aria-pressed=true]', (cell) => Number(cell.textContent));
   const other = ((await chosen()) + 1) % 6;
   await page.click(`.entry[aria-label="Entry ${other}"]`);
@@ -469,7 +469,7 @@ test('on a phone, by touch', { timeout: TIMEOUT }, async () => {
     expect(await phone.evaluate(() => document.documentElement.scrollWidth)).toBe(390);
     expect(await violations(phone)).toEqual([]);
   }
-  const run = (await kept()).find(({ name }) => name === 'Mine alone')!;
+  const run = (await kept()).find(({ options }) => options.model === 'vae')!;
   await go(`play/${run.id}`, phone);
   await phone.waitForSelector('#map');
   await phone.waitForFunction(() => document.getElementById('play-status')?.textContent?.includes('shown with'));

@@ -19,7 +19,7 @@ export const CLASS_COLORS = [
   '#ccbb44',
   '#66ccee',
   '#aa3377',
-  '#999999',
+  '#a0a0a0',
   '#ee8866',
   '#7755cc',
   '#44bb99',

@@ -13,6 +13,7 @@ export function Grid() {
   const shown = useSignal<Float32Array | undefined>(undefined);
   const table = useSignal<Float32Array | undefined>(undefined);
   const chosen = useSignal(Math.floor(height / 2) * width + Math.floor(width / 2));
+  const isReady = useSignal(false);
   const cells = useRef<HTMLDivElement>(null);
 
   const decode = useRef(
@@ -27,6 +28,7 @@ export function Grid() {
   const encode = async (of: Float32Array) => {
     const { entries: found } = await player.look(of);
     if (found) entries.value = found;
+    isReady.value = true;
   };
   useEffect(() => void encode(image.value ?? exampleAt(0)).catch(complain), []);
   useEffect(() => void player.entries().then((all) => (table.value = all), complain), [step.value]);
@@ -103,6 +105,7 @@ export function Grid() {
               key={entry}
               type="button"
               class="entry"
+              disabled={!isReady.value}
               aria-pressed={entries.value[chosen.value] === entry}
               aria-label={`Entry ${entry}`}
               onClick={() => set(entry)}

@@ -64,6 +64,9 @@ export function MapOfCodes() {
     context.setTransform(scale, 0, 0, scale, 0, 0);
     context.clearRect(0, 0, side, side);
     if (pictures.value && backdrop.current) {
+      // Images are light on black: so that points are seen over them, in both schemes.
+      context.fillStyle = '#0b0e14';
+      context.fillRect(0, 0, side, side);
       context.globalAlpha = 0.42;
       context.imageSmoothingEnabled = true;
       context.drawImage(backdrop.current, 0, 0, side, side);
@@ -80,7 +83,7 @@ export function MapOfCodes() {
       context.fill();
     }
     context.globalAlpha = 1;
-    context.strokeStyle = color('--text');
+    context.strokeStyle = pictures.value && backdrop.current ? '#fff' : color('--text');
     context.lineWidth = 2;
     const [from, to] = [start.value, place.value];
     if (from && to) {
