@@ -3,6 +3,7 @@
 export { MultiheadAttention, type MultiheadAttentionOptions, TransformerBlock } from '../nn/attention.ts';
 export { RMSNorm } from '../nn/rms_norm.ts';
 export { type AttentionOptions, attention } from '../ops/attention.ts';
+export { embedding } from '../ops/embedding.ts';
 export { geluTanh } from '../ops/gelu_tanh.ts';
 export { rmsNorm } from '../ops/norm.ts';
 export { rotary } from '../ops/rotary.ts';

@@ -1,7 +1,7 @@
 // Layers without parameters on images, a table of vectors, and dropout, under PyTorch's names.
 import { OptionError } from '../errors.ts';
 import { greater, mul } from '../ops/elementwise.ts';
-import { gather } from '../ops/gather.ts';
+import { embedding } from '../ops/embedding.ts';
 import type { Pair } from '../ops/patches.ts';
 import { avgPool2d, maxPool2d, type PoolOptions, type UpsampleMode, upsample2d } from '../ops/pool.ts';
 import { uniform } from '../ops/random.ts';
@@ -64,7 +64,7 @@ export class Embedding extends Module {
 
   /** @param indices u32 […]; the result is […, size] */
   forward(indices: Tensor): Tensor {
-    return gather(this.weight.tensor, indices);
+    return embedding(this.weight.tensor, indices);
   }
 }
 

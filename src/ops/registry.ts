@@ -12,6 +12,7 @@ import { bernoulliNllOp, gaussianKlOp, gaussianNllOp, geluOp, leakyReluOp, siluO
 import { conv2dOp, conv2dWeightOp, convTranspose2dOp } from './conv.ts';
 import { crossEntropyOp } from './cross_entropy.ts';
 import { elementwise } from './elementwise.ts';
+import { embeddingOp, segmentSumOp, sortIndicesOp } from './embedding.ts';
 import { gatherOp, scatterAddOp } from './gather.ts';
 import { geluTanhOp, geluTanhSlopeOp } from './gelu_tanh.ts';
 import { matmulOp } from './matmul.ts';
@@ -38,6 +39,7 @@ export const ops: readonly Op[] = [
   ...[sumOp, maxOp, logsumexpOp, varianceOp],
   ...[matmulOp, argmaxOp, crossEntropyOp],
   ...[gatherOp, scatterAddOp],
+  ...[embeddingOp, sortIndicesOp, segmentSumOp],
   ...[patchesOp, sumPatchesOp, conv2dOp, convTranspose2dOp, conv2dWeightOp],
   ...[maxPool2dOp, avgPool2dOp, upsample2dOp, normalizeOp],
   ...[attentionOp, attentionQueryGradientOp, attentionKeyGradientOp],
