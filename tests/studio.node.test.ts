@@ -435,7 +435,7 @@ test('hostile files: one clear line each, and nothing is lost', { timeout: TIMEO
   await go('train');
   const before = (await kept()).length;
   const huge = { w: { dtype: 'F32', shape: [1e6, 1e6], data_offsets: [0, 4e12] } };
-  const bomb = gzipSync(Buffer.concat([idx([60000, 28, 28], () => 0).subarray(0, 16), Buffer.alloc(200_000_000)]));
+  const bomb = gzipSync(Buffer.concat([idx([60000, 28, 28], () => 0).subarray(0, 16), Buffer.alloc(60_000_000)]));
   const cases: readonly (readonly [Readonly<Record<string, Buffer>>, RegExp])[] = [
     [{ 'train-images-idx3-ubyte': Buffer.from([0, 0, 8, 3, 0, 0, 0, 9, 0, 0, 0, 8, 0, 0, 0, 8, 1]) }, /is cut short/],
     [{ 'run.glia.zip': Buffer.from('PK not a zip') }, /run\.glia\.zip is no run of Glia's/],
