@@ -13,6 +13,7 @@ import { decodeTrained, type Trained } from '../src/train/checkpoint.ts';
 import { completeOptions } from '../src/train/options.ts';
 import { createModel } from '../src/train/registry/registry.ts';
 import { encodeSafetensors } from '../src/train/safetensors.ts';
+import { GOLDEN, goldenArchive } from './golden_archive.ts';
 import { randomFrom } from './numbers.ts';
 
 const missing = inject('withoutLavapipe');
@@ -141,6 +142,10 @@ describe.skipIf(missing)('on lavapipe', () => {
       expect([recovered.length, damaged.length]).toEqual([Math.ceil(count / block), 0]);
       expect(modelBytes > 0).toBe(withModel);
     }
+  });
+
+  test('an archive has the same bytes on every adapter', async () => {
+    expect(await goldenArchive(gpu)).toEqual(GOLDEN);
   });
 
   test('one block can be had without the others', async () => {

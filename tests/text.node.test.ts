@@ -140,6 +140,7 @@ describe('text', () => {
       'vae learns from images, and x holds',
     );
     expect(() => completeOptions({ model: 'gpt', vocabulary: 'words' })).toThrow(OptionError);
+    expect(() => completeOptions({ model: 'gpt', size: 32 })).toThrow('--size means nothing to gpt');
     expect(() => createTextModel(data, completeOptions({ model: 'gpt', width: 30 }))).toThrow(
       'is not a multiple of 4 heads',
     );

@@ -124,7 +124,7 @@ function checkHeader(header: ArchiveHeader): string | undefined {
   const powers = (list: unknown) =>
     Array.isArray(list) &&
     list.length <= 64 &&
-    list.every((x) => typeof x === 'number' && x > 0 && Number.isInteger(Math.log2(x)));
+    list.every((x) => typeof x === 'number' && x > 0 && x === 2 ** Math.round(Math.log2(x)));
   if (!Array.isArray(model.scales) || !model.scales.every(powers)) return 'it does not say how its model is scaled';
   return undefined;
 }

@@ -7,7 +7,7 @@ const INVERSE_LN2 = Math.LOG2E;
 const INVERSE_SQRT_TWO_PI = 0.3989422804014327;
 
 /** Two to an integer power. */
-function powerOfTwo(k: number): number {
+export function powerOfTwo(k: number): number {
   let result = 1;
   for (let i = 0; i < k; i++) result *= 2;
   for (let i = 0; i > k; i--) result *= 0.5;

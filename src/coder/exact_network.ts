@@ -11,7 +11,7 @@ import type { Tensor } from '../ops/tensor.ts';
 import { toU32 } from '../ops/to_u32.ts';
 import { compile } from '../runtime/compile.ts';
 import type { Program } from '../runtime/program.ts';
-import { tanh } from './exact_math.ts';
+import { powerOfTwo, tanh } from './exact_math.ts';
 
 export type Activation = 'tanh' | 'relu' | 'none';
 
@@ -53,7 +53,6 @@ const RELU_MOST = 1023;
 const MAX_SHIFT = 22;
 
 const round = (x: number) => Math.floor(x + 0.5);
-const powerOfTwo = (k: number) => 2 ** k;
 
 /** The integers of a layer, each output's weights in units that are as fine as its sum allows. */
 function quantise(layer: TrainedLayer, from: Range, steps: number, clampTo: readonly [number, number]): ExactLayer {

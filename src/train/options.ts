@@ -74,6 +74,9 @@ const COMMON: Readonly<Record<string, OptionRule>> = {
   },
 };
 
+/** Of the options of every run, those that mean nothing to a model of text; its learning rate has a schedule of its own. */
+const OF_IMAGES: readonly string[] = ['decay', 'size', 'colors', 'binarize'];
+
 const ownDefaults = (model: string): Readonly<Record<string, OptionValue>> => {
   const entry = modelEntry(model);
   if (isTextEntry(entry)) return { ...entry.defaults };
@@ -87,7 +90,9 @@ export function optionsOf(model: string): Readonly<Record<string, OptionRule>> {
     name,
     { ...COMMON[name]!, default: value },
   ]);
-  return { ...COMMON, ...Object.fromEntries(defaults), ...modelEntry(model).options };
+  const entry = modelEntry(model);
+  const common = Object.entries(COMMON).filter(([name]) => !(isTextEntry(entry) && OF_IMAGES.includes(name)));
+  return { ...Object.fromEntries(common), ...Object.fromEntries(defaults), ...entry.options };
 }
 
 /** One option as all models together have it. */
@@ -159,7 +164,8 @@ export function completeOptions(given: GivenOptions): TrainOptions {
   for (const [name, value] of Object.entries(given)) {
     if (value === undefined || Object.hasOwn(rules, name)) continue;
     const { models } = OPTIONS.find((option) => option.name === name) ?? {};
-    const why = models ? `is for ${models.join(', ')}` : 'is no option';
+    const known = Object.hasOwn(COMMON, name) ? `means nothing to ${model}` : 'is no option';
+    const why = models ? `is for ${models.join(', ')}` : known;
     throw new OptionError(`--${name} ${why}; ${model} has: ${Object.keys(rules).join(', ')}`);
   }
   const entries = Object.entries(rules).map(([name, rule]) => {

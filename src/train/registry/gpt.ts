@@ -21,12 +21,13 @@ export const gpt = defineTextModel({
   create: ({ vocabulary }, options) => new GPT({ ...options, vocabulary: vocabulary.size }),
   loss: (model, tokens) => ({ loss: model.loss(tokens) }),
   texts: (gpu, model, { vocabulary }, seed) => samplesOfGpt(gpu, model, vocabulary, seed),
-  optimizer: (parameters, { lr }, steps) =>
+  optimizer: (parameters, { lr, average, skip }, steps) =>
     new AdamW(parameters, {
       lr: warmup(Math.min(100, Math.ceil(steps / 10)), cosineSchedule({ lr, steps, min: lr / 10 })),
       betas: [0.9, 0.99],
       weightDecay: 0.1,
       maxNorm: 1,
+      ...{ average, skip },
       // Of the weights of matmuls and embeddings alone.
       groups: [{ parameters: (_, { shape }) => shape.length < 2, weightDecay: 0 }],
     }),

@@ -8,6 +8,13 @@ import type { LossContext } from '../loss.ts';
 import { choice, type OptionRule, type Values, whole } from '../rules.ts';
 import type { TextSource } from '../texts.ts';
 
+/** Of a run's options, those that an optimizer takes. */
+export interface OfOptimizer {
+  readonly lr: number;
+  readonly average?: number;
+  readonly skip?: number;
+}
+
 /** Options of every run for which it has defaults of its own. */
 export interface RunDefaults {
   readonly batch?: number;
@@ -32,7 +39,7 @@ export interface TextDefinition<M extends Module, Rules extends Readonly<Record<
   /** Text that shows what it has learned. */
   texts?(gpu: Gpu, model: M, data: TextDataset, seed: number): Promise<TextSource>;
   /** @param steps of the whole run */
-  optimizer(parameters: Parameters, options: { readonly lr: number }, steps: number): Optimizer;
+  optimizer(parameters: Parameters, options: OfOptimizer, steps: number): Optimizer;
 }
 
 export type TextEntry = TextDefinition<Module, Readonly<Record<string, OptionRule>>>;

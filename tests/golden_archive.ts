@@ -1,0 +1,37 @@
+// One archive that must have the same bytes on every adapter: its model and images are drawn by integers alone.
+import { compressImages } from '../src/coder/archive.ts';
+import { crc32 } from '../src/coder/container.ts';
+import type { Gpu } from '../src/gpu/gpu.ts';
+import { philox } from '../src/ops/philox.ts';
+import { decodeTrained } from '../src/train/checkpoint.ts';
+import { completeOptions } from '../src/train/options.ts';
+import { createModel } from '../src/train/registry/registry.ts';
+import { encodeSafetensors } from '../src/train/safetensors.ts';
+
+/** Checksum and length of the archive. */
+export const GOLDEN = { sum: 3973689096, length: 3553 };
+
+const SIDE = { height: 7, width: 9, channels: 1, classes: 0 };
+
+/** @returns what `GOLDEN` must be */
+export async function goldenArchive(gpu: Gpu): Promise<typeof GOLDEN> {
+  let drawn = 0;
+  const word = () => philox([drawn++, 0, 0, 0], [7, 9])[0]!;
+  const options = completeOptions({ model: 'burda', hidden: 13, latent: 5, likelihood: 'logistic-mixture' });
+  const one = { ...SIDE, count: 1, images: new Uint8Array(63) };
+  const tensors = [...createModel({ name: 'golden', train: one, test: one }, options).namedParameters()].map(
+    ([name, { shape, size }]) => {
+      const data = Float32Array.from({ length: size }, () => (word() >>> 8) / 2 ** 24 - 0.5);
+      return [name, { dtype: 'F32', shape, data }] as const;
+    },
+  );
+  const model = encodeSafetensors(Object.fromEntries(tensors), { options: JSON.stringify(options) });
+  const images = Uint8Array.from({ length: 40 * 63 }, () => word() >>> 24);
+  const { bytes } = await compressImages(
+    gpu,
+    decodeTrained(model, 'golden'),
+    { ...SIDE, count: 40, images },
+    { block: 25 },
+  );
+  return { sum: crc32(bytes), length: bytes.length };
+}
