@@ -1,5 +1,5 @@
 // Many small images as one picture: a grid with a gap between them.
-import type { ShownPicture } from '../train/trainer.ts';
+import type { ShownPicture } from '../train/trainer_options.ts';
 
 /** Between images; those in colour mostly fill their cells, and need more to be told apart. */
 const gapOf = (channels: number) => (channels > 1 ? 4 : 1);

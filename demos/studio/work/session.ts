@@ -1,7 +1,8 @@
 // A run under way in a worker: it trains, tells, and writes itself into the store every few seconds.
 import type { Dataset } from '../../../src/data/images.ts';
 import type { EpochEvent, StepEvent, TrainEvent } from '../../../src/train/events.ts';
-import type { ShownPicture, Trainer } from '../../../src/train/trainer.ts';
+import type { Trainer } from '../../../src/train/trainer.ts';
+import type { ShownPicture } from '../../../src/train/trainer_options.ts';
 import { drawPicture } from '../../../src/view/pictures.ts';
 import { lineOf } from '../parts/errors.ts';
 import type { RunRecord } from '../store/record.ts';
