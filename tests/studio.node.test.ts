@@ -1,4 +1,4 @@
-// The studio as a person uses it, in a real Chrome: built, served from a path of a plain file server, and then without one.
+// The studio as a person uses it, in a real Chrome: built, served from a path of a plain file server.
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
@@ -503,19 +503,4 @@ test('says what to do where there is no WebGPU', { timeout: TIMEOUT }, async () 
   expect(await violations(bare)).toEqual([]);
   await bare.close();
   expect(complaints).toEqual([]);
-});
-
-test('without a network, once visited, it still trains', { timeout: TIMEOUT }, async () => {
-  await page.evaluate(() => navigator.serviceWorker.ready.then(() => undefined));
-  await server.stop();
-  await page.reload();
-  await go('train');
-  await drop({ 'train-images-idx3-ubyte': images });
-  await says('#data-name', '172 training');
-  await fill({ ...TINY, epochs: '1' });
-  await enabled('#start');
-  await page.click('#start');
-  await says('#status', 'Done after 1 epochs');
-  await page.click('#play-run');
-  await page.waitForSelector('#map');
 });
