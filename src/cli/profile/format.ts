@@ -1,4 +1,4 @@
-// What a profile says, in words and cells: the same for the command's table and the page's (demos/profiler/).
+// What a profile says, in words and cells: the same for the command's table and the page's (demos/studio/measure/).
 import type { DispatchProfile, Profile } from '../../runtime/profile.ts';
 import type { Difference } from '../../runtime/shader_data.ts';
 import type { ShaderProfile } from '../../runtime/shader_profile.ts';
