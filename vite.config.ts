@@ -10,7 +10,7 @@ import { planted } from './tests/fuzz/faults.ts';
 const pagePackages = ['gl-matrix', 'uplot', 'three/webgpu', 'three/tsl'];
 
 /** What a driver does not read need not be downloaded: comments and indentation of shaders. */
-const bareShaders: Plugin = {
+export const bareShaders: Plugin = {
   name: 'bare shaders',
   apply: 'build',
   enforce: 'pre',
@@ -42,7 +42,7 @@ const entries = {
 };
 
 /** `import … from 'glia'` in examples is this checkout: one line a published module. */
-const alias = Object.entries(entries).map(([name, file]) => ({
+export const alias = Object.entries(entries).map(([name, file]) => ({
   find: new RegExp(`^glia${name === 'glia' ? '' : `/${name}`}$`),
   replacement: fileURLToPath(new URL(file, import.meta.url)),
 }));

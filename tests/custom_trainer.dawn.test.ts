@@ -24,7 +24,8 @@ import { reshape } from '../src/ops/view.ts';
 import { freeVariables, readVariable } from '../src/runtime/variables.ts';
 import { decodeCheckpoint } from '../src/train/checkpoint.ts';
 import type { TrainEvent } from '../src/train/events.ts';
-import { Trainer, type TrainerOptions } from '../src/train/trainer.ts';
+import { Trainer } from '../src/train/trainer.ts';
+import type { TrainerOptions } from '../src/train/trainer_options.ts';
 
 const missing = inject('withoutLavapipe');
 

@@ -4,8 +4,12 @@ import { BodyEmitter, KernelText } from '../src/graph/emit.ts';
 import { Affine } from '../src/ops/affine.ts';
 import { Expr, wgsl } from '../src/ops/expression.ts';
 import { input } from '../src/ops/source.ts';
+import type { Tensor } from '../src/ops/tensor.ts';
 
-const emitter = () => new BodyEmitter(new KernelText(({ id }) => `${id}`, new Set()), () => true);
+const place = (tensor: Tensor) => {
+  return { key: `${tensor.id}`, tensor, allocation: { kind: 'input', name: 'x' }, offset: 0 } as const;
+};
+const emitter = () => new BodyEmitter(new KernelText(place, new Set()), () => true);
 
 test('wgsl`…` collects the names of expressions and of indices', () => {
   const [a, b] = [new Expr('v1', ['v1']), new Expr('v2', ['v2'])];

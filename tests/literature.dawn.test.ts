@@ -122,12 +122,12 @@ describe.skipIf(missing)('on lavapipe', () => {
     for (const file of [weights, saved]) {
       expect(restoredModel(trainer.parameters, new Map(), file).at(-1)!.flat).toEqual(average);
     }
-    // The test is that of the average.
-    writeVariable(gpu, trainer.parameters.flat, average);
-    writeVariable(gpu, trainer.optimizer.step, new Uint32Array(1));
-    trainer.step = 0;
-    expect(await trainer.evaluate()).toEqual(test);
     trainer.destroy();
+    // The test is that of the average: a run that has made no step has none, and is tested as it is.
+    const fresh = await trainByName(gpu, data, options);
+    writeVariable(gpu, fresh.parameters.flat, average);
+    expect(await fresh.evaluate()).toEqual(test);
+    fresh.destroy();
 
     const half = await trainByName(gpu, data, { ...options, steps: 3 });
     for await (const _ of half.train());

@@ -22,7 +22,8 @@ test('--help tells every option and its default', { timeout: TIMEOUT }, async ()
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
   const names = ['model', 'epochs', 'steps', 'batch', 'lr', 'hidden', 'latent', 'beta', 'likelihood', 'seed'];
   names.push('decay', 'size', 'colors', 'budget');
-  for (const name of [...names, 'data', 'out', 'resume', 'headed', 'json']) expect(stdout).toContain(`--${name} `);
+  for (const name of [...names, 'data', 'out', 'resume', 'save-every', 'patience', 'headed', 'json'])
+    expect(stdout).toContain(`--${name} `);
   const unwrapped = stdout.replace(/\s+/g, ' ');
   // Of some options, models have defaults of their own.
   for (const value of ['128', '0.001; 0.003 for conv-classifier', '1 for vae', '4 for beta-vae', '0.25 for vq-vae']) {
@@ -44,6 +45,7 @@ describe('a run', () => {
 
   test('writes its files, and nothing beside them', () => {
     expect(readdirSync(whole).sort()).toEqual([
+      'checkpoint.before.safetensors',
       'checkpoint.safetensors',
       'loss.png',
       'manifold.png',

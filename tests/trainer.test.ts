@@ -180,7 +180,7 @@ describe('images that do not fit the budget are streamed', () => {
     using program = await compile(gpu, { outputs, updates: [{ variable: step, value: add(step.tensor, 1) }] });
     const numbers: number[] = [];
     for (let i = 0; numbers.length < 3 * count; i++) {
-      stream.load('train', i, 1);
+      stream.load(gpu, 'train', i, 1);
       program.run();
       const bytes = ((await program.read('images')) as Float32Array).map((value) => Math.round(value * 255));
       for (let j = 0; j < batch; j++) numbers.push(bytes[2 * j]! + 256 * bytes[2 * j + 1]!);

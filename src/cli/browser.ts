@@ -68,6 +68,8 @@ export async function launchBrowser(options: LaunchOptions = {}): Promise<Runnin
       '--disable-dawn-features=timestamp_quantization',
       // Without it, Chrome takes WebGPU away from a page after the GPU process has crashed twice.
       '--disable-domain-blocking-for-3d-apis',
+      // And without this, it gives the GPU up altogether after a few crashes.
+      '--disable-gpu-process-crash-limit',
       '--disable-background-networking',
       '--disable-component-update',
       '--disable-sync',

@@ -39,7 +39,7 @@ export function printWarnings(page: Page): void {
  */
 export async function inPage<T>(work: PageWork): Promise<T> {
   const { server, path, call, headed, during, functions = {}, opened } = work;
-  await server.listen();
+  if (!server.httpServer?.listening) await server.listen();
   const browser = await launchBrowser({ headed }).catch((error: Error) => {
     if (error instanceof errors.GliaError) throw error;
     throw new errors.UnsupportedError(`the browser does not start: ${error.message.split('\n')[0]}`, { cause: error });

@@ -1,13 +1,15 @@
-// `npm run profile`: where the time of a training step goes, or of any WGSL compute shader, measured in headless Chrome.
+// `npm run profile`: where the time of a training step goes, or of any WGSL compute shader, measured in headless Chrome or in Node.
 import { writeFileSync } from 'node:fs';
 import type { ViteDevServer } from 'vite';
 import { OptionError } from '../errors.ts';
+import { Gpu } from '../gpu/gpu.ts';
 import { type Profile, traceOf } from '../runtime/profile.ts';
 import type { ShaderProfile } from '../runtime/shader_profile.ts';
 import { optionsOf } from '../train/options.ts';
 import { showPath } from './arguments.ts';
+import { startDawn } from './dawn/dawn.ts';
 import { errorOf, inPage } from './page.ts';
-import { type Arguments, type ProfileRequest, parseArguments } from './profile/arguments.ts';
+import { type Arguments, type PageRequest, type ProfileRequest, parseArguments } from './profile/arguments.ts';
 import {
   COLUMNS,
   cellsOf,
@@ -19,18 +21,11 @@ import {
   verdictOf,
 } from './profile/format.ts';
 import { printPlan } from './profile/plan.ts';
+import { type Explained, type Found, measure } from './profile/step.ts';
 import { tableOf } from './profile/table.ts';
 
 /** Columns of a terminal, or of a file. */
 const WIDTH = 120;
-
-/** The dispatches of a step on an adapter, in words. */
-export interface Explained {
-  readonly adapter: string;
-  readonly schedule: string;
-}
-
-export type Found = Profile | ShaderProfile | Explained;
 
 /** What the page answers. */
 export type Answer<T> =
@@ -46,7 +41,7 @@ export async function main(args: string[], { server }: { server: ViteDevServer }
     write(parsed.json, { options: request.options, dispatches });
     return 0;
   }
-  const found = await profileInPage(server, parsed);
+  const found = await (parsed.node ? profileInNode(parsed) : profileInPage(server, parsed));
   if (request.what === 'model') {
     const profile = found as Profile;
     printModel(profile, parsed);
@@ -60,6 +55,11 @@ export async function main(args: string[], { server }: { server: ViteDevServer }
     write(parsed.json, found);
   }
   return 0;
+}
+
+async function profileInNode({ request, driver }: Arguments): Promise<Found> {
+  const gpu = await Gpu.request({ gpu: await startDawn(driver) });
+  return measure(gpu, request as PageRequest);
 }
 
 async function profileInPage(server: ViteDevServer, { request, headed }: Arguments): Promise<Found> {

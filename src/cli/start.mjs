@@ -68,9 +68,9 @@ function runTests() {
 
 async function serveDemos() {
   const { createServer } = await import('vite');
-  const server = await createServer({ root });
+  const server = await createServer({ root: join(root, 'demos') });
   await server.listen();
-  console.log(`glia: ${server.resolvedUrls.local[0]}demos/train/   (Ctrl-C stops)`);
+  console.log(`glia: ${server.resolvedUrls.local[0]}   (Ctrl-C stops)`);
   return new Promise(() => {});
 }
 

@@ -1,19 +1,18 @@
 // `npm run train`: trains a model in headless Chrome and writes what comes of it into a run folder.
-import { readFileSync } from 'node:fs';
 import { dirname, relative } from 'node:path';
 import type { ViteDevServer } from 'vite';
 import { GliaError, NotFiniteError, OptionError } from '../errors.ts';
-import { decodeCheckpoint, namedOptions } from '../train/checkpoint.ts';
-import type { TrainEvent } from '../train/events.ts';
+import { namedOptions } from '../train/checkpoint.ts';
 import { completeOptions } from '../train/options.ts';
 import { isTextEntry, modelEntry } from '../train/registry/registry.ts';
 import { showPath } from './arguments.ts';
 import { type Arguments, parseArguments, resumeCommand } from './train/arguments.ts';
 import { findData } from './train/data.ts';
-import { findCheckpoint, historyOf, newRun, RunFolder } from './train/folder.ts';
+import { newRun, RunFolder } from './train/folder.ts';
+import { trainLasting } from './train/lasting.ts';
 import type { StartEvent } from './train/protocol.ts';
-import { JsonReport, TextReport } from './train/report.ts';
-import { trainInPage } from './train/serve.ts';
+import { JsonReport, type Report, TextReport } from './train/report.ts';
+import { readSaved } from './train/resume.ts';
 
 /** As shells count it: 128 and the number of SIGINT. */
 const INTERRUPTED = 130;
@@ -23,16 +22,17 @@ const SAME_KEYPRESS = 300;
 export async function main(args: string[], { server }: { server: ViteDevServer }): Promise<number> {
   const parsed = parseArguments(args);
   if (!parsed) return 0;
-  const run = await prepare(parsed);
-  return train(run, parsed, server);
+  const report = parsed.json ? new JsonReport() : new TextReport();
+  const run = await prepare(parsed, report);
+  return train(run, parsed, report, server);
 }
 
 type Prepared = Awaited<ReturnType<typeof prepare>>;
 
 /** Finds what is needed and checks what can be told by then, before there is a browser or a folder. */
-async function prepare(parsed: Arguments) {
+async function prepare(parsed: Arguments, report: Report) {
   const { given, data, out, resume } = parsed;
-  const saved = resume === undefined ? undefined : readCheckpoint(findCheckpoint(resume, out));
+  const saved = resume === undefined ? undefined : readSaved(resume, out);
   // --steps is for a quick look at one run; what goes on from it goes to the end.
   const before = saved && namedOptions(saved.checkpoint.progress.options, saved.path);
   // What learns from text has a rate that goes by the steps of the whole run.
@@ -44,7 +44,8 @@ async function prepare(parsed: Arguments) {
     );
   }
   const options = completeOptions({ ...inherited, ...given });
-  const folder = saved ? new RunFolder(out ?? dirname(saved.path)) : newRun(out, options.model);
+  const warn = (message: string) => report.warn(message);
+  const folder = saved ? new RunFolder(out ?? dirname(saved.path), warn) : newRun(out, options.model, warn);
   if (saved && folder.hasCheckpoint && relative(folder.path, dirname(saved.path)) !== '') {
     throw new OptionError(`${folder.path} holds another run than the one to resume: give another --out`);
   }
@@ -57,50 +58,40 @@ async function prepare(parsed: Arguments) {
   };
 }
 
-function readCheckpoint(path: string) {
-  const bytes = readFileSync(path);
-  const checkpoint = decodeCheckpoint(bytes, path);
-  return { path, bytes, checkpoint, history: historyOf(path, checkpoint) };
-}
-
-async function train(run: Prepared, parsed: Arguments, server: ViteDevServer): Promise<number> {
+async function train(run: Prepared, parsed: Arguments, report: Report, server: ViteDevServer): Promise<number> {
   const { options, saved, folder, data } = run;
   const began = performance.now();
-  const report = parsed.json ? new JsonReport() : new TextReport();
   const out = showPath(folder.path);
   const history = saved?.history ?? [];
   let started = false;
   const stop = stopOnSignals(() => started);
   stop.addEventListener('abort', () => report.stopping());
   try {
-    const outcome = await trainInPage({
-      server,
-      job: { options, history, ...(saved && { checkpoint: saved.path }) },
-      data,
-      checkpoint: saved?.bytes,
-      headed: parsed.headed,
-      stop,
-      tell(events, latest) {
-        const kept: TrainEvent[] = [];
-        for (const event of events) {
-          if (event.event === 'reading') {
-            report.reading(event);
-          } else if (event.event === 'start') {
-            folder.create(history);
-            started = true;
-            report.start({ ...event, ...describe(event, run, parsed), out });
-          } else {
-            kept.push(event);
-          }
+    const { headed, patience, saveEvery } = parsed;
+    const outcome = await trainLasting({
+      ...{ server, data, stop, headed, patience, checkpoint: saved?.bytes },
+      job: { options, history, saveEvery, ...(saved && { checkpoint: saved.path }) },
+      tell(event) {
+        if (event.event === 'reading') {
+          report.reading(event);
+        } else if (event.event === 'recovered') {
+          report.recovered(event);
+        } else if (event.event === 'start') {
+          folder.create(history);
+          started = true;
+          report.start({ ...event, ...describe(event, run, parsed), out });
+          if (saved?.instead) report.warn(`${saved.instead}: this goes on from the checkpoint before`);
         }
-        folder.append(kept);
-        report.events(kept, latest);
+      },
+      keep(events, latest) {
+        folder.append(events);
+        report.events(events, latest);
       },
       save(name, bytes) {
-        folder.write(name, bytes);
-        report.file(name);
+        if (folder.write(name, bytes)) report.file(name);
       },
     });
+    folder.finish();
     report.close();
     const seconds = (performance.now() - began) / 1000;
     const resume = resumeCommand(parsed, out);

@@ -26,15 +26,16 @@ export class Gpu {
   /** Allocations whose outcome is not known yet. */
   private readonly pending = new Set<Promise<void>>();
 
-  /** Kept because Dawn for Node frees the device with the object that it came from. */
-  protected readonly implementation: GPU | undefined;
+  /** What the device was asked for with; undefined for an app's own. Dawn for Node frees the device with its `gpu`. */
+  private readonly options: GpuOptions | undefined;
+  private destroyed = false;
 
-  private constructor(device: GPUDevice, adapter: AdapterDescription, implementation?: GPU) {
+  private constructor(device: GPUDevice, adapter: AdapterDescription, options?: GpuOptions) {
     this.device = device;
     this.adapter = adapter;
-    this.implementation = implementation;
+    this.options = options;
     this.pipelines = new Pipelines(device, () => this.check());
-    const ownsDevice = implementation !== undefined;
+    const ownsDevice = options !== undefined;
     this.ownsDevice = ownsDevice;
     this.lost = device.lost.then(({ reason, message }) => {
       const cause =
@@ -65,7 +66,7 @@ export class Gpu {
    */
   static async request(options: GpuOptions = {}): Promise<Gpu> {
     const { device, info, implementation } = await requestDevice(options);
-    return new Gpu(device, describeAdapter(info), implementation);
+    return new Gpu(device, describeAdapter(info), { ...options, gpu: implementation });
   }
 
   /** Uses the app's own device. `destroy` then frees what Glia made and leaves the device alone. */
@@ -75,6 +76,20 @@ export class Gpu {
       throw new OptionError(`Gpu.from takes a GPUDevice, got ${got}: await adapter.requestDevice() first`);
     }
     return new Gpu(device, describeAdapter(device.adapterInfo));
+  }
+
+  /**
+   * How to ask for another device as this one was asked for, when it is lost. There is no way if it is an app's own, or was
+   * given up by `destroy`.
+   */
+  get requestAgain(): (() => Promise<Gpu>) | undefined {
+    const { options } = this;
+    return options && !this.destroyed ? () => Gpu.request(options) : undefined;
+  }
+
+  /** Whether `destroy` was called: then the device is not lost, but given up. */
+  get isDestroyed(): boolean {
+    return this.destroyed;
   }
 
   /** One line that names the adapter. */
@@ -261,6 +276,7 @@ export class Gpu {
 
   /** Frees all that was made on the device, and the device if it was asked for here. */
   destroy(): void {
+    this.destroyed = true;
     this.gone ??= new DeviceLostError('this Gpu was destroyed');
     for (const value of this.cache.values()) value.destroy();
     this.cache.clear();

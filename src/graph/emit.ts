@@ -3,6 +3,7 @@ import { Declarations } from '../gpu/library.ts';
 import { Affine } from '../ops/affine.ts';
 import { Expr, wgsl } from '../ops/expression.ts';
 import { type DType, type Emitter, elementType, type Shape, stridesOf, type Tensor, wordsFor } from '../ops/tensor.ts';
+import type { Allocation } from './memory.ts';
 
 /** A buffer as one kernel sees it. */
 export interface Binding {
@@ -10,6 +11,7 @@ export interface Binding {
   readonly key: string;
   readonly tensor: Tensor;
   readonly element: 'f32' | 'u32' | 'f16';
+  readonly allocation: Allocation;
   writable: boolean;
   vector: boolean;
 }
@@ -20,7 +22,7 @@ export function storedType(dtype: DType): Binding['element'] {
 }
 
 /** How many elements of its type the buffer has. */
-function lengthOf({ tensor, element, vector }: Binding): number {
+function lengthOf({ tensor, element, vector }: Pick<Binding, 'tensor' | 'element' | 'vector'>): number {
   const bytes = 4 * wordsFor(tensor.size, tensor.dtype);
   return Math.max(1, Math.floor(bytes / (element === 'f16' ? 2 : 4) / (vector ? 4 : 1)));
 }
@@ -29,6 +31,15 @@ function lengthOf({ tensor, element, vector }: Binding): number {
 function within(index: Affine, length: number): Affine {
   if (index.terms.size > 0) return index;
   return Affine.constant(Math.max(0, Math.min(index.constant, length - 1)));
+}
+
+/** Where a kernel finds a tensor: in what is bound for it, from which element on. */
+export interface Place {
+  readonly key: string;
+  /** As large as what is bound. */
+  readonly tensor: Tensor;
+  readonly allocation: Allocation;
+  readonly offset: number;
 }
 
 const COMPONENTS = ['x', 'y', 'z', 'w'];
@@ -41,25 +52,30 @@ export class KernelText {
   readonly functions = new Declarations();
   /** Memory that some access cannot take four at a time; found out in a first round, so there are two. */
   readonly scalars: Set<string>;
-  private readonly keyOf: (tensor: Tensor) => string;
+  private readonly placeOf: (tensor: Tensor) => Place;
 
-  constructor(keyOf: (tensor: Tensor) => string, scalars: Set<string>) {
-    this.keyOf = keyOf;
+  constructor(placeOf: (tensor: Tensor) => Place, scalars: Set<string>) {
+    this.placeOf = placeOf;
     this.scalars = scalars;
   }
 
-  binding(tensor: Tensor, vector: boolean, writable = false): { name: string; vector: boolean; length: number } {
-    const key = this.keyOf(tensor);
+  /** The buffer of a tensor, made if it is new, and where the tensor begins in it. */
+  binding(
+    of: Tensor,
+    vector: boolean,
+    writable = false,
+  ): { name: string; vector: boolean; length: number; offset: number } {
+    const { key, tensor, allocation, offset } = this.placeOf(of);
     if (!vector) this.scalars.add(key);
     let index = this.bindings.findIndex((binding) => binding.key === key);
     if (index < 0) {
       index = this.bindings.length;
-      this.bindings.push({ key, tensor, element: storedType(tensor.dtype), writable, vector: true });
+      this.bindings.push({ key, tensor, allocation, element: storedType(tensor.dtype), writable, vector: true });
     }
     const binding = this.bindings[index]!;
     binding.writable ||= writable;
     binding.vector = !this.scalars.has(key);
-    return { name: `buffer${index}`, vector: binding.vector, length: lengthOf(binding) };
+    return { name: `buffer${index}`, vector: binding.vector, length: lengthOf(binding), offset };
   }
 
   get declarations(): string {
@@ -165,15 +181,16 @@ export class BodyEmitter implements Emitter {
     // It has no element: padding masks whatever is read, and there is no buffer to read it from.
     if (tensor.size === 0) return elementType(tensor.dtype) === 'f32' ? wgsl`0.0` : wgsl`0u`;
     if (tensor.dtype === 'u8') return this.loadByte(tensor, flat);
-    const { multiple, rest } = flat.split(4);
     // A negative index wraps around, and its element is one that padding masks.
-    const wide = tensor.size % 4 === 0 && rest.terms.size === 0;
-    const { name, vector, length } = this.text.binding(tensor, wide);
+    const wide = tensor.size % 4 === 0 && flat.split(4).rest.terms.size === 0;
+    const { name, vector, length, offset } = this.text.binding(tensor, wide);
+    const at = flat.plus(offset);
+    const { multiple, rest } = at.split(4);
     const read = (type: string, index: Affine) => {
       const element = wgsl`${name}[${within(index, length)}]`;
       return this.let(tensor.dtype === 'f16' ? wgsl`${type}(${element})` : element);
     };
-    return vector ? this.component(read('vec4f', multiple), rest) : read('f32', flat);
+    return vector ? this.component(read('vec4f', multiple), rest) : read('f32', at);
   }
 
   private loadByte(tensor: Tensor, flat: Affine): Expr {

@@ -1,10 +1,12 @@
 // Why dispatches of a schedule are not one: the reason of the merging pass for each pair of neighbours, in words.
 import { type Tensor, typeOf } from '../ops/tensor.ts';
+import { Compounds } from './compound.ts';
 import { topological } from './graph.ts';
-import { type FusionGroup, groupOf, Memory, type Refusal } from './legality.ts';
+import { type FusionGroup, groupOf, memoryOfSchedule, type Refusal } from './legality.ts';
 import { Merging } from './merge.ts';
 import { linesOf, namesOf, schedulesRoots, titleOf } from './print_schedule.ts';
-import { baseOf, isIsolated, type Schedule } from './schedule.ts';
+import { type Group, isIsolated, type Schedule } from './schedule.ts';
+import { isLarge } from './side_by_side.ts';
 
 /** The schedule as `printSchedule` gives it and, between each two neighbours, the reason why they are two dispatches. */
 export function printExplained(schedule: Schedule): string {
@@ -20,25 +22,30 @@ export function printExplained(schedule: Schedule): string {
  * @param a,b numbers of dispatches, as `printSchedule` counts them: packs in place included
  */
 export function explainSchedule(schedule: Schedule, a?: number, b?: number): string[] {
-  const { groups, targets, outputs, maxBuffers } = schedule;
+  const { groups, targets, outputs } = schedule;
   const roots = schedulesRoots(schedule);
   const names = namesOf(roots);
   const makers = new Set(groups.flatMap((group) => group.outputs));
-  const packs = groups.filter(({ inPlaceConcat }) => inPlaceConcat).map((group) => group.outputs[0]!);
-  const parts = packs.flatMap((pack) => pack.inputs.map((part) => [baseOf(part), pack] as const));
-  const memory = new Memory(targets, new Map(parts), maxBuffers);
-  const fusionGroups = groups.map(({ kernelOps, outputs, inPlaceConcat }) =>
-    groupOf(memory, kernelOps, outputs, inPlaceConcat, (node) => makers.has(node)),
-  );
+  const memory = memoryOfSchedule(schedule);
+  const fusionGroups = groups.map((group): FusionGroup => {
+    const { kernelOps, outputs, inPlaceConcat, members } = group;
+    if (members) return { ...group, refusal: undefined, count: 0 };
+    return groupOf(memory, kernelOps, outputs, inPlaceConcat, (node) => makers.has(node));
+  });
   const merging = new Merging({ groups: fusionGroups, memory, order: topological(roots), outputs, targets });
   const title = (i: number) => `${i} (${titleOf(groups[i]!)})`;
   const words = (refusal: Refusal): string => {
     const of = (tensor: Tensor) => names.get(tensor) ?? tensor.op.name;
     if ('count' in refusal) {
+      const { count, most } = refusal;
+      if (refusal.kind === 'threads') return `workgroups of ${count} threads and of ${most} share no dispatch`;
+      if (refusal.kind === 'memory') return `together they want ${count} bytes of workgroup memory, of ${most} at most`;
+      if (refusal.kind === 'members') return `one dispatch would have ${count} members, of ${most} at most`;
       const [does, what] = refusal.kind === 'buffers' ? ['bind', 'buffers'] : ['compute', 'nodes'];
       return `one kernel would ${does} ${refusal.count} ${what}, of ${refusal.most} at most`;
     }
     const { tensor } = refusal;
+    if (refusal.kind === 'isolated') return `${tensor.op.name} is a dispatch of its own`;
     const it = `${of(tensor)}, ${typeOf(tensor)}`;
     if (refusal.kind === 'sizes') return `${it}, and ${typeOf(refusal.other)} are of different sizes`;
     if (refusal.kind === 'waits')
@@ -46,6 +53,18 @@ export function explainSchedule(schedule: Schedule, a?: number, b?: number): str
     if (refusal.kind === 'elsewhere') return `a thread would need elements of ${it}, that other threads compute`;
     if (refusal.kind === 'operand') return `${it}, is read all over, and so must be complete before`;
     return refusal.kind === 'cycle' ? `what makes ${it}, must run between them` : `nothing reads ${it}`;
+  };
+  const compounds = schedule.arrangedFor && new Compounds(schedule, schedule.arrangedFor);
+  /** Of what is several already: why the two cannot lie side by side. */
+  const apart = (first: Group, second: Group): string => {
+    const made = first.outputs.find((node) => second.reads.has(node));
+    if (made) return `${names.get(made)} must be complete before, and a workgroup of its own is no longer enough`;
+    const joined =
+      compounds!.alone(first) ?? compounds!.alone(second) ?? compounds!.join([first, second], 'side by side');
+    if ('kind' in joined) return words(joined);
+    return isLarge(compounds!, first) || isLarge(compounds!, second)
+      ? 'one of them fills the adapter by itself'
+      : 'what runs beside them, or between, must come before one and after the other';
   };
   const between = (first: FusionGroup, second: FusionGroup): string => {
     const pack = [first, second].find(({ inPlaceConcat }) => inPlaceConcat);
@@ -73,6 +92,9 @@ export function explainSchedule(schedule: Schedule, a?: number, b?: number): str
   return pairs.map(([i, j]) => {
     if (!fusionGroups[i] || !fusionGroups[j] || i === j)
       throw new RangeError(`there are dispatches 0 to ${groups.length - 1}, got ${i} and ${j}`);
-    return `${title(i)} and ${title(j)}: ${between(fusionGroups[i], fusionGroups[j])}`;
+    const isSeveral =
+      (groups[i]!.members ?? groups[j]!.members) && !groups[i]!.inPlaceConcat && !groups[j]!.inPlaceConcat;
+    const reason = isSeveral ? apart(groups[i]!, groups[j]!) : between(fusionGroups[i], fusionGroups[j]);
+    return `${title(i)} and ${title(j)}: ${reason}`;
   });
 }

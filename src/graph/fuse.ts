@@ -8,7 +8,10 @@ import { merge } from './merge.ts';
 import type { Schedule } from './schedule.ts';
 import { copyUpdates } from './updates.ts';
 
-/** @param maxBuffers storage buffers that one kernel may bind; by default what every device allows */
-export function fuse(graph: Graph, maxBuffers = 8): Schedule {
-  return merge(copyUpdates(materialise(graph, maxBuffers)));
+/**
+ * @param maxBuffers storage buffers that one kernel may bind; by default what every device allows
+ * @param spare operations that may be repeated where that saves a dispatch
+ */
+export function fuse(graph: Graph, maxBuffers = 8, spare = 0): Schedule {
+  return merge(copyUpdates(materialise(graph, maxBuffers, spare)));
 }

@@ -5,13 +5,17 @@
 import type { Block, Variable } from '../ops/source.ts';
 import { variableOp } from '../ops/source.ts';
 import type { Tensor } from '../ops/tensor.ts';
-import { baseOf, type Group, isSource, reach } from './schedule.ts';
+import { baseOf, type Group, isSource, reach, type Schedule } from './schedule.ts';
 
 /** Why nodes cannot share a dispatch, with the tensors or numbers that it is about; `explain` puts it into words. */
 export type Refusal =
   | { readonly kind: 'sizes' | 'waits'; readonly tensor: Tensor; readonly other: Tensor }
-  | { readonly kind: 'elsewhere' | 'operand' | 'cycle' | 'unread'; readonly tensor: Tensor }
-  | { readonly kind: 'buffers' | 'nodes'; readonly count: number; readonly most: number };
+  | { readonly kind: 'elsewhere' | 'operand' | 'cycle' | 'unread' | 'isolated'; readonly tensor: Tensor }
+  | {
+      readonly kind: 'buffers' | 'nodes' | 'members' | 'threads' | 'memory';
+      readonly count: number;
+      readonly most: number;
+    };
 
 /** A group that is being made. Groups are never changed: a merged one is new. */
 export interface FusionGroup extends Group {
@@ -52,6 +56,12 @@ export class Memory {
     }
     return range;
   }
+}
+
+export function memoryOfSchedule({ groups, targets, maxBuffers }: Schedule): Memory {
+  const packs = groups.filter(({ inPlaceConcat }) => inPlaceConcat).map((group) => group.outputs[0]!);
+  const parts = packs.flatMap((pack) => pack.inputs.map((part) => [baseOf(part), pack] as const));
+  return new Memory(targets, new Map(parts), maxBuffers);
 }
 
 /**

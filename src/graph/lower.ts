@@ -10,13 +10,15 @@ import {
   type Kernel,
   type KernelWriter,
   resultOp,
-  type Tensor,
+  Tensor,
   type Variant,
   wordsFor,
 } from '../ops/tensor.ts';
-import { type Binding, BodyEmitter, KernelText, storedType } from './emit.ts';
+import { packOp } from '../ops/view.ts';
+import { type Binding, BodyEmitter, KernelText, type Place, storedType } from './emit.ts';
 import { topological } from './graph.ts';
-import { type Allocation, type MemoryPlan, wordsOf } from './memory.ts';
+import { type Arrangement, link, type Outline, outlineOf } from './link.ts';
+import { type Allocation, type MemoryPlan, runsOf, wordsOf } from './memory.ts';
 import { baseOf, type Group, isSource } from './schedule.ts';
 
 export interface Lowered extends Kernel {
@@ -28,7 +30,7 @@ export interface Lowered extends Kernel {
   readonly group: Group;
   readonly declarations: string;
   readonly functions: readonly string[];
-  readonly bindings: readonly (Binding & { readonly allocation: Allocation })[];
+  readonly bindings: readonly Binding[];
   /** Bytes read and written once each: the least that it must move. */
   readonly bytes: number;
 }
@@ -98,7 +100,7 @@ class Writer implements KernelWriter {
     const stores: Expr[] = [];
     for (const output of this.group.outputs) {
       const results = flats.map((flat) => body.value(output, body.unflatten(flat, output.shape)));
-      const { multiple, rest } = flats[0]!.split(4);
+      const { rest } = flats[0]!.split(4);
       const guards = flats.map((_, lane) => {
         const at = column?.plus(lane);
         return at && at.max >= columns ? wgsl`${at} < ${columns}u` : undefined;
@@ -109,18 +111,19 @@ class Writer implements KernelWriter {
         rest.constant === 0 &&
         output.size % 4 === 0 &&
         !guards.some(Boolean);
-      const { name, vector } = this.text.binding(output, wide, true);
+      const { name, vector, offset } = this.text.binding(output, wide, true);
       const element = storedType(output.dtype);
       const half = element === 'f16';
       if (vector) {
         const four = Expr.join(results, ', ');
+        const { multiple } = flats[0]!.plus(offset).split(4);
         stores.push(wgsl`${name}[${multiple}] = vec4<${element}>(${half ? wgsl`vec4f(${four})` : four});`);
       } else {
         flats.forEach((flat, lane) => {
           // A constant that its guard leaves out: WGSL refuses it even so.
           if (flat.min >= output.size) return;
           const result = results[lane]!;
-          const assignment = wgsl`${name}[${flat}] = ${half ? wgsl`f16(${result})` : result};`;
+          const assignment = wgsl`${name}[${flat.plus(offset)}] = ${half ? wgsl`f16(${result})` : result};`;
           const guard = guards[lane];
           stores.push(guard ? wgsl`if (${guard}) { ${assignment} }` : assignment);
         });
@@ -140,14 +143,56 @@ class Writer implements KernelWriter {
   }
 
   grid(workgroups: number): [number, number, number] {
-    const most = this.traits.limits.maxComputeWorkgroupsPerDimension;
-    if (workgroups <= most) return [workgroups, 1, 1];
-    const rows = Math.ceil(workgroups / most);
-    return [Math.ceil(workgroups / rows), rows, 1];
+    return gridOf(workgroups, this.traits);
   }
 }
 
-function pointwise(group: Group, writer: Writer): Kernel {
+function gridOf(workgroups: number, { limits }: AdapterTraits): [number, number, number] {
+  const most = limits.maxComputeWorkgroupsPerDimension;
+  if (workgroups <= most) return [workgroups, 1, 1];
+  const rows = Math.ceil(workgroups / most);
+  return [Math.ceil(workgroups / rows), rows, 1];
+}
+
+/** Gives a kernel everything but the bodies of its hooks. */
+class Outliner implements KernelWriter {
+  readonly traits: AdapterTraits;
+  readonly nodes: readonly Tensor[];
+  readonly storesBare = false;
+
+  constructor(nodes: readonly Tensor[], traits: AdapterTraits) {
+    this.nodes = nodes;
+    this.traits = traits;
+  }
+
+  load = () => '';
+  loadEach = () => '';
+  store = () => '';
+  copyWords = () => '';
+
+  grid(workgroups: number): [number, number, number] {
+    return gridOf(workgroups, this.traits);
+  }
+}
+
+/** A group's kernel by its shader, constants and workgroups; what its hooks do is not written yet. */
+export function outline(group: Group, traits: AdapterTraits): Outline {
+  return outlineOf(outlineKernel(group, traits));
+}
+
+function outlineKernel(group: Group, traits: AdapterTraits): Kernel {
+  const { members, arrangement, kernelOps, variant } = group;
+  if (members)
+    return linked(
+      members.map((member) => outlineKernel(member, traits)),
+      arrangement!,
+      traits,
+    );
+  const writer = new Outliner(kernelOps, traits);
+  return variant ? variant.kernel(kernelOps[0]!, writer) : pointwise(group, writer);
+}
+
+function pointwise(group: Group, writer: KernelWriter & { copyWords(): string }): Kernel {
   const { size, dtype } = group.outputs[0]!;
   const long = [...computedBy(group)].some(({ op }) => op.traits?.long);
   const bytes = dtype === 'u8';
@@ -174,15 +219,34 @@ function computedBy(group: Group): Set<Tensor> {
 
 /** Its ops in the order in which they run, without those that only move indices. */
 function labelOf(group: Group): string {
+  const { members, arrangement } = group;
+  if (members) return members.map(labelOf).join(arrangement === 'in turn' ? '; ' : ' | ');
   const names = [...computedBy(group)].filter(({ op }) => !op.traits?.view && op !== resultOp).map(({ op }) => op.name);
   return names.length > 6 ? `${names.slice(0, 5).join('+')}+…+${names.at(-1)}` : names.join('+') || 'copy';
 }
 
+/** `workgroup tile 64×64, one thread a result`, each once. */
+function variantName({ members, arrangement, variant }: Group): string {
+  if (!members) return variant?.name ?? 'pointwise';
+  const names = new Set(members.map(variantName));
+  return `${members.length} ${arrangement}: ${[...names].join('; ')}`;
+}
+
 /** Operations of the fused pointwise nodes, for the profiler. */
 function pointwiseFlops(group: Group): number {
+  if (group.members) return group.members.reduce((sum, member) => sum + pointwiseFlops(member), 0);
   return [...computedBy(group)]
     .filter(({ op }) => !op.variants)
     .reduce((flops, node) => flops + flopsOf(node) * node.size, 0);
+}
+
+/** Threads of one workgroup, of those that its kernels let it choose. */
+export const WORKGROUP = 256;
+
+function linked(kernels: readonly Kernel[], arrangement: Arrangement, traits: AdapterTraits): Kernel {
+  const { maxComputeInvocationsPerWorkgroup, maxComputeWorkgroupSizeX } = traits.limits;
+  const most = Math.min(WORKGROUP, maxComputeInvocationsPerWorkgroup, maxComputeWorkgroupSizeX);
+  return link(kernels, arrangement, most, (workgroups) => gridOf(workgroups, traits));
 }
 
 /** Distinguishes ranges of memory: two tensors of one key are one binding. */
@@ -193,24 +257,64 @@ export function keyOfAllocation(allocation: Allocation, tensor: Tensor): string 
   return `block ${variable.place().id}+${variable.offset}+${variable.words}`;
 }
 
+/** Where the kernel of a group finds tensors: each where it lies, and parts of a pack together. */
+function placesOf(group: Group, memory: MemoryPlan): (tensor: Tensor) => Place {
+  const { allocations } = memory;
+  const spans = group.members ? spansOf(group, memory) : new Map<Tensor, Place>();
+  return (tensor) => {
+    const span = spans.get(tensor);
+    if (span) return span;
+    const allocation = allocations.get(tensor)!;
+    return { key: keyOfAllocation(allocation, tensor), tensor, allocation, offset: 0 };
+  };
+}
+
+/** Parts of one pack that lie side by side are bound once, where all are written four at a time, or none. */
+function spansOf({ outputs, reads }: Group, { allocations, packs }: MemoryPlan): Map<Tensor, Place> {
+  const spans = new Map<Tensor, Place>();
+  for (const run of runsOf([...outputs, ...reads.keys()], packs)) {
+    const slots = run.map((part) => allocations.get(part) as Allocation & { kind: 'slot' });
+    const [first, last] = [slots[0]!, slots.at(-1)!];
+    const words = last.offset + wordsOf(run.at(-1)!) - first.offset;
+    const tensor = new Tensor(packOp, run, {}, [words], 'f32', '');
+    const allocation = { ...first };
+    const key = `slot ${first.slot}+${first.offset}+${words}`;
+    run.forEach((part, i) => {
+      spans.set(part, { key, tensor, allocation, offset: slots[i]!.offset - first.offset });
+    });
+  }
+  return spans;
+}
+
+/** The kernel of a group, or of all its members. */
+function kernelOf(group: Group, text: KernelText, { allocations }: MemoryPlan, traits: AdapterTraits): Kernel {
+  const { members, arrangement, kernelOps, variant } = group;
+  if (members) {
+    const memory = { allocations } as MemoryPlan;
+    return linked(
+      members.map((member) => kernelOf(member, text, memory, traits)),
+      arrangement!,
+      traits,
+    );
+  }
+  if (kernelOps[0] && !variant && !group.plain) throw new Error(`no variant was chosen for ${kernelOps[0]}`);
+  const writer = new Writer(text, group, allocations, traits);
+  return variant ? variant.kernel(kernelOps[0]!, writer) : pointwise(group, writer);
+}
+
 /** Lowers one group of a schedule with variants, given where everything lies. */
-export function lower(group: Group, { allocations }: MemoryPlan, traits: AdapterTraits): Lowered {
-  const keyOf = (tensor: Tensor) => keyOfAllocation(allocations.get(tensor)!, tensor);
+export function lower(group: Group, memory: MemoryPlan, traits: AdapterTraits): Lowered {
+  const placeOf = placesOf(group, memory);
   const scalars = new Set<string>();
-  const {
-    kernelOps: [kernelOp],
-    variant,
-  } = group;
-  if (kernelOp && !variant && !group.plain) throw new Error(`no variant was chosen for ${kernelOp}`);
+  const { variant } = group;
   const write = () => {
-    const text = new KernelText(keyOf, scalars);
-    const writer = new Writer(text, group, allocations, traits);
-    return { text, kernel: variant ? variant.kernel(kernelOp!, writer) : pointwise(group, writer) };
+    const text = new KernelText(placeOf, scalars);
+    return { text, kernel: kernelOf(group, text, memory, traits) };
   };
   // The first round finds out which buffers cannot be read four at a time; the second writes the text.
   const bindingOf = ({ tensor: view, writable }: { tensor: Tensor; writable: boolean }): Binding => {
-    const tensor = baseOf(view);
-    return { key: keyOf(tensor), tensor, element: storedType(tensor.dtype), writable, vector: false };
+    const { key, tensor, allocation } = placeOf(baseOf(view));
+    return { key, tensor, allocation, element: storedType(tensor.dtype), writable, vector: false };
   };
   let before = -1;
   let result = write();
@@ -223,7 +327,7 @@ export function lower(group: Group, { allocations }: MemoryPlan, traits: Adapter
   const bytes = [...touched].reduce((sum, node) => sum + bytesOf(node.dtype) * node.size, 0);
   return {
     ...kernel,
-    variant: variant?.name ?? 'pointwise',
+    variant: variantName(group),
     variantOf: variant,
     label: labelOf(group),
     group,
@@ -231,10 +335,7 @@ export function lower(group: Group, { allocations }: MemoryPlan, traits: Adapter
     // Directives come first, and these stand in front of the shader itself.
     declarations: traits.f16 ? `enable f16;\n${text.declarations}` : text.declarations,
     functions: text.functions.all,
-    bindings: (kernel.bindings?.map(bindingOf) ?? text.bindings).map((binding) => ({
-      ...binding,
-      allocation: allocations.get(binding.tensor)!,
-    })),
+    bindings: kernel.bindings?.map(bindingOf) ?? text.bindings,
     bytes,
   };
 }

@@ -3,6 +3,7 @@ import { flopsOf, resultOp, type Tensor } from '../ops/tensor.ts';
 import { packOp, reshapeOp } from '../ops/view.ts';
 import type { Graph } from './graph.ts';
 import { type FusionGroup, groupOf, MAX_NODES, Memory } from './legality.ts';
+import { recomputedBy, recomputedOperand } from './recompute.ts';
 import { baseOf, hasKernel, isIsolated, isSource, reach } from './schedule.ts';
 import { copyParts, type Settled, settle } from './settle.ts';
 
@@ -22,14 +23,18 @@ export interface Materialised extends Settled {
   readonly why: Map<Tensor, string>;
 }
 
-/** Decides what of a graph is materialised, so that no kernel binds more than `maxBuffers` tensors. */
-export function materialise(graph: Graph, maxBuffers: number): Materialised {
+/**
+ * Decides what of a graph is materialised, so that no kernel binds more than `maxBuffers` tensors.
+ *
+ * @param spare operations that may be repeated where that saves a dispatch
+ */
+export function materialise(graph: Graph, maxBuffers: number, spare = 0): Materialised {
   const forced = new Map<Tensor, string>();
   let current = graph;
   let settled = settle(current);
   for (;;) {
-    const why = required(settled, forced);
-    const result = group(settled, why, maxBuffers);
+    const why = required(settled, forced, spare);
+    const result = group(settled, why, maxBuffers, spare);
     const relief = tooMuch(result);
     for (const [node, reason] of relief) forced.set(node, reason);
     if (relief.size > 0) continue;
@@ -46,7 +51,11 @@ export function materialise(graph: Graph, maxBuffers: number): Materialised {
 }
 
 /** What is in memory whatever it is used for. */
-function required({ order, outputs, targets }: Settled, forced: ReadonlyMap<Tensor, string>): Map<Tensor, string> {
+function required(
+  { order, outputs, targets }: Settled,
+  forced: ReadonlyMap<Tensor, string>,
+  spare: number,
+): Map<Tensor, string> {
   const why = new Map(forced);
   const passed = new Set<Tensor>();
   const must = (node: Tensor, reason: string) => {
@@ -64,7 +73,12 @@ function required({ order, outputs, targets }: Settled, forced: ReadonlyMap<Tens
       if (op === packOp) must(baseOf(input), 'part of a pack');
       else if (op.traits?.opaque) must(baseOf(input), `bound by ${op.name}`);
       else if (op.traits?.loads) must(baseOf(input), `read from memory by ${op.name}`);
-      else if (op.traits?.rereads && !isView(operandOf(input))) must(operandOf(input), `read many times by ${op.name}`);
+      else if (op.traits?.rereads && !isView(operandOf(input))) {
+        const operand = operandOf(input);
+        const again = recomputedOperand(operand, node, spare);
+        for (const stored of again?.stored ?? []) must(stored, `expensive, and read many times by ${op.name}`);
+        if (!again) must(operand, `read many times by ${op.name}`);
+      }
     }
     // A reduction's loop is written out, lane by lane: what reads several elements for one would be there so often that
     // drivers take minutes over it, or give up.
@@ -96,7 +110,7 @@ function operandOf(node: Tensor): Tensor {
 }
 
 /** Adds what several groups need, or a larger tensor repeats, where computing it again costs more than storing it. */
-function group(settled: Settled, why: Map<Tensor, string>, maxBuffers: number): Materialised {
+function group(settled: Settled, why: Map<Tensor, string>, maxBuffers: number, spare: number): Materialised {
   const { order } = settled;
   const users = new Map<Tensor, Tensor[]>();
   for (const node of order) {
@@ -131,6 +145,8 @@ function group(settled: Settled, why: Map<Tensor, string>, maxBuffers: number): 
       const { flops, leaves } = inlineCost(node, must);
       // What is broadcast over a larger tensor from several others takes up buffers of a kernel that may need them.
       isKept = flops > CHEAP || (isBroadcast && leaves > 1);
+      const again = isKept ? recomputedBy(node, readers, spare) : undefined;
+      if (again?.stored.every((stored) => must.has(stored))) isKept = false;
       if (isKept) why.set(node, isBroadcast ? 'a larger tensor repeats it' : 'several kernels read it');
     }
     if (isKept || node.results) members.push(node);

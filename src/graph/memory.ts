@@ -14,6 +14,8 @@ export interface MemoryPlan {
   readonly allocations: ReadonlyMap<Tensor, Allocation>;
   /** Size of each slot: a buffer of its own, because WebGPU binds a buffer either for reading or for writing. */
   readonly slots: readonly number[];
+  /** The packs that their parts are written into, by part. */
+  readonly packs: ReadonlyMap<Tensor, Tensor>;
   /** All slots together. */
   readonly peak: number;
   /** The largest sum of tensors alive at once: no plan needs less. */
@@ -23,6 +25,27 @@ export interface MemoryPlan {
 /** Elements of four bytes that a tensor takes, in whole vec4s. */
 export function wordsOf(tensor: Tensor): number {
   return Math.max(4, Math.ceil(wordsFor(tensor.size, tensor.dtype) / 4) * 4);
+}
+
+/**
+ * Of some tensors, the parts of packs that can be bound at once: in the order in which they lie, those that are written four at
+ * a time apart from those that are not.
+ */
+export function runsOf(tensors: Iterable<Tensor>, packs: ReadonlyMap<Tensor, Tensor>): Tensor[][] {
+  const touched = new Set(tensors);
+  const runs: Tensor[][] = [];
+  for (const pack of new Set([...touched].map((tensor) => packs.get(tensor)))) {
+    let wide: boolean | undefined;
+    for (const input of pack?.inputs ?? []) {
+      const part = baseOf(input);
+      if (!touched.has(part)) continue;
+      const isWide = (part.shape.at(-1) ?? 1) % 4 === 0;
+      if (isWide === wide) runs.at(-1)!.push(part);
+      else runs.push([part]);
+      wide = isWide;
+    }
+  }
+  return runs;
 }
 
 /** Liveness by linear scan over the groups in their order; the free slot that fits best, or a new one. */
@@ -37,6 +60,7 @@ export function planMemory({ groups, targets, outputs }: Schedule): MemoryPlan {
   const expiring = groups.map((): { tensor: Tensor; slot: number }[] => []);
   const kept = new Set<Tensor>(Object.values(outputs));
 
+  const packs = new Map<Tensor, Tensor>();
   const exclusive = (size: number) => slots.push(size) - 1;
   // Parts of a pack lie where the pack wants them, and its gaps must stay zero: so it shares with nobody.
   for (const {
@@ -48,6 +72,7 @@ export function planMemory({ groups, targets, outputs }: Schedule): MemoryPlan {
     allocations.set(pack!, { kind: 'slot', slot, offset: 0 });
     let offset = 0;
     for (const part of pack!.inputs) {
+      packs.set(baseOf(part), pack!);
       allocations.set(baseOf(part), { kind: 'slot', slot, offset });
       offset += alignedSize(part.size);
     }
@@ -92,6 +117,7 @@ export function planMemory({ groups, targets, outputs }: Schedule): MemoryPlan {
   return {
     allocations,
     slots,
+    packs,
     peak: slots.reduce((a, b) => a + b, 0),
     lowerBound: lowerBound(groups, allocations, lastUse, kept),
   };

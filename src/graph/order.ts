@@ -85,6 +85,12 @@ export function rankBy(order: readonly Tensor[]): (group: Group) => number {
   return ({ outputs }) => outputs.reduce((most, node) => Math.max(most, position.get(node) ?? 0), 0);
 }
 
+/** The same, where groups may have become part of others: by the last of what a group stores, as it was placed before. */
+export function rankByPlace(groups: readonly Group[]): (group: Group) => number {
+  const places = new Map(groups.flatMap(({ outputs }, i) => outputs.map((node) => [node, i] as const)));
+  return ({ outputs }) => outputs.reduce((most, node) => Math.max(most, places.get(node)!), 0);
+}
+
 /**
  * Kahn's algorithm; of the groups that may come next, the one that stands first in the graph. Groups that wait for one
  * another in a circle are left out, and so are those behind them.

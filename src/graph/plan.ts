@@ -2,11 +2,15 @@
 import { OptionError, UnsupportedError } from '../errors.ts';
 import { specialise } from '../gpu/specialise.ts';
 import { type AdapterTraits, show } from '../ops/tensor.ts';
+import { isDispatch } from './compound.ts';
 import { fuse } from './fuse.ts';
 import { type Graph, rootsOf, topological } from './graph.ts';
+import { shareWorkgroups } from './in_turn.ts';
 import { type Lowered, lower } from './lower.ts';
 import { type MemoryPlan, planMemory } from './memory.ts';
+import { SPARE_GPU } from './recompute.ts';
 import type { Group, Schedule } from './schedule.ts';
+import { placeSideBySide } from './side_by_side.ts';
 import { simplify, splitReductions } from './simplify.ts';
 import { checkSizes, checkSources } from './sizes.ts';
 import { splitMatmuls } from './split.ts';
@@ -66,24 +70,27 @@ export function prepareGraph(graph: Graph, adapter: AdapterTraits, transform?: P
 export function planGraph(graph: Graph, adapter: AdapterTraits, { choose, transform }: PlanOptions = {}): Plan {
   checkSources(graph, adapter.limits);
   const prepared = prepareGraph(graph, adapter, transform);
-  const fused = fuse(prepared, Math.min(MAX_BUFFERS, adapter.limits.maxStorageBuffersPerShaderStage));
-  const schedule = chooseVariants(fused, adapter, choose);
+  const buffers = Math.min(MAX_BUFFERS, adapter.limits.maxStorageBuffersPerShaderStage);
+  const fused = fuse(prepared, buffers, adapter.software ? 0 : SPARE_GPU);
+  const schedule = arrange(chooseVariants(fused, adapter, choose), adapter);
   const memory = planMemory(schedule);
   checkSizes(memory, adapter.limits);
   return { adapter, graph: prepared, schedule, memory };
 }
 
+/** Fewer dispatches, of the same kernels: where a dispatch costs something, and there are many workgroups at a time. */
+function arrange(schedule: Schedule, adapter: AdapterTraits): Schedule {
+  if (adapter.software) return schedule;
+  return { ...placeSideBySide(shareWorkgroups(schedule, adapter), adapter), arrangedFor: adapter };
+}
+
 /** The kernels in the order in which they run; each is written when it is asked for. */
 export function* kernelsOf({ schedule, memory, adapter }: Plan): Generator<PlannedKernel, void> {
   for (const group of schedule.groups) {
-    if (!isDispatched(group)) continue;
+    if (!isDispatch(group)) continue;
     const lowered = lower(group, memory, adapter);
     yield { group, lowered, code: specialise(lowered.source, lowered) };
   }
-}
-
-function isDispatched({ inPlaceConcat, outputs }: Group): boolean {
-  return !inPlaceConcat && outputs.some(({ size }) => size > 0);
 }
 
 function check(graph: Graph): void {

@@ -20,7 +20,8 @@ export function schedulesRoots({ groups }: Schedule): Tensor[] {
 }
 
 /** What a group computes, in an order in which it may: `matmul+add+relu`. */
-export function titleOf({ kernelOps, outputs, reads, inPlaceConcat }: Group): string {
+export function titleOf({ kernelOps, outputs, reads, inPlaceConcat, members, arrangement }: Group): string {
+  if (members) return `${arrangement}: ${members.map(titleOf).join(' | ')}`;
   if (inPlaceConcat) return 'pack, in place';
   const nodes = topological(outputs, (node) => reads.has(node) || isSource(node));
   const names = nodes.filter((node) => kernelOps.includes(node) || !node.op.traits?.view).map(({ op }) => op.name);
@@ -39,13 +40,18 @@ export function printSchedule(schedule: Schedule): string {
 export function linesOf(schedule: Schedule): string[] {
   const { groups, targets, why } = schedule;
   const names = namesOf(schedulesRoots(schedule));
-  return groups.map((group, i) => {
+  const lineOf = (group: Group): string => {
     const reads = [...group.reads].map(([node, aligned]) => `${aligned ? '=' : ''}${names.get(node)}`);
+    const variant = group.variant ? ` by ${group.variant.name}` : '';
+    if (!group.members) return `${titleOf(group)}${variant} (${reads.join(', ')})`;
+    const members = group.members.map((member) => `\n  - ${lineOf(member).replaceAll('\n', '\n  ')}`);
+    return `${group.members.length} ${group.arrangement} (${reads.join(', ')})${members.join('')}`;
+  };
+  return groups.map((group, i) => {
     const stores = group.outputs.map((node) => {
       const place = targets.get(node);
       return `  ${names.get(node)} ${typeOf(node)}${place ? ` → ${place.name}` : ''}: ${why.get(node)}`;
     });
-    const variant = group.variant ? ` by ${group.variant.name}` : '';
-    return [`${i} ${titleOf(group)}${variant} (${reads.join(', ')})`, ...stores].join('\n');
+    return [`${i} ${lineOf(group)}`, ...stores].join('\n');
   });
 }

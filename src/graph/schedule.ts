@@ -1,7 +1,7 @@
 // Groups and the Schedule: which nodes of a graph become one dispatch, what each dispatch stores and reads, in what order.
 import type { Variable } from '../ops/source.ts';
 import { inputOp, variableOp } from '../ops/source.ts';
-import type { Tensor, Variant } from '../ops/tensor.ts';
+import type { AdapterTraits, Tensor, Variant } from '../ops/tensor.ts';
 import { reshapeOp } from '../ops/view.ts';
 
 /** One dispatch to be. */
@@ -16,6 +16,10 @@ export interface Group {
   readonly inPlaceConcat: boolean;
   /** How it is computed, of the variants of its kernel op: chosen by `chooseVariants`. */
   readonly variant?: Variant | undefined;
+  /** Of several dispatches that became one: these, in an order in which they may run. */
+  readonly members?: readonly Group[];
+  /** How its members share a dispatch: each has workgroups of its own, or one workgroup computes them all in turn. */
+  readonly arrangement?: 'side by side' | 'in turn';
   /** Computed by the op's plain definition instead, at some of the elements: what unverified variants are held against. */
   readonly plain?: Sampling;
 }
@@ -36,6 +40,8 @@ export interface Schedule {
   readonly why: ReadonlyMap<Tensor, string>;
   /** Storage buffers that one kernel may bind. */
   readonly maxBuffers: number;
+  /** What its dispatches were put together for, if they were. */
+  readonly arrangedFor?: AdapterTraits | undefined;
 }
 
 /** The tensor whose memory holds a value: a reshape moves nothing. */

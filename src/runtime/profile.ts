@@ -32,6 +32,11 @@ export interface DispatchProfile {
   readonly trace: Timed;
   /** Median of the repeats. */
   readonly ms: number;
+  /**
+   * Milliseconds before it: what it and the dispatch before it take in one pass beyond what each takes by itself. Less than
+   * none where they overlap. The first follows the last, as in a run of several steps.
+   */
+  readonly gapMs: number;
   readonly flops: number;
   /** Bytes that it must move at least: everything that it touches, once. */
   readonly bytes: number;
@@ -79,11 +84,12 @@ export async function profileProgram(
   try {
     const commands = program.commands(inputs);
     const { encodeMs, encoding } = timeEncoding(gpu, commands);
-    const { stepMs, rounds } = await timeRounds(gpu, commands, repeats);
+    const { stepMs, rounds, gaps } = await timeRounds(gpu, commands, repeats);
     const dispatches = program.dispatches.map((dispatch, i) =>
       describe(
         dispatch,
         rounds.map((round) => round[i]!),
+        median(gaps.map((round) => round[i]!)),
         ceilings,
       ),
     );
@@ -144,20 +150,31 @@ async function timeRounds(
   gpu: Gpu,
   commands: readonly Command[],
   repeats: number,
-): Promise<{ stepMs: number; rounds: Timed[][] }> {
+): Promise<{ stepMs: number; rounds: Timed[][]; gaps: number[][] }> {
   const passes = commands.map((command) => ({ record: (pass: GPUComputePassEncoder) => record(pass, command) }));
+  const pairs = commands.map((command, i) => ({
+    record(pass: GPUComputePassEncoder) {
+      record(pass, commands.at(i - 1)!);
+      record(pass, command);
+    },
+  }));
   // Where the clock is coarse, each dispatch is run several times.
   const counts = await countsFor(gpu, passes);
+  const pairCounts = counts.map((count, i) => Math.min(count, counts.at(i - 1)!));
   const once = await runs(gpu, commands, 1);
   const inRow = Math.max(1, Math.min(100, Math.round(RUNS_MS / repeats / once)));
   const steps: number[] = [];
   const rounds: Timed[][] = [];
+  const gaps: number[][] = [];
   for (let i = 0; i < repeats; i++) {
     steps.push(await runs(gpu, commands, inRow));
     const times = await timePasses(gpu, repeated(passes, counts));
     rounds.push(counts.some((count) => count > 1) ? endToEnd(times, counts) : times);
+    const alone = times.map(({ ms }, j) => ms / counts[j]!);
+    const together = await timePasses(gpu, repeated(pairs, pairCounts));
+    gaps.push(together.map(({ ms }, j) => ms / pairCounts[j]! - alone[j]! - alone.at(j - 1)!));
   }
-  return { stepMs: median(steps), rounds };
+  return { stepMs: median(steps), rounds, gaps };
 }
 
 /** As if each had run once, without gaps: those of a real run are not known. */
@@ -188,7 +205,7 @@ function timeEncoding(gpu: Gpu, commands: readonly Command[]): Pick<Profile, 'en
   return { encodeMs, encoding: commands.map((_, i) => ({ start: i * ms, ms })) };
 }
 
-function describe({ kernel }: Dispatch, rounds: readonly Timed[], ceilings: Ceilings): DispatchProfile {
+function describe({ kernel }: Dispatch, rounds: readonly Timed[], gapMs: number, ceilings: Ceilings): DispatchProfile {
   const { label, variant, workgroups, flops, bytes, group } = kernel;
   const ms = median(rounds.map((round) => round.ms));
   const show = (tensors: Iterable<Tensor>) => [...tensors].map(({ shape }) => shape.join('×') || '1').join(' ');
@@ -201,6 +218,7 @@ function describe({ kernel }: Dispatch, rounds: readonly Timed[], ceilings: Ceil
     workgroups,
     trace: rounds.at(-1)!,
     ms,
+    gapMs,
     flops,
     bytes,
     gigaflops,

@@ -30,6 +30,7 @@ export class Readback {
   private readonly depth: number;
   private readonly free: GPUBuffer[] = [];
   private readonly pending: GPUBuffer[] = [];
+  private readonly mapping = new Set<GPUBuffer>();
   private made = 0;
 
   /** @param depth how many may be under way at once */
@@ -61,11 +62,12 @@ export class Readback {
   async fetch(): Promise<HostArray> {
     const staging = this.pending.shift();
     if (!staging) throw new Error('nothing was recorded to fetch');
+    this.mapping.add(staging);
     try {
       await staging.mapAsync(1);
     } catch (error) {
       staging.destroy();
-      this.made--;
+      if (this.mapping.delete(staging)) this.made--;
       // Mapping fails when the device goes, or there was no memory; both are told better elsewhere.
       const lost = await Promise.race([this.gpu.lost, Promise.resolve(undefined)]);
       this.gpu.check();
@@ -75,12 +77,15 @@ export class Readback {
     }
     const values: HostArray = new ARRAYS[this.dtype](staging.getMappedRange().slice(0));
     staging.unmap();
-    this.free.push(staging);
+    if (this.mapping.delete(staging)) this.free.push(staging);
+    else staging.destroy();
     return values;
   }
 
   destroy(): void {
     for (const buffer of [...this.free, ...this.pending]) buffer.destroy();
+    // Dawn for Node crashes if a buffer is destroyed while it is mapped: these go when that is over.
+    this.mapping.clear();
     this.free.length = this.pending.length = 0;
     this.made = 0;
   }

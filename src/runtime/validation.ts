@@ -153,7 +153,7 @@ async function resultsOf(
   const targets = new Map(placed.slice(group.reads.size));
   const memory: MemoryPlan = {
     allocations: new Map(placed.map(([tensor, variable]) => [tensor, { kind: 'variable', variable }])),
-    ...{ slots: [], peak: 0, lowerBound: 0 },
+    ...{ slots: [], peak: 0, packs: new Map(), lowerBound: 0 },
   };
   const schedule = { ...plan.schedule, groups: [group], targets, outputs: {} };
   try {

@@ -3,7 +3,9 @@ import { CheckpointError, OptionError } from '../errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import type { ModuleBuffer, Parameters } from '../nn/module.ts';
 import type { Optimizer } from '../nn/optimizers.ts';
-import { readVariable, writeVariable } from '../runtime/variables.ts';
+import type { Variable } from '../ops/source.ts';
+import type { HostArray } from '../runtime/readback.ts';
+import { writeVariable } from '../runtime/variables.ts';
 import { savedOptions, type TrainOptions } from './options.ts';
 import { decodeSafetensors, encodeSafetensors, type StoredTensor } from './safetensors.ts';
 
@@ -69,12 +71,15 @@ export interface Trained extends Saved {
 
 type Buffers = ReadonlyMap<string, ModuleBuffer>;
 
+/** Where the values of variables come from: a device, or a snapshot. */
+export type Read = (variable: Variable) => HostArray | Promise<HostArray>;
+
 const persistent = (buffers: Buffers) => [...buffers].filter(([, buffer]) => buffer.persistent);
 
-function readBuffers(gpu: Gpu, buffers: Buffers) {
+function readBuffers(read: Read, buffers: Buffers) {
   return Promise.all(
     persistent(buffers).map(async ([name, buffer]) => {
-      const data = (await readVariable(gpu, buffer)) as Float32Array;
+      const data = (await read(buffer)) as Float32Array;
       return [name, { dtype: 'F32', shape: buffer.shape, data }] as const;
     }),
   );
@@ -82,15 +87,15 @@ function readBuffers(gpu: Gpu, buffers: Buffers) {
 
 /** Weights and buffers under PyTorch's names and layouts: of the weights, their moving average where there is one. */
 export async function encodeWeights(
-  gpu: Gpu,
+  read: Read,
   { parameters, average }: Optimizer,
   options: RunOptions,
   buffers: Buffers,
   metadata: Metadata = {},
 ): Promise<Uint8Array> {
-  const flat = (await readVariable(gpu, average ?? parameters.flat)) as Float32Array;
+  const flat = (await read(average ?? parameters.flat)) as Float32Array;
   const weights = [...parameters.split(flat)].map(([name, value]) => [name, { dtype: 'F32', ...value }] as const);
-  const tensors = [...weights, ...(await readBuffers(gpu, buffers))];
+  const tensors = [...weights, ...(await readBuffers(read, buffers))];
   return encodeSafetensors(Object.fromEntries(tensors), {
     ...metadata,
     format: 'pt',
@@ -99,7 +104,7 @@ export async function encodeWeights(
 }
 
 export async function encodeCheckpoint(
-  gpu: Gpu,
+  read: Read,
   optimizer: Optimizer,
   progress: Progress,
   buffers: Buffers,
@@ -107,17 +112,17 @@ export async function encodeCheckpoint(
 ): Promise<Uint8Array> {
   const { parameters, step, usualNorm } = optimizer;
   const blocks = Object.entries({ '': parameters.flat, ...optimizer.blocks });
-  const read = await Promise.all([...blocks.map(([, block]) => readVariable(gpu, block)), readVariable(gpu, step)]);
-  const steps = read.pop() as Uint32Array;
+  const values = await Promise.all([...blocks.map(([, block]) => read(block)), read(step)]);
+  const steps = values.pop() as Uint32Array;
   const tensors = blocks.flatMap(([block], i) => {
     const prefix = block ? `optimizer.${block}.` : '';
-    return [...parameters.split(read[i] as Float32Array)].map(([name, value]) => [
+    return [...parameters.split(values[i] as Float32Array)].map(([name, value]) => [
       `${prefix}${name}`,
       { dtype: 'F32', ...value } as const,
     ]);
   });
-  const own = Object.fromEntries([...tensors, ...(await readBuffers(gpu, buffers))]);
-  const norm = usualNorm && ((await readVariable(gpu, usualNorm)) as Float32Array);
+  const own = Object.fromEntries([...tensors, ...(await readBuffers(read, buffers))]);
+  const norm = usualNorm && ((await read(usualNorm)) as Float32Array);
   const all = {
     ...own,
     ...(norm && { [USUAL_NORM]: { dtype: 'F32', shape: [], data: norm } as const }),
@@ -252,7 +257,7 @@ export function checkOptions(
 }
 
 /** @throws OptionError if the run goes on with other data, or with another batch, seed or optimizer */
-export function checkSame({ name, progress }: Checkpoint, now: Progress): void {
+export function checkSame({ name, progress }: Pick<Checkpoint, 'name' | 'progress'>, now: Progress): void {
   const [before, after] = [progress, now].map(({ batch, seed, optimizer }) => ({ batch, seed, optimizer }));
   checkOptions(name, before!, after!, []);
   const shapes = (data: Progress['data']) =>

@@ -192,19 +192,21 @@ function place(name: string, set: Examples, order: Order, batch: number, room: n
   return new Stream(name, set, order, batch, slots);
 }
 
+/** Examples as variables, which each device that reads them gets. */
 export class GpuDataset {
   readonly train: Split;
   readonly test: Split | undefined;
-  private readonly gpu: Gpu;
   private readonly dataset: TensorDataset;
   private readonly batch: number;
   private readonly key: Variable;
   private shown: Rows | undefined;
 
-  /** @throws DataError if the data set is not what it says; OptionError if not even a stream fits the budget */
+  /**
+   * @param gpu whose limits they are to fit
+   * @throws DataError if the data set is not what it says; OptionError if not even a stream fits the budget
+   */
   constructor(gpu: Gpu, dataset: TensorDataset, { batch, key, budget }: GpuDatasetOptions) {
     checkTensors(dataset);
-    this.gpu = gpu;
     this.dataset = dataset;
     this.batch = batch;
     this.key = key;
@@ -235,8 +237,8 @@ export class GpuDataset {
   }
 
   /** Puts on the GPU what steps of a split need from `first` on, in time for the next submit. */
-  load(split: 'train' | 'test', first: number, count: number): void {
-    this[split]?.load(this.gpu, first, count);
+  load(gpu: Gpu, split: 'train' | 'test', first: number, count: number): void {
+    this[split]?.load(gpu, first, count);
   }
 
   private view(stored: Batch, counter: Tensor): Batch {

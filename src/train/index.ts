@@ -21,10 +21,13 @@ export {
   type NllEstimate,
 } from './evaluate.ts';
 export type { EpochEvent, Means, StepEvent, TrainEvent } from './events.ts';
+export type { Loss } from './graphs.ts';
+export type { Recovery } from './healing.ts';
 export type { LossContext } from './loss.ts';
 export { type NamedRun, trainByName } from './named.ts';
 export { completeOptions, type GivenOptions, type TrainOptions } from './options.ts';
 export { decodeSafetensors, encodeSafetensors } from './safetensors.ts';
 export type { ShownText, TextSource } from './texts.ts';
 export { restoreVae, trainedVae } from './trained.ts';
-export { type Loss, type ShownPicture, Trainer, type TrainerOptions } from './trainer.ts';
+export { Trainer } from './trainer.ts';
+export type { ShownPicture, TrainerOptions } from './trainer_options.ts';

@@ -7,20 +7,18 @@ import type { ImageBatch } from '../models/model.ts';
 import { Parameters } from '../nn/module.ts';
 import { Adam } from '../nn/optimizers.ts';
 import { inverseTimeSchedule } from '../nn/schedules.ts';
-import type { CompileOptions, ProgramDescription } from '../runtime/compile.ts';
-import { type Checkpoint, checkOptions, namedOptions } from './checkpoint.ts';
+import type { ProgramDescription } from '../runtime/compile.ts';
+import { checkOptions, namedOptions } from './checkpoint.ts';
 import { MB } from './dataset.ts';
 import { FREE, type TrainOptions } from './options.ts';
 import { exampleCount } from './pictures.ts';
 import type { ModelEntry } from './registry/entry.ts';
 import { createModel, createTextModel, modelEntry } from './registry/registry.ts';
-import { Trainer, type TrainerOptions } from './trainer.ts';
+import { Trainer } from './trainer.ts';
+import type { TrainerOptions } from './trainer_options.ts';
 
-export interface NamedRun {
-  /** To go on from. */
-  readonly checkpoint?: Checkpoint | undefined;
-  readonly compile?: CompileOptions;
-}
+/** The trainer's own options: the checkpoint to go on from, how the step is compiled, what to do about a lost device. */
+export type NamedRun = Pick<TrainerOptions, 'checkpoint' | 'compile' | 'onDeviceLost' | 'onRecovery' | 'snapshotEvery'>;
 
 /**
  * The trainer of a model by name.
@@ -34,7 +32,7 @@ export async function trainByName(
   options: TrainOptions,
   run: NamedRun = {},
 ): Promise<Trainer> {
-  const { checkpoint, compile } = run;
+  const { checkpoint } = run;
   if (checkpoint) {
     const before = namedOptions(checkpoint.progress.options, checkpoint.name);
     checkOptions(checkpoint.name, before, options, freeOptions(dataset), '--');
@@ -44,7 +42,8 @@ export async function trainByName(
     ...runOf(dataset, options),
     // The options were compared above, with what files of earlier versions leave out filled in.
     free: Object.keys({ ...options, ...checkpoint?.progress.options }),
-    ...{ checkpoint, compile, ownsModel: true },
+    ...run,
+    ownsModel: true,
   });
 }
 
@@ -78,7 +77,7 @@ const freeOptions = (dataset: Dataset | TextDataset) =>
   isText(dataset) ? FREE.filter((name) => name !== 'steps' && name !== 'epochs') : FREE;
 
 function trainText(gpu: Gpu, dataset: TextDataset, options: TrainOptions, run: NamedRun): Promise<Trainer> {
-  const { checkpoint, compile } = run;
+  const { checkpoint } = run;
   const { batch, epochs, steps, seed, budget, context } = options;
   const data = textTensors(dataset, Number(context));
   const { entry, model } = createTextModel(dataset, options);
@@ -91,6 +90,7 @@ function trainText(gpu: Gpu, dataset: TextDataset, options: TrainOptions, run: N
     metadata: { vocabulary: JSON.stringify(dataset.vocabulary) },
     ...(entry.texts && { texts: (device: Gpu) => entry.texts!(device, model, dataset, seed) }),
     free: Object.keys({ ...options, ...checkpoint?.progress.options }),
-    ...{ checkpoint, compile, ownsModel: true },
+    ...run,
+    ownsModel: true,
   });
 }

@@ -1,5 +1,5 @@
 // Many small images as one picture: a grid with a gap between them.
-import type { ShownPicture } from '../train/trainer.ts';
+import type { ShownPicture } from '../train/trainer_options.ts';
 
 /** Between images; those in colour mostly fill their cells, and need more to be told apart. */
 const gapOf = (channels: number) => (channels > 1 ? 4 : 1);
@@ -11,7 +11,7 @@ const SIDE = 56;
 type Pixels = Omit<ShownPicture, 'name' | 'caption'>;
 
 /** Draws over whatever the canvas held, and gives it the size of the picture. */
-export function drawPicture(canvas: HTMLCanvasElement, picture: Pixels): void {
+export function drawPicture(canvas: HTMLCanvasElement | OffscreenCanvas, picture: Pixels): void {
   const { data, columns, height, width, channels } = picture;
   const count = data.length / (height * width * channels);
   const scale = Math.max(1, Math.round(SIDE / Math.max(height, width)));
@@ -19,7 +19,7 @@ export function drawPicture(canvas: HTMLCanvasElement, picture: Pixels): void {
   const place = (i: number, size: number) => gap + i * (size * scale + gap);
   canvas.width = place(Math.min(columns, count), width);
   canvas.height = place(Math.ceil(count / columns), height);
-  const context = canvas.getContext('2d')!;
+  const context = canvas.getContext('2d') as CanvasRenderingContext2D | OffscreenCanvasRenderingContext2D;
   context.fillStyle = BACKGROUND;
   context.fillRect(0, 0, canvas.width, canvas.height);
   context.imageSmoothingEnabled = false;

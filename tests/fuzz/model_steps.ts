@@ -1,14 +1,15 @@
 // The training steps of the models that are trained by name: loss, gradients, Adam, running statistics.
 import type { Dataset } from '../../src/data/images.ts';
-import type { Graph } from '../../src/graph/graph.ts';
+import { type Graph, rootsOf, topological } from '../../src/graph/graph.ts';
 import { Parameters } from '../../src/nn/module.ts';
 import { Adam } from '../../src/nn/optimizers.ts';
 import { inTraining } from '../../src/nn/training.ts';
 import { randomKey } from '../../src/ops/random.ts';
 import { mean } from '../../src/ops/reduce.ts';
 import { input } from '../../src/ops/source.ts';
-import { completeOptions } from '../../src/train/options.ts';
+import { completeOptions, type GivenOptions } from '../../src/train/options.ts';
 import { createModel, isTextEntry, MODELS } from '../../src/train/registry/registry.ts';
+import type { Case } from './random_graph.ts';
 
 const BATCH = 128;
 const DATA = { name: 'digits', train: { height: 28, width: 28, channels: 1, classes: 10 } } as unknown as Dataset;
@@ -28,4 +29,40 @@ const imageModels = [...MODELS].flatMap(([name, entry]) => (isTextEntry(entry) ?
 
 export function modelSteps(): Record<string, () => Graph> {
   return Object.fromEntries(imageModels.map((name) => [name, () => stepOf(name)]));
+}
+
+/** The step of a model with small images, and all that a run of it takes. */
+export function smallStep(name: string, side: number, given: GivenOptions = {}): Case {
+  const batch = 6;
+  const image = { height: side, width: side, channels: 1, classes: 10, count: batch };
+  const data = { name: 'small', train: image, test: image } as unknown as Dataset;
+  const model = createModel(data, completeOptions({ model: name, batch, ...given }));
+  const parameters = new Parameters(model, 5);
+  const optimizer = new Adam(parameters);
+  const counter = optimizer.step.tensor;
+  const key = randomKey(1, counter);
+  const images = input('images', [batch, side * side]);
+  const labels = input('labels', [batch], 'u32');
+  const { value: terms, updates } = inTraining(key, () => model.terms({ images, labels }, key, counter));
+  const step = optimizer.minimize(mean(terms.loss), updates);
+  const graph = { outputs: { loss: mean(terms.loss), norm: step.gradientNorm }, updates: step.updates };
+  const numbers = {
+    images: Float32Array.from({ length: images.size }, (_, i) => Math.fround(Math.abs(Math.sin(1 + 0.7 * i * i)))),
+    labels: Uint32Array.from({ length: batch }, (_, i) => (7 * i) % 10),
+  };
+  const read = topological(rootsOf(graph)).includes(labels);
+  return {
+    graph,
+    inputs: read ? numbers : { images: numbers.images },
+    numbers,
+    variables: [
+      parameters.flat,
+      optimizer.step,
+      ...Object.values(optimizer.state),
+      ...updates.map(({ variable }) => variable),
+    ],
+    toBuffers: [],
+    runs: 1,
+    stepsInARun: 2,
+  };
 }

@@ -13,6 +13,7 @@ import {
 } from '../../runtime/shader_data.ts';
 import { completeOptions, OPTIONS, type TrainOptions } from '../../train/options.ts';
 import { addRunOptions, createCommand, givenOptions, parse, refuseEmpty, resolvePath } from '../arguments.ts';
+import { DRIVER_HELP } from '../dawn/dawn.ts';
 import { shippedAdapters } from './adapter.ts';
 import type { PlanRequest } from './plan.ts';
 
@@ -36,6 +37,10 @@ export interface Arguments {
   readonly trace: string | undefined;
   readonly sort: boolean;
   readonly headed: boolean;
+  /** In Node, without a browser. */
+  readonly node: boolean;
+  /** Vulkan driver there: the best by default. */
+  readonly driver: string | undefined;
 }
 
 const COMMAND = 'npm run profile --';
@@ -63,7 +68,7 @@ function describeCommand(): Command {
   const command = createCommand(COMMAND)
     .usage('[options]')
     .description(
-      'Profiles every dispatch of a training step on the GPU, or any WGSL compute shader, in headless Chrome.',
+      'Profiles every dispatch of a training step on the GPU, or any WGSL compute shader, in headless Chrome or, with --node, in Node.',
     );
   addRunOptions(command, STEP_OPTIONS);
   const collect = (text: string, before: readonly string[] = []) => [...before, text];
@@ -87,6 +92,8 @@ function describeCommand(): Command {
     .option('--constants <list>', 'values of override and const declarations, as A=1,B=2; may be given twice', collect)
     .option('--flops <n>', 'operations that one dispatch of the shader makes', positive('flops'))
     .option('--headed', 'show the browser')
+    .option('--node', 'in Node on Dawn, without a browser', false)
+    .option('--driver <name>', `with --node: ${DRIVER_HELP}`)
     .addHelpText('after', EXAMPLES);
 }
 
@@ -102,14 +109,15 @@ function positive(name: string): (text: string) => number {
 export function parseArguments(args: readonly string[]): Arguments | undefined {
   const command = describeCommand();
   if (!parse(command, args)) return undefined;
-  const { json, trace, sort = false, headed = false } = command.opts();
+  const { json, trace, sort = false, headed = false, node, driver } = command.opts();
+  if (driver !== undefined && !node) throw new OptionError('--driver goes with --node: a browser chooses for itself');
+  if (node) refuse(command, ['headed'], 'is for a browser, and --node has none');
   refuseEmpty({ json, trace });
   return {
     request: requestOf(command),
     json: json && resolvePath(json),
     trace: trace && resolvePath(trace),
-    sort,
-    headed,
+    ...{ sort, headed, node, driver },
   };
 }
 
@@ -133,7 +141,11 @@ function requestOf(command: Command): ProfileRequest {
 }
 
 function planRequest(command: Command): ProfileRequest {
-  refuse(command, ['repeats', 'sort', 'trace', 'headed'], 'is for what is measured, and --plan measures nothing');
+  refuse(
+    command,
+    ['repeats', 'sort', 'trace', 'headed', 'node'],
+    'is for what is measured, and --plan measures nothing',
+  );
   refuse(command, ['buffers', 'workgroups', 'constants', 'flops'], 'is for shaders that are measured, not for --plan');
   const { plan: adapter, wgsl = [], explain = false } = command.opts();
   if (wgsl.length > 1) throw new OptionError('with --plan, --wgsl names one folder');

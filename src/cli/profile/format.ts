@@ -1,4 +1,4 @@
-// What a profile says, in words and cells: the same for the command's table and the page's (demos/profiler/).
+// What a profile says, in words and cells: the same for the command's table and the page's (demos/studio/measure/).
 import type { DispatchProfile, Profile } from '../../runtime/profile.ts';
 import type { Difference } from '../../runtime/shader_data.ts';
 import type { ShaderProfile } from '../../runtime/shader_profile.ts';
@@ -28,6 +28,7 @@ export const COLUMNS = [
   { head: 'shapes', help: 'what is read → what is stored', weight: 3 },
   { head: 'groups', help: 'workgroups' },
   { head: 'ms', help: 'median of the repeats' },
+  { head: 'gap µs', help: 'before it: what it and the dispatch before take together beyond what each takes alone' },
   { head: '% sum', help: 'share of the sum of all dispatches' },
   { head: 'GFLOP/s', help: 'thousand million operations a second' },
   { head: 'GB/s', help: 'thousand million bytes a second, each byte that must be moved counted once' },
@@ -37,7 +38,7 @@ export const COLUMNS = [
 
 export function cellsOf(profile: Profile, index: number): string[] {
   const dispatch = profile.dispatches[index]!;
-  const { label, variant, shapes, workgroups, ms, gigaflops, gigabytesPerSecond, intensity, share } = dispatch;
+  const { label, variant, shapes, workgroups, ms, gapMs, gigaflops, gigabytesPerSecond, intensity, share } = dispatch;
   return [
     String(index + 1),
     label,
@@ -45,6 +46,7 @@ export function cellsOf(profile: Profile, index: number): string[] {
     shapes,
     workgroups.join('×').replace(/(×1)+$/, ''),
     short(ms),
+    String(Math.round(gapMs * 1e4) / 10),
     percent(ms / profile.dispatchMs),
     cell(gigaflops),
     cell(gigabytesPerSecond),
@@ -67,10 +69,11 @@ export interface Total {
 export function totalsOf(profile: Profile): Total[] {
   const { dispatches, stepMs, dispatchMs, gapMs, encodeMs, flops, utilisation, ceilings, memory } = profile;
   const bound = dispatches.reduce((sum, dispatch) => sum + boundOf(dispatch, profile), 0);
+  const between = dispatches.reduce((sum, dispatch) => sum + dispatch.gapMs, 0);
   const gaps =
     gapMs < 0
       ? 'less than none: timed one by one, dispatches take longer than in a row, or do not overlap'
-      : `${percent(gapMs / stepMs)} % of the step: between dispatches, submitting, waiting`;
+      : `${percent(gapMs / stepMs)} % of the step: ${short(between)} ms between dispatches, two by two; the rest is submitting, waiting`;
   return [
     { name: 'step', value: `${short(stepMs)} ms`, note: 'from submit to done' },
     {

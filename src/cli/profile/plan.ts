@@ -4,9 +4,11 @@ import { join } from 'node:path';
 import { strokeDigits } from '../../data/digits.ts';
 import { OptionError } from '../../errors.ts';
 import { printExplained } from '../../graph/explain.ts';
+import { outlineOf } from '../../graph/link.ts';
 import { kernelsOf, type PlannedKernel, planGraph } from '../../graph/plan.ts';
 import type { Tensor } from '../../ops/tensor.ts';
 import { traitsOf } from '../../runtime/build.ts';
+import { isOfText } from '../../train/built_in.ts';
 import { describeStep } from '../../train/named.ts';
 import type { TrainOptions } from '../../train/options.ts';
 import { showPath } from '../arguments.ts';
@@ -45,6 +47,7 @@ export interface PlannedDispatch {
 
 /** The kernels of a model's training step, with the data set on the GPU, as they are planned for an adapter. */
 export function planStep(adapter: DescribedAdapter, options: TrainOptions) {
+  if (isOfText(options)) throw new OptionError(`--plan plans models of images; ${options.model} is one of text`);
   const data = strokeDigits({ seed: options.seed, train: options.batch, test: 1 });
   const { outputs = {}, updates = [] } = describeStep(adapter.gpu, data, options);
   const plan = planGraph({ outputs, updates }, traitsOf(adapter.gpu));
@@ -57,7 +60,7 @@ const shapesOf = (tensors: Iterable<Tensor>) => [...tensors].map(({ shape }) => 
 function describe({ lowered, code }: PlannedKernel, { cores, threadsPerCore }: DescribedAdapter): PlannedDispatch {
   const { label, variant, group, bindings, bytes, flops } = lowered;
   const workgroups = lowered.workgroups.reduce((product, count) => product * count, 1);
-  const threads = threadsOf(code);
+  const { threads } = outlineOf(lowered);
   return {
     op: label,
     variant,
@@ -70,13 +73,6 @@ function describe({ lowered, code }: PlannedKernel, { cores, threadsPerCore }: D
     buffers: bindings.length,
     ...{ bytes, flops, code },
   };
-}
-
-/** Threads of a workgroup, as the WGSL says: numbers, or constants that are numbers. */
-function threadsOf(code: string): number {
-  const constants = new Map([...code.matchAll(/^const (\w+)(?:: \w+)? = (\d+)u?;/gm)].map(([, name, n]) => [name, n]));
-  const sizes = /@workgroup_size\(([^)]*)\)/.exec(code)![1]!.split(',');
-  return sizes.reduce((product, size) => product * Number(constants.get(size.trim()) ?? Number.parseInt(size, 10)), 1);
 }
 
 function wasteOf(constants: Readonly<Record<string, number | boolean>>): number | undefined {

@@ -1,7 +1,8 @@
 // The options of `npm run train`: those of the trainer's table, and those that only a command has.
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { ACCEPTED } from '../../data/formats.ts';
 import type { GivenOptions } from '../../train/options.ts';
+import { parseValue, whole } from '../../train/rules.ts';
 import {
   addRunOptions,
   createCommand,
@@ -20,9 +21,16 @@ export interface Arguments {
   readonly out: string | undefined;
   /** A checkpoint or run folder, or true for the one that suggests itself. */
   readonly resume: string | true | undefined;
+  /** A checkpoint at least so often: seconds. */
+  readonly saveEvery: number;
+  /** How long a page may say nothing: seconds. */
+  readonly patience: number;
   readonly headed: boolean;
   readonly json: boolean;
 }
+
+const SAVE_EVERY = whole('seconds between checkpoints, one at each end of an epoch aside', 60, { max: 86_400 });
+const PATIENCE = whole('seconds after which a browser that does not answer is replaced', 120, { min: 5, max: 86_400 });
 
 const COMMAND = 'npm run train --';
 
@@ -41,17 +49,21 @@ Ctrl-C stops with a checkpoint; a second Ctrl-C stops at once.`;
 export function parseArguments(args: readonly string[]): Arguments | undefined {
   const command = describeCommand();
   if (!parse(command, args)) return undefined;
-  const { data, out, resume, headed = false, json = false } = command.opts();
+  const { data, out, resume, saveEvery, patience, headed = false, json = false } = command.opts();
   refuseEmpty({ data, out, resume });
   return {
     given: givenOptions(command),
     data: data && resolveData(data),
     out: out && resolvePath(out),
     resume: typeof resume === 'string' ? resolvePath(resume) : resume,
-    headed,
-    json,
+    ...{ saveEvery, patience, headed, json },
   };
 }
+
+const seconds = (name: string, rule: ReturnType<typeof whole>) =>
+  new Option(`--${name} <seconds>`, rule.help)
+    .default(rule.default)
+    .argParser((text) => parseValue(name, rule, text) as number);
 
 function describeCommand(): Command {
   const command = createCommand(COMMAND)
@@ -64,14 +76,18 @@ function describeCommand(): Command {
       '--resume [checkpoint]',
       'go on from a checkpoint or run folder (default: that of --out, else the newest run)',
     )
+    .addOption(seconds('save-every', SAVE_EVERY))
+    .addOption(seconds('patience', PATIENCE))
     .option('--headed', 'show the browser')
     .option('--json', 'one JSON line an event on standard output, and nothing else')
     .addHelpText('after', EXAMPLES);
 }
 
 /** The command that goes on with a run. */
-export function resumeCommand({ given, data, headed, json }: Arguments, out: string): string {
-  const values = { ...given, data, out };
+export function resumeCommand({ given, data, saveEvery, patience, headed, json }: Arguments, out: string): string {
+  const own = { 'save-every': [saveEvery, SAVE_EVERY], patience: [patience, PATIENCE] } as const;
+  const changed = Object.entries(own).filter(([, [value, rule]]) => value !== rule.default);
+  const values = { ...given, data, ...Object.fromEntries(changed.map(([name, [value]]) => [name, value])), out };
   const words = Object.entries(values).flatMap(([name, value]) =>
     value === undefined ? [] : [`--${name}`, `${value}`],
   );

@@ -1,26 +1,16 @@
 // The run folder: what is in it, and how it is written so that nothing that was saved is ever lost.
-import {
-  appendFileSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmdirSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, mkdirSync, rmdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
-import { CheckpointError, GliaError, OptionError } from '../../errors.ts';
-import type { Checkpoint } from '../../train/checkpoint.ts';
+import { GliaError, OptionError } from '../../errors.ts';
 import type { TrainEvent } from '../../train/events.ts';
+import { LineFile, replaceFile } from './durable.ts';
+import { Lock, refuseOther } from './lock.ts';
 
-const RUNS = 'runs';
-const CHECKPOINT = 'checkpoint.safetensors';
-const METRICS = 'metrics.jsonl';
-/** Holds the number of the process that writes into the folder. */
-const LOCK = 'run.lock';
+export const RUNS = 'runs';
+export const CHECKPOINT = 'checkpoint.safetensors';
+/** The checkpoint before. */
+export const BEFORE = 'checkpoint.before.safetensors';
+export const METRICS = 'metrics.jsonl';
 
 /** Names that the page may give to files. */
 const FILE_NAME = /^[a-z]+\.(png|safetensors|txt)$/;
@@ -29,10 +19,17 @@ export class RunFolder {
   readonly path: string;
   /** Files written, by name. */
   readonly written = new Set<string>();
-  private locked = false;
+  private lock: Lock | undefined;
+  private metrics: LineFile | undefined;
+  /** What could not be written, by name, and is tried again. */
+  private readonly unwritten = new Map<string, Uint8Array>();
+  private warned = '';
+  private readonly warn: (message: string) => void;
 
-  constructor(path: string) {
+  /** @param warn told when a file cannot be written while the run goes on */
+  constructor(path: string, warn: (message: string) => void = () => {}) {
     this.path = path;
+    this.warn = warn;
   }
 
   /**
@@ -41,7 +38,7 @@ export class RunFolder {
    * @throws OptionError if not, or if another run writes into it
    */
   check(): void {
-    this.refuseOther();
+    refuseOther(this.path);
     this.attempt(() => {
       const made = makeFolders(this.path);
       try {
@@ -51,7 +48,7 @@ export class RunFolder {
         for (const path of made.reverse()) rmdirSync(path);
       }
     });
-    const checkpoint = statSync(join(this.path, CHECKPOINT), { throwIfNoEntry: false });
+    const checkpoint = statOf(join(this.path, CHECKPOINT));
     if (checkpoint && !checkpoint.isFile()) {
       throw new OptionError(`--out: ${join(this.path, CHECKPOINT)} is no file: give another folder`);
     }
@@ -63,47 +60,24 @@ export class RunFolder {
    * @throws OptionError if it cannot be written to, or if another run writes into it
    */
   create(history: readonly TrainEvent[]): void {
-    this.attempt(() => makeFolders(this.path));
-    this.lock();
-    this.write(METRICS, lines(history));
-  }
-
-  private lock(): void {
-    const path = join(this.path, LOCK);
-    this.refuseOther();
-    rmSync(path, { force: true });
-    try {
-      // Fails if another run has been faster.
-      writeFileSync(path, `${process.pid}\n`, { flag: 'wx' });
-    } catch (error) {
-      this.refuseOther();
-      throw this.described(error);
-    }
-    process.once('exit', () => this.release());
-    this.locked = true;
+    this.attempt(() => {
+      makeFolders(this.path);
+      this.lock = new Lock(this.path);
+      try {
+        this.metrics = new LineFile(join(this.path, METRICS), lines(history));
+      } catch (error) {
+        this.release();
+        throw error;
+      }
+    });
+    this.written.add(METRICS);
   }
 
   /** Lets other runs write into the folder. */
   release(): void {
-    if (this.locked) rmSync(join(this.path, LOCK), { force: true });
-    this.locked = false;
-  }
-
-  private refuseOther(): void {
-    let owner: number;
-    try {
-      owner = Number(readFileSync(join(this.path, LOCK), 'utf8'));
-    } catch {
-      return;
-    }
-    if (owner === process.pid || !isAlive(owner)) return;
-    throw new OptionError(
-      `another run (process ${owner}) writes into ${this.path}: wait for it, or give another --out`,
-    );
-  }
-
-  append(events: readonly TrainEvent[]): void {
-    if (events.length > 0) this.attempt(() => appendFileSync(join(this.path, METRICS), lines(events)));
+    this.metrics?.close();
+    this.lock?.release();
+    this.metrics = this.lock = undefined;
   }
 
   /** What the file system says against it, in one line. */
@@ -121,24 +95,69 @@ export class RunFolder {
     }
   }
 
-  /** Writes beside and renames: whoever looks finds the old file or the new one, whole. */
-  write(name: string, content: string | Uint8Array): void {
-    if (name !== METRICS && !FILE_NAME.test(name)) throw new Error(`${name} is no file of a run`);
-    const path = join(this.path, name);
-    this.attempt(() => {
-      try {
-        writeFileSync(`${path}.part`, content);
-        renameSync(`${path}.part`, path);
-      } catch (error) {
-        rmSync(`${path}.part`, { force: true });
-        throw error;
-      }
-    });
+  /** Does what can be done again later: the run goes on without, and says so, once. */
+  private tolerate(work: () => void): boolean {
+    try {
+      work();
+      return true;
+    } catch (error) {
+      const reason = (error as Error).message.replace(/^(\w+: [^,]*),.*$/s, '$1');
+      const kept = this.hasCheckpoint ? '; the last good checkpoint is intact' : '';
+      if (this.warned !== reason) this.warn(`${this.path} cannot be written to (${reason})${kept}; the run goes on`);
+      this.warned = reason;
+      return false;
+    }
+  }
+
+  append(events: readonly TrainEvent[]): void {
+    this.tolerate(() => this.metrics?.append(lines(events)));
+  }
+
+  /**
+   * Writes a file that the page made, and keeps it for later if that cannot be.
+   *
+   * @returns whether it is written
+   */
+  write(name: string, content: Uint8Array): boolean {
+    if (!FILE_NAME.test(name)) throw new Error(`${name} is no file of a run`);
+    const done = this.tolerate(() => this.replace(name, content));
+    if (!done) this.unwritten.set(name, content);
+    return done;
+  }
+
+  private replace(name: string, content: Uint8Array): void {
+    // What was told before a checkpoint is there when it is.
+    if (name === CHECKPOINT) this.metrics?.append('');
+    if (name === CHECKPOINT) this.metrics?.sync();
+    replaceFile(join(this.path, name), content, name === CHECKPOINT ? join(this.path, BEFORE) : undefined);
+    this.unwritten.delete(name);
     this.written.add(name);
+    this.warned = '';
+  }
+
+  /**
+   * Writes what could not be written when it came.
+   *
+   * @throws OptionError if that still cannot be
+   */
+  finish(): void {
+    this.attempt(() => {
+      this.metrics?.append('');
+      for (const [name, content] of this.unwritten) this.replace(name, content);
+    });
   }
 
   get hasCheckpoint(): boolean {
-    return existsSync(join(this.path, CHECKPOINT));
+    return [CHECKPOINT, BEFORE].some((name) => existsSync(join(this.path, name)));
+  }
+}
+
+/** What is there, if anything is: under a file there is nothing. */
+export function statOf(path: string) {
+  try {
+    return statSync(path);
+  } catch {
+    return undefined;
   }
 }
 
@@ -150,17 +169,6 @@ function makeFolders(path: string): string[] {
   return missing;
 }
 
-function isAlive(pid: number): boolean {
-  if (!Number.isSafeInteger(pid) || pid < 1) return false;
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    // It is there, and somebody else's.
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
-}
-
 function lines(events: readonly TrainEvent[]): string {
   return events.map((event) => `${JSON.stringify(event)}\n`).join('');
 }
@@ -170,73 +178,15 @@ function lines(events: readonly TrainEvent[]): string {
  *
  * @throws OptionError if that is no folder, or another run's
  */
-export function newRun(out: string | undefined, model: string): RunFolder {
+export function newRun(out: string | undefined, model: string, warn?: (message: string) => void): RunFolder {
   const now = new Date();
   const local = new Date(now.getTime() - now.getTimezoneOffset() * 60_000).toISOString();
-  const folder = new RunFolder(
-    out ?? join(RUNS, `${model}-${local.slice(0, 19).replace('T', '-').replaceAll(':', '')}`),
-  );
+  const name = `${model}-${local.slice(0, 19).replace('T', '-').replaceAll(':', '')}`;
+  const folder = new RunFolder(out ?? join(RUNS, name), warn);
   const found = statOf(folder.path);
   if (found && !found.isDirectory()) throw new OptionError(`--out: ${folder.path} is a file, and a folder is needed`);
   if (folder.hasCheckpoint) {
     throw new OptionError(`${folder.path} holds a run: --resume goes on with it, another --out leaves it alone`);
   }
   return folder;
-}
-
-/**
- * The checkpoint that `--resume` means.
- *
- * @throws CheckpointError if there is none
- */
-export function findCheckpoint(resume: string | true, out: string | undefined): string {
-  const place = resume === true ? (out ?? newestRun()) : resume;
-  const found = statOf(place);
-  if (!found) throw new CheckpointError(`--resume: there is no ${place}`);
-  const path = found.isDirectory() ? join(place, CHECKPOINT) : place;
-  if (!statOf(path)?.isFile()) throw new CheckpointError(`--resume: there is no checkpoint in ${place}`);
-  return path;
-}
-
-/** What is there, if anything is: under a file there is nothing. */
-function statOf(path: string) {
-  try {
-    return statSync(path);
-  } catch {
-    return undefined;
-  }
-}
-
-function newestRun(): string {
-  const times = (existsSync(RUNS) ? readdirSync(RUNS) : [])
-    .map((name) => join(RUNS, name))
-    .map((path) => ({ path, time: statSync(join(path, CHECKPOINT), { throwIfNoEntry: false })?.mtimeMs ?? 0 }))
-    .filter(({ time }) => time > 0)
-    .sort((a, b) => b.time - a.time);
-  if (!times[0]) throw new CheckpointError(`--resume: there is no run in ${RUNS}/ to go on with`);
-  return times[0].path;
-}
-
-/** The metrics beside a checkpoint, up to it: what came later will be told anew. */
-export function historyOf(path: string, { step, progress }: Checkpoint): TrainEvent[] {
-  const file = join(dirname(path), METRICS);
-  if (!existsSync(file)) return [];
-  const { batch, data, epochSums } = progress;
-  const epochs = Math.floor((step * batch) / data.count);
-  // At an epoch's last step, sums that are still there say that the epoch has not been told.
-  const ended = step === Math.ceil((epochs * data.count) / batch) && epochSums.steps > 0 ? epochs - 1 : epochs;
-  return readFileSync(file, 'utf8')
-    .split('\n')
-    .flatMap(parseLine)
-    .filter((event) => (event.event === 'step' ? event.step <= step : event.epoch <= ended));
-}
-
-/** One event, or none where a crash cut the line short. */
-function parseLine(line: string): TrainEvent[] {
-  try {
-    const event = JSON.parse(line) as TrainEvent;
-    return event.event === 'step' || event.event === 'epoch' ? [event] : [];
-  } catch {
-    return [];
-  }
 }

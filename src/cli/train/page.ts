@@ -3,10 +3,11 @@
 import type { Dataset } from '../../data/images.ts';
 import { isText, type TextDataset } from '../../data/text.ts';
 import { vocabularyFrom } from '../../data/vocabulary.ts';
-import { NotFiniteError } from '../../errors.ts';
+import { DeviceLostError, NotFiniteError } from '../../errors.ts';
 import { Gpu } from '../../gpu/gpu.ts';
-import { type Checkpoint, decodeCheckpoint } from '../../train/checkpoint.ts';
+import { decodeCheckpoint } from '../../train/checkpoint.ts';
 import type { Means, StepEvent, TrainEvent } from '../../train/events.ts';
+import type { Recovery } from '../../train/healing.ts';
 import { trainByName } from '../../train/named.ts';
 import { isTextEntry, modelEntry } from '../../train/registry/registry.ts';
 import type { Trainer } from '../../train/trainer.ts';
@@ -15,8 +16,6 @@ import { LossCurve, plotPicture } from '../../view/plot.ts';
 import { get, loadData, loadText } from './fetch.ts';
 import { type Job, type Outcome, STOP, type StartEvent, TELL, type Tell } from './protocol.ts';
 
-/** A checkpoint at least so often: milliseconds. */
-const CHECKPOINT_INTERVAL = 60_000;
 /** Between epochs that are shorter than this, nothing is saved: milliseconds. */
 const SAVE_INTERVAL = 1000;
 /** Events travel together, so that the training does not wait for them: milliseconds. */
@@ -51,12 +50,12 @@ async function train(base: string, stop: AbortSignal): Promise<Outcome> {
     ? await loadText(base, job.options, known, progress)
     : await loadData(base, job.options, progress);
   const gpu = await Gpu.request();
-  const lost = gpu.lost.then((error) => {
-    throw error;
-  });
-  const trainer = await Promise.race([trainByName(gpu, dataset, job.options, { checkpoint }), lost]);
-  const session = new Session(base, trainer, dataset, job.history, checkpoint);
-  return Promise.race([session.train(stop), lost]);
+  const onRecovery = ({ reason, from, otherAdapter, gpu }: Recovery) => {
+    const event = { event: 'recovered', reason, step: from } as const;
+    void tell([otherAdapter ? { ...event, adapter: gpu.name } : event]);
+  };
+  const trainer = await trainByName(gpu, dataset, job.options, { checkpoint, onRecovery });
+  return new Session(base, trainer, dataset, job).train(stop);
 }
 
 /** Of what kind the data are, and how many. */
@@ -83,23 +82,17 @@ class Session {
   private kept: (StartEvent | TrainEvent)[] = [];
   private latest: StepEvent | undefined;
   private told = 0;
-  private hasCheckpoint: boolean;
+  private readonly saveEvery: number;
   /** The step after which everything was saved last. */
   private saved: number | undefined;
   private savedAt = 0;
   private test: Means | undefined;
 
-  constructor(
-    base: string,
-    trainer: Trainer,
-    dataset: Dataset | TextDataset,
-    history: readonly TrainEvent[],
-    checkpoint: Checkpoint | undefined,
-  ) {
+  constructor(base: string, trainer: Trainer, dataset: Dataset | TextDataset, { history, saveEvery }: Job) {
     this.base = base;
     this.trainer = trainer;
     this.dataset = dataset;
-    this.hasCheckpoint = checkpoint !== undefined;
+    this.saveEvery = saveEvery;
     this.curve = new LossCurve((epoch) => trainer.stepsUntil(epoch));
     for (const event of history) this.curve.add(event);
     const perEpoch = trainer.stepsUntil(1);
@@ -113,10 +106,10 @@ class Session {
     const data = { name: dataset.name, ...kindOf(dataset), streamedThrough };
     const run = { adapter: gpu.name, software, weights: parameters.count, terms, data, step, totalSteps };
     this.kept.push({ event: 'start', ...run });
-    await this.flush();
+    await this.saveCheckpoint();
     try {
       for (;;) {
-        const pause = AbortSignal.any([stop, AbortSignal.timeout(CHECKPOINT_INTERVAL)]);
+        const pause = AbortSignal.any([stop, AbortSignal.timeout(1000 * this.saveEvery)]);
         for await (const event of trainer.train(pause)) await this.take(event);
         if (stop.aborted || !pause.aborted) break;
         await this.saveCheckpoint();
@@ -124,7 +117,8 @@ class Session {
       // Stopped after the last step: what is left is the test of the last epoch.
       if (trainer.step === totalSteps) for await (const event of trainer.train()) await this.take(event);
     } catch (error) {
-      if (error instanceof NotFiniteError && !this.hasCheckpoint) await this.saveCheckpoint();
+      // Of the last good step, or of the last that is known where the device is lost for good.
+      if (error instanceof NotFiniteError || error instanceof DeviceLostError) await this.saveCheckpoint();
       throw error;
     } finally {
       await this.flush();
@@ -164,9 +158,10 @@ class Session {
     return tell(kept, latest);
   }
 
+  /** What was told before stands in the metrics when the checkpoint is there. */
   private async saveCheckpoint(): Promise<void> {
+    await this.flush();
     await this.post('checkpoint.safetensors', await this.trainer.checkpoint());
-    this.hasCheckpoint = true;
   }
 
   private async saveAll(): Promise<void> {

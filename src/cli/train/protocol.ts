@@ -18,6 +18,8 @@ export interface Job {
   readonly checkpoint?: string;
   /** What was told before that checkpoint. */
   readonly history: readonly TrainEvent[];
+  /** A checkpoint at least so often: seconds. */
+  readonly saveEvery: number;
 }
 
 /** Images are being read, which may take its time. */
@@ -52,14 +54,27 @@ export interface StartEvent {
   readonly totalSteps: number;
 }
 
+/** The run lost its device, its tab or its browser, and goes on with another. */
+export interface RecoveredEvent {
+  readonly event: 'recovered';
+  readonly reason: string;
+  /** The step that it goes on from. */
+  readonly step: number;
+  /** Where it is another one than before: the bits may differ. */
+  readonly adapter?: string;
+}
+
 /** How a run ended. */
 export type Outcome =
   | { readonly event: 'done'; readonly step: number; readonly test: Means }
   | { readonly event: 'stopped'; readonly step: number }
   | { readonly event: 'error'; readonly name: string; readonly message: string };
 
-/** The page calls this as `gliaTell`: events worth keeping, and the latest step, which may be none of them. */
-export type Tell = (events: readonly (ReadingEvent | StartEvent | TrainEvent)[], latest?: StepEvent) => Promise<void>;
+/** The page calls this as `gliaTell`: events worth telling, and the latest step, which may be none of them. */
+export type Tell = (
+  events: readonly (ReadingEvent | StartEvent | RecoveredEvent | TrainEvent)[],
+  latest?: StepEvent,
+) => Promise<void>;
 
 /** The name under which the page finds `Tell`. */
 export const TELL = 'gliaTell';

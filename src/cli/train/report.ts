@@ -1,7 +1,7 @@
 // What a run says while it runs: to people, or as JSON lines.
 import { describeTerm, type EpochEvent, type Means, type StepEvent, type TrainEvent } from '../../train/events.ts';
 import { ProgressBar, printJson, showDuration } from '../progress.ts';
-import type { ReadingEvent, StartEvent } from './protocol.ts';
+import type { ReadingEvent, RecoveredEvent, StartEvent } from './protocol.ts';
 
 export interface RunStart extends StartEvent {
   readonly model: string;
@@ -28,6 +28,9 @@ export interface Report {
   /** @param latest the last step made, which need not be among the events */
   events(events: readonly TrainEvent[], latest?: StepEvent): void;
   file(name: string): void;
+  recovered(event: RecoveredEvent): void;
+  /** Something went wrong without ending the run. */
+  warn(message: string): void;
   /** The page was asked to stop. */
   stopping(): void;
   /** Nothing more comes from the page; an error may be printed next. */
@@ -49,6 +52,14 @@ export class JsonReport implements Report {
 
   file(name: string): void {
     printJson({ event: 'file', name });
+  }
+
+  recovered(event: RecoveredEvent): void {
+    printJson(event);
+  }
+
+  warn(message: string): void {
+    printJson({ event: 'warning', message });
   }
 
   stopping(): void {}
@@ -123,6 +134,15 @@ export class TextReport implements Report {
   }
 
   file(): void {}
+
+  recovered({ reason, step, adapter }: RecoveredEvent): void {
+    const other = adapter ? `, on ${adapter}: the bits may be others from here` : '';
+    this.print(`going on from step ${step}${other}: ${reason.split(':')[0]}`);
+  }
+
+  warn(message: string): void {
+    this.print(message);
+  }
 
   stopping(): void {
     this.print('stopping, with a checkpoint …');

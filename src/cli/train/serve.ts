@@ -1,8 +1,10 @@
 // The page that trains: serves it what it needs, takes what it makes, and watches over its browser.
 import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Page } from 'puppeteer-core';
 import type { ViteDevServer } from 'vite';
 import type { Files } from '../../data/files.ts';
+import { DeviceLostError } from '../../errors.ts';
 import { callOf, errorOf, inPage } from '../page.ts';
 import type * as trainPage from './page.ts';
 import { DATA, type DataList, type Job, type Outcome, STOP, TELL, type Tell } from './protocol.ts';
@@ -14,33 +16,85 @@ export interface PageRun {
   readonly data: Files | undefined;
   readonly checkpoint: Uint8Array | undefined;
   readonly headed: boolean;
+  /** How long the page may say nothing: seconds. */
+  readonly patience: number;
   readonly tell: (...args: Parameters<Tell>) => void;
   readonly save: (name: string, bytes: Uint8Array) => void;
   /** Asks the page to stop, with a checkpoint. */
   readonly stop: AbortSignal;
 }
 
-/** @throws the page's errors, as what they were; DeviceLostError if the tab or the browser is gone */
+/** @throws the page's errors, as what they were; DeviceLostError if the tab or the browser is gone, or does not answer */
 export async function trainInPage(run: PageRun): Promise<Exclude<Outcome, { event: 'error' }>> {
-  const { server, headed, tell, stop, job, data, checkpoint, save } = run;
+  const { server, headed, patience, tell, stop, job, data, checkpoint, save } = run;
   const files = { 'job.json': JSON.stringify(job), checkpoint };
+  /** What the command itself could not do with what it was told. */
+  let failure: Error | undefined;
+  let watch: Watch | undefined;
   const base = serveFiles(server, { files, data, save });
-  const result = await inPage<Outcome>({
-    ...{
-      server,
-      headed,
-      path: 'src/cli/train/page',
-      call: callOf<typeof trainPage>('run', base),
-      during: 'the model was training',
-    },
-    functions: { [TELL]: tell },
-    opened: (page) => {
-      const ask = () => page.evaluate(`dispatchEvent(new Event('${STOP}'))`).catch(() => {});
-      stop.addEventListener('abort', ask);
-    },
-  });
-  if (result.event === 'error') throw errorOf(result);
-  return result;
+  try {
+    const result = await inPage<Outcome>({
+      ...{
+        server,
+        headed,
+        path: 'src/cli/train/page',
+        call: callOf<typeof trainPage>('run', base),
+        during: 'the model was training',
+      },
+      functions: {
+        [TELL](...args: Parameters<Tell>) {
+          try {
+            tell(...args);
+          } catch (error) {
+            failure = error as Error;
+            throw error;
+          }
+        },
+      },
+      opened: (page) => {
+        watch = new Watch(page, patience);
+        const ask = () => page.evaluate(`dispatchEvent(new Event('${STOP}'))`).catch(() => {});
+        stop.addEventListener('abort', ask);
+      },
+    });
+    if (result.event === 'error') throw errorOf(result);
+    return result;
+  } catch (error) {
+    throw failure ?? watch?.silence ?? error;
+  } finally {
+    watch?.end();
+  }
+}
+
+/** Asks a page now and then whether it is there, and ends a browser whose page has not answered for too long. */
+class Watch {
+  /** What is wrong, once it is. */
+  silence: DeviceLostError | undefined;
+  private readonly timer: NodeJS.Timeout;
+  private heard = performance.now();
+  private asking = false;
+
+  /** @param patience seconds */
+  constructor(page: Page, patience: number) {
+    const look = async () => {
+      if (performance.now() - this.heard > 1000 * patience) {
+        this.silence = new DeviceLostError(`the page did not answer for ${patience} s while the model was training`);
+        this.end();
+        page.browser().process()?.kill('SIGKILL');
+      }
+      if (this.asking) return;
+      this.asking = true;
+      // A page that is gone is noticed elsewhere.
+      const answered = await page.evaluate('true').catch(() => false);
+      if (answered) this.heard = performance.now();
+      this.asking = false;
+    };
+    this.timer = setInterval(look, (1000 * patience) / 10);
+  }
+
+  end(): void {
+    clearInterval(this.timer);
+  }
 }
 
 type Content = string | Uint8Array | undefined;

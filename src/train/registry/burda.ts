@@ -3,6 +3,7 @@ import type { Dataset } from '../../data/images.ts';
 import { tanhNetworks } from '../../models/networks.ts';
 import { outputsOf, VAE } from '../../models/vae.ts';
 import { type Initialiser, zeros } from '../../nn/init.ts';
+import { vaeAbilities } from '../abilities.ts';
 import { whole } from '../rules.ts';
 import { defineModel, pixelsOf } from './entry.ts';
 import { beta, freeBits, likelihood, vaePictures, warmup } from './vae_options.ts';
@@ -37,4 +38,5 @@ export const burda = defineModel({
     return new VAE({ ...sizes, networks: tanhNetworks(sizes, likelihood === 'bernoulli' ? meanLogits(data) : zeros) });
   },
   pictures: vaePictures,
+  abilities: vaeAbilities,
 });

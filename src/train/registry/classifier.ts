@@ -1,5 +1,7 @@
 // `classifier`: a multilayer perceptron from images to classes.
+
 import { Classifier } from '../../models/classifier.ts';
+import { classifierAbilities } from '../abilities.ts';
 import { classesOf, defineModel, pixelsOf } from './entry.ts';
 import { hidden } from './vae_options.ts';
 
@@ -9,4 +11,5 @@ export const classifier = defineModel({
   withoutDensity: 'it tells classes of images, not how likely images are',
   create: (data, { hidden }) =>
     new Classifier({ pixels: pixelsOf(data), classes: classesOf(data, 'classifier'), hidden }),
+  abilities: classifierAbilities,
 });

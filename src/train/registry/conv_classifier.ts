@@ -1,5 +1,7 @@
 // `conv-classifier`: convolutions from images to classes, with batch norm.
+
 import { Classifier, convClassifier as convLayers } from '../../models/classifier.ts';
+import { classifierAbilities } from '../abilities.ts';
 import { classesOf, defineModel, pixelsOf } from './entry.ts';
 import { hidden } from './vae_options.ts';
 
@@ -14,4 +16,5 @@ export const convClassifier = defineModel({
     const classes = classesOf(data, 'conv-classifier');
     return new Classifier({ pixels: pixelsOf(data), classes, layers: convLayers(data.train, classes, hidden) });
   },
+  abilities: classifierAbilities,
 });

@@ -1,6 +1,8 @@
 // `conv-vae`: the VAE of convolutions, with batch norm.
+
 import { convNetworks } from '../../models/networks.ts';
 import { VAE } from '../../models/vae.ts';
+import { vaeAbilities } from '../abilities.ts';
 import { defineModel, pixelsOf } from './entry.ts';
 import { beta, latent, oneNumber as likelihood, vaePictures, warmup } from './vae_options.ts';
 
@@ -12,4 +14,5 @@ export const convVae = defineModel({
     return new VAE({ pixels: pixelsOf(data), ...options, networks });
   },
   pictures: vaePictures,
+  abilities: vaeAbilities,
 });

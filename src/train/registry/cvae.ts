@@ -1,5 +1,7 @@
 // `cvae`: a VAE that is told an image's class (Sohn, Lee and Yan, 2015).
+
 import { VAE } from '../../models/vae.ts';
+import { vaeAbilities } from '../abilities.ts';
 import { reconstructions, samplesByClass } from '../pictures.ts';
 import { classesOf, defineModel, pixelsOf } from './entry.ts';
 import { beta, hidden, latent, likelihood, warmup } from './vae_options.ts';
@@ -12,4 +14,5 @@ export const cvae = defineModel({
     reconstructions: reconstructions(images, vae.reconstruct(images, labels)),
     samples: samplesByClass(vae, key),
   }),
+  abilities: vaeAbilities,
 });

@@ -56,4 +56,5 @@ export const denoising = defineModel({
       },
     };
   },
+  abilities: (model) => ({ reconstruct: (images) => sigmoid(model.forward(images)), toldClasses: 0 }),
 });

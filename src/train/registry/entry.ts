@@ -3,6 +3,7 @@ import type { Dataset } from '../../data/images.ts';
 import { DataError } from '../../errors.ts';
 import type { ImageBatch, Model } from '../../models/model.ts';
 import type { RandomKey } from '../../ops/random.ts';
+import type { Abilities } from '../abilities.ts';
 import type { Picture } from '../pictures.ts';
 import type { OptionRule, Values } from '../rules.ts';
 
@@ -19,6 +20,8 @@ export interface ModelDefinition<M extends Model, Rules extends Readonly<Record<
   create(data: Dataset, options: Values<Rules>): M;
   /** @param examples test images, [exampleCount(…), pixels], and their labels */
   pictures?(model: M, examples: ImageBatch, key: RandomKey): Record<string, Picture>;
+  /** What one can do with it once it has learned something. */
+  abilities?(model: M): Abilities;
 }
 
 export type ModelEntry = ModelDefinition<Model, Readonly<Record<string, OptionRule>>>;

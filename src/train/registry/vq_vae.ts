@@ -1,5 +1,7 @@
 // `vq-vae`: a convolutional autoencoder whose code is a grid of entries of a table (van den Oord et al., 2017).
+
 import { VqVae } from '../../models/vq_vae.ts';
+import { vqVaeAbilities } from '../abilities.ts';
 import { codes, reconstructions, usage } from '../pictures.ts';
 import { real, whole } from '../rules.ts';
 import { defineModel } from './entry.ts';
@@ -18,4 +20,5 @@ export const vqVae = defineModel({
     codes: codes(model),
     usage: usage(model, images),
   }),
+  abilities: vqVaeAbilities,
 });

@@ -1,0 +1,83 @@
+// Images on the page: bitmaps that a worker drew, and images as the numbers that they are.
+import { useLayoutEffect, useRef } from 'preact/hooks';
+import type { DrawnPicture } from '../work/session.ts';
+
+/** A bitmap keeps its place in the page from its first showing on. */
+export function Bitmap({ bitmap, label, id }: { bitmap: ImageBitmap; label: string; id?: string }) {
+  const canvas = useRef<HTMLCanvasElement>(null);
+  useLayoutEffect(() => {
+    const { current } = canvas;
+    if (!current || bitmap.width === 0) return;
+    current.width = bitmap.width;
+    current.height = bitmap.height;
+    current.getContext('2d')!.drawImage(bitmap, 0, 0);
+  }, [bitmap]);
+  return (
+    <canvas
+      ref={canvas}
+      id={id}
+      role="img"
+      aria-label={label}
+      class="pixels"
+      width={bitmap.width}
+      height={bitmap.height}
+    />
+  );
+}
+
+export function PictureCard({ picture }: { picture: DrawnPicture }) {
+  const { name, caption, bitmap } = picture;
+  return (
+    <section class="card">
+      <h2>
+        {name[0]?.toUpperCase()}
+        {name.slice(1)} <small>{caption}</small>
+      </h2>
+      <Bitmap bitmap={bitmap} label={`${name}: ${caption}`} />
+    </section>
+  );
+}
+
+export interface Shape {
+  readonly height: number;
+  readonly width: number;
+  readonly channels: number;
+}
+
+/** Intensities as a browser's pixels; of more than three channels the first three are shown. */
+export function pixelsOf(data: ArrayLike<number>, { height, width, channels }: Shape, index = 0): ImageData {
+  const image = new ImageData(width, height);
+  const start = index * height * width * channels;
+  for (let pixel = 0; pixel < height * width; pixel++) {
+    for (let c = 0; c < 3; c++) {
+      image.data[4 * pixel + c] = 255 * data[start + pixel * channels + (channels < 3 ? 0 : c)]!;
+    }
+    image.data[4 * pixel + 3] = 255;
+  }
+  return image;
+}
+
+/** One image, a pixel a pixel; the page makes it as large as its place. */
+export function Picture(props: {
+  data: ArrayLike<number> | undefined;
+  shape: Shape;
+  index?: number;
+  label: string;
+  class?: string;
+}) {
+  const { data, shape, index = 0, label } = props;
+  const canvas = useRef<HTMLCanvasElement>(null);
+  useLayoutEffect(() => {
+    if (data) canvas.current!.getContext('2d')!.putImageData(pixelsOf(data, shape, index), 0, 0);
+  }, [data, shape, index]);
+  return (
+    <canvas
+      ref={canvas}
+      role="img"
+      aria-label={label}
+      class={`pixels ${props.class ?? ''}`}
+      width={shape.width}
+      height={shape.height}
+    />
+  );
+}

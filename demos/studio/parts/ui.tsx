@@ -1,0 +1,92 @@
+// Small parts that several pages are made of.
+import type { ComponentChildren } from 'preact';
+import { useId, useRef } from 'preact/hooks';
+
+export function download(name: string, bytes: Uint8Array, type = 'application/octet-stream'): void {
+  const link = document.createElement('a');
+  link.href = URL.createObjectURL(new Blob([bytes as Uint8Array<ArrayBuffer>], { type }));
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}
+
+export function sizeText(bytes: number): string {
+  return bytes < 1e6 ? `${Math.ceil(bytes / 1e3)} KB` : `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB`;
+}
+
+export function timeText(seconds: number): string {
+  const whole = Math.max(0, Math.round(seconds));
+  if (whole < 60) return `${whole} s`;
+  if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
+  return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
+}
+
+/** A list of tabs as screen readers know them: arrows walk, and one of them is in the order of the Tab key. */
+export function Tabs(props: {
+  tabs: readonly (readonly [id: string, label: string])[];
+  chosen: string;
+  choose: (id: string) => void;
+  label: string;
+  children: ComponentChildren;
+}) {
+  const { tabs, chosen, choose, label } = props;
+  const list = useRef<HTMLDivElement>(null);
+  const base = useId();
+  const onKeyDown = (event: KeyboardEvent) => {
+    const at = tabs.findIndex(([id]) => id === chosen);
+    const to = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: tabs.length - 1 }[event.key];
+    if (to === undefined) return;
+    event.preventDefault();
+    const next = (to + tabs.length) % tabs.length;
+    choose(tabs[next]![0]);
+    (list.current?.children[next] as HTMLElement | undefined)?.focus();
+  };
+  return (
+    <>
+      <div class="tabs" role="tablist" aria-label={label} ref={list} onKeyDown={onKeyDown}>
+        {tabs.map(([id, text]) => (
+          <button
+            key={id}
+            type="button"
+            role="tab"
+            id={`${base}-${id}`}
+            data-tab={id}
+            aria-selected={id === chosen}
+            aria-controls={`${base}-panel`}
+            tabIndex={id === chosen ? 0 : -1}
+            onClick={() => choose(id)}
+          >
+            {text}
+          </button>
+        ))}
+      </div>
+      <div role="tabpanel" id={`${base}-panel`} aria-labelledby={`${base}-${chosen}`} class="panel">
+        {props.children}
+      </div>
+    </>
+  );
+}
+
+export function Slider(props: {
+  label: ComponentChildren;
+  value: number;
+  min: number;
+  max: number;
+  step?: number;
+  digits?: number;
+  name?: string;
+  onInput: (value: number) => void;
+}) {
+  const { label, value, min, max, step = 0.01, digits = 2, name, onInput } = props;
+  return (
+    <label class="slider">
+      <span>{label}</span>
+      <input
+        type="range"
+        {...{ name, min, max, step, value }}
+        onInput={(event) => onInput(Number(event.currentTarget.value))}
+      />
+      <output>{value.toFixed(digits)}</output>
+    </label>
+  );
+}

@@ -1,0 +1,219 @@
+// A run under way: its buttons, numbers, curve and pictures.
+import { signal } from '@preact/signals';
+import { describeTerm } from '../../../src/train/events.ts';
+import { PictureCard } from '../parts/pictures.tsx';
+import { download, timeText } from '../parts/ui.tsx';
+import { addressOf, attempt, trainer } from '../state.ts';
+import { LossPlot } from './plot.tsx';
+import { between, fork, goOn, pause, pictures, progress, stage, started, state, stop, trouble } from './session.ts';
+import { wordsOf } from './words.ts';
+
+const NONE = '–';
+const rate = signal('');
+
+function status(): string {
+  const now = progress.value;
+  switch (state.value) {
+    case 'preparing':
+      return stage.value;
+    case 'training': {
+      const left = now?.secondsLeft;
+      const streamed = now?.streamedThrough
+        ? `, images streamed through ${Math.ceil(now.streamedThrough / 1e6)} MB on the GPU`
+        : '';
+      return `Training${streamed}${left === undefined ? ' …' : `: ${timeText(left)} left`}`;
+    }
+    case 'pausing':
+      return 'Pausing …';
+    case 'paused':
+      return 'Paused. It is kept in this browser: you may close the page.';
+    case 'done':
+      return `Done after ${now?.epochs} epochs, in ${timeText(now?.seconds ?? 0)}.`;
+    case 'failed':
+      return 'Stopped. What it had learned is kept.';
+    case 'none':
+      return '';
+  }
+}
+
+function Buttons() {
+  const { id = '' } = started.value ?? {};
+  const now = state.value;
+  const isStill = now === 'paused' || now === 'failed' || now === 'done';
+  return (
+    <section class="card actions">
+      <div>
+        <h2 id="run-name">{started.value?.name ?? 'A new run'}</h2>
+        <p id="status" role="status" aria-live="polite">
+          {status()}
+        </p>
+      </div>
+      <div class="row">
+        {now === 'training' || now === 'preparing' || now === 'pausing' ? (
+          <button type="button" class="primary" id="pause" disabled={now !== 'training'} onClick={() => attempt(pause)}>
+            Pause
+          </button>
+        ) : (
+          now !== 'done' && (
+            <button type="button" class="primary" id="go-on" onClick={() => attempt(() => goOn(id))}>
+              Go on
+            </button>
+          )
+        )}
+        <button type="button" id="fork" disabled={now !== 'training' && now !== 'paused'} onClick={() => attempt(fork)}>
+          Fork from here
+        </button>
+        <button type="button" id="stop" disabled={now !== 'training' && !isStill} onClick={() => attempt(stop)}>
+          {isStill ? 'Close' : 'Stop'}
+        </button>
+        <a class={`button ${id ? '' : 'off'}`} id="play-run" href={addressOf('play', id)}>
+          Play with it
+        </a>
+      </div>
+    </section>
+  );
+}
+
+function Numbers() {
+  const now = progress.value;
+  const { latest, lastEpoch, terms = ['loss'], step = 0, totalSteps, epoch, epochs, batch = 0 } = now ?? {};
+  const entries: readonly (readonly [label: string, value: string, rest?: string])[] = [
+    ['step', now ? `${step}` : NONE, totalSteps ? ` / ${totalSteps}` : ''],
+    ['epoch', now ? `${epoch}` : NONE, epochs ? ` / ${epochs}` : ''],
+    ...terms.map((name) => {
+      const { label, text } = describeTerm(name, Number(latest?.[name]));
+      return [label, latest ? text : NONE] as const;
+    }),
+    ...terms
+      .filter((name) => name === 'loss' || name === 'accuracy')
+      .map(
+        (name) => [`test ${name}`, lastEpoch?.test ? describeTerm(name, lastEpoch.test[name]!).text : NONE] as const,
+      ),
+    ['ms a step', latest ? latest.msPerStep.toFixed(latest.msPerStep < 10 ? 2 : 0) : NONE],
+    ['images a second', latest ? Math.round((1000 * batch) / latest.msPerStep).toLocaleString('en') : NONE],
+    ['saved at step', now ? `${now.savedStep}` : NONE],
+  ];
+  return (
+    <dl class="card numbers" id="numbers">
+      {entries.map(([label, value, rest = '']) => (
+        <div key={label}>
+          <dt>{label}</dt>
+          <dd>
+            {value}
+            <small>{rest}</small>
+          </dd>
+        </div>
+      ))}
+    </dl>
+  );
+}
+
+function TakeAlong() {
+  const can = state.value !== 'preparing' && state.value !== 'pausing' && state.value !== 'none';
+  const save = (file: string, encode: () => Promise<Uint8Array>) =>
+    attempt(async () => download(file, await between(encode)));
+  return (
+    <section class="card">
+      <h2>Take it along</h2>
+      <div class="row">
+        <button
+          type="button"
+          id="save-model"
+          disabled={!can}
+          onClick={() => save('model.safetensors', () => trainer().weights())}
+        >
+          model.safetensors
+        </button>
+        <button
+          type="button"
+          id="save-checkpoint"
+          disabled={!can}
+          onClick={() => save('checkpoint.safetensors', () => trainer().checkpoint())}
+        >
+          checkpoint.safetensors
+        </button>
+      </div>
+      <p class="hint">
+        The model has PyTorch's names and layouts. The checkpoint goes on in <code>npm run train</code> with{' '}
+        <code>--resume</code>, or dropped on this page.
+      </p>
+    </section>
+  );
+}
+
+function Made() {
+  const { options, data } = started.value!;
+  const set = Object.entries(options).filter(([, value]) => value !== undefined);
+  return (
+    <details class="card">
+      <summary>
+        Options <small>{data.name}</small>
+      </summary>
+      <dl class="pairs">
+        {set.map(([name, value]) => (
+          <div key={name}>
+            <dt>{wordsOf(name)}</dt>
+            <dd>{String(value)}</dd>
+          </div>
+        ))}
+      </dl>
+      <form
+        class="row"
+        onSubmit={(event) => {
+          event.preventDefault();
+          const lr = Number(rate.value);
+          void attempt(() => between(() => trainer().setLearningRate(lr)));
+        }}
+      >
+        <label class="field">
+          <span>Learning rate from here</span>
+          <input
+            name="rate"
+            type="number"
+            step="any"
+            min="0"
+            required
+            placeholder={String(options.lr)}
+            value={rate.value}
+            onInput={(event) => {
+              rate.value = event.currentTarget.value;
+            }}
+          />
+        </label>
+        <button type="submit" disabled={state.value !== 'training' && state.value !== 'paused'}>
+          Set
+        </button>
+      </form>
+    </details>
+  );
+}
+
+export function Running() {
+  return (
+    <div class="running">
+      <Buttons />
+      {trouble.value && (
+        <p class="notice" role="alert" id="trouble">
+          {trouble.value.line}. Training goes on; it is saved again when there is room.{' '}
+          {trouble.value.quota && <a href={addressOf('runs')}>Choose what to delete</a>}
+        </p>
+      )}
+      <Numbers />
+      <section class="card">
+        <h2>Loss</h2>
+        <LossPlot />
+      </section>
+      <div class="pictures" id="pictures">
+        {pictures.value.map((picture) => (
+          <PictureCard key={picture.name} picture={picture} />
+        ))}
+      </div>
+      {started.value && (
+        <div class="pair">
+          <TakeAlong />
+          <Made />
+        </div>
+      )}
+    </div>
+  );
+}

@@ -1,0 +1,16 @@
+// What options are called on the page, where the command line is short.
+const WORDS: Readonly<Record<string, string>> = {
+  lr: 'learning rate',
+  batch: 'batch size',
+  decay: 'learning rate decay',
+  hidden: 'hidden units',
+  latent: 'latent dimensions',
+  codes: 'codebook entries',
+  beta: 'β',
+  warmup: 'KL warm-up',
+  size: 'image size',
+  colors: 'colours',
+  budget: 'GPU memory budget',
+};
+
+export const wordsOf = (option: string) => WORDS[option] ?? option;

@@ -1,0 +1,218 @@
+// The worker that uses a trained model: it decodes, encodes and judges images as the page asks.
+import { expose, transfer } from 'comlink';
+import { builtInDigits } from '../../../src/data/digits.ts';
+import { readDataset } from '../../../src/data/formats.ts';
+import type { Dataset } from '../../../src/data/images.ts';
+import { CheckpointError, DataError, OptionError } from '../../../src/errors.ts';
+import { Gpu } from '../../../src/gpu/gpu.ts';
+import { Parameters } from '../../../src/nn/module.ts';
+import { writeVariable } from '../../../src/runtime/variables.ts';
+import { decodeTrained, restoredModel, type Trained } from '../../../src/train/checkpoint.ts';
+import type { TrainOptions } from '../../../src/train/options.ts';
+import { createModel, isTextEntry, modelEntry } from '../../../src/train/registry/registry.ts';
+import { RunStore } from '../store/runs.ts';
+import { type Brought, filesOf } from './brought.ts';
+import { Uses } from './uses.ts';
+
+/** Images that the page gets to choose from, and whose codes it maps. */
+const EXAMPLES = 1000;
+
+export interface Shape {
+  readonly height: number;
+  readonly width: number;
+  readonly channels: number;
+}
+
+/** What the page may offer for a model. */
+export interface Playable {
+  readonly name: string;
+  readonly options: TrainOptions;
+  /** After how many steps, where it is known. */
+  readonly step: number | undefined;
+  readonly shape: Shape;
+  /** Numbers in a code; 0 without codes. */
+  readonly codeSize: number;
+  readonly grid: { readonly height: number; readonly width: number; readonly entries: number } | undefined;
+  /** Classes that it tells apart; 0 for none. */
+  readonly classes: number;
+  /** Classes of which it is told one; 0 for none. */
+  readonly toldClasses: number;
+  readonly reconstructs: boolean;
+  /** Images that it is shown with. */
+  readonly images: { readonly name: string; readonly count: number; readonly labels: Uint8Array | undefined };
+}
+
+let gpu: Promise<Gpu> | undefined;
+let uses: Uses | undefined;
+/** The run that the model is of, if it is of one. */
+let current:
+  | { readonly trained: Trained; readonly run: string | undefined; readonly parameters: Parameters }
+  | undefined;
+const store = RunStore.open();
+
+function device(): Promise<Gpu> {
+  gpu ??= Gpu.request().then((found) => {
+    found.lost.then(() => {
+      gpu = undefined;
+      uses = undefined;
+    });
+    return found;
+  });
+  gpu.catch(() => {
+    gpu = undefined;
+  });
+  return gpu;
+}
+
+/** Height, width and channels of the images that a file's model takes, as far as the file says it. */
+function shapeOf({ options, data, tensors, name }: Trained): Shape {
+  const told = /\d+/.exec(data?.tensors.images?.split(' ')[1] ?? '')?.[0];
+  const first = tensors.get('encoder.0.weight') ?? tensors.get('layers.0.weight');
+  const size = options.size ?? 28;
+  const channels = options.colors === 'rgb' ? 3 : 1;
+  // A convolution's weights tell how many channels, and not how large the images are.
+  const wide = first?.shape.length === 2 ? first.shape[1]! : undefined;
+  const pixels = told ? Number(told) : wide;
+  if (pixels === undefined) return { height: size, width: size, channels };
+  for (const depth of [1, 3]) {
+    const side = Math.round(Math.sqrt(pixels / depth));
+    if (side * side * depth === pixels) return { height: side, width: side, channels: depth };
+  }
+  // One that is told the class has as many inputs more.
+  for (let classes = 2; classes <= 256 && classes < pixels; classes++) {
+    const side = Math.round(Math.sqrt(pixels - classes));
+    if (side * side === pixels - classes) return { height: side, width: side, channels: 1 };
+  }
+  throw new OptionError(
+    `${name} is of images whose height and width it does not say: give images like those it was trained on`,
+  );
+}
+
+/** Digits where the model takes images of such a size, else grey: somebody who has the images brings them. */
+function stand(shape: Shape, seed: number): Dataset {
+  const { height, width, channels } = shape;
+  if (height !== width) throw new DataError('give images like those that it was trained on');
+  return builtInDigits({ seed, size: height, colors: channels === 3 ? 'rgb' : 'grey' });
+}
+
+async function imagesOf(trained: Trained, run: string | undefined, own: Dataset | undefined): Promise<Dataset> {
+  if (own) return own;
+  const kept = run === undefined ? undefined : await (await store).dataset(run);
+  return kept ?? stand(shapeOf(trained), trained.options.seed);
+}
+
+async function make(trained: Trained, run: string | undefined, own?: Dataset): Promise<Playable> {
+  const found = await device();
+  const { options, name, step } = trained;
+  const dataset = await imagesOf(trained, run, own);
+  const model = createModel(dataset, options);
+  const parameters = new Parameters(model);
+  let values: ReturnType<typeof restoredModel>;
+  try {
+    values = restoredModel(parameters, model.namedBuffers(), trained);
+  } catch (cause) {
+    if (own || !(cause instanceof CheckpointError)) throw cause;
+    throw new CheckpointError(`${cause.message}; if it was trained on other images, give these too`, { cause });
+  }
+  uses?.destroy();
+  uses = undefined;
+  for (const { variable, flat } of values) writeVariable(found, variable, flat);
+  const entry = modelEntry(options.model);
+  const abilities = (isTextEntry(entry) ? undefined : entry.abilities?.(model)) ?? { toldClasses: 0 };
+  uses = new Uses(found, model, parameters, abilities, dataset.test, EXAMPLES);
+  current = { trained, run, parameters };
+  const { height, width, channels, labels } = dataset.test;
+  const { space, grid, classify, reconstruct, toldClasses } = abilities;
+  return {
+    ...{ name, options, step, toldClasses, reconstructs: reconstruct !== undefined },
+    shape: { height, width, channels },
+    codeSize: space?.size ?? 0,
+    grid: grid && { height: grid.height, width: grid.width, entries: grid.entries },
+    classes: classify ? dataset.train.classes : 0,
+    images: { name: dataset.name, count: uses.count, labels: labels?.slice(0, uses.count) },
+  };
+}
+
+function ready(): Uses {
+  if (!uses) throw new OptionError('the GPU was lost: choose the model again');
+  return uses;
+}
+
+const sent = (data: Float32Array) => transfer(data, [data.buffer as ArrayBuffer]);
+
+const api = {
+  /** Takes the newest snapshot of a run. */
+  async loadRun(id: string): Promise<Playable> {
+    const runs = await store;
+    const { name } = await runs.get(id);
+    const bytes = await runs.snapshot(id);
+    if (!bytes) throw new CheckpointError(`${name} has no snapshot yet`);
+    return make(decodeTrained(bytes, name), id);
+  },
+
+  /** Takes a file of weights or a checkpoint. */
+  async loadFile(name: string, bytes: Uint8Array): Promise<Playable> {
+    return make(decodeTrained(bytes as Uint8Array<ArrayBuffer>, name), undefined);
+  },
+
+  /** Shows the model with images of the user's. */
+  async showWith(list: readonly Brought[]): Promise<Playable> {
+    if (!current) throw new OptionError('choose a model first');
+    const { options } = current.trained;
+    const dataset = await readDataset(filesOf(list), { size: options.size, colors: options.colors });
+    return make(current.trained, current.run, dataset);
+  },
+
+  /** The newest weights of the run, where it has gone on. @returns the step that they are of, if they are others */
+  async refresh(): Promise<number | undefined> {
+    if (current?.run === undefined || !uses) return undefined;
+    const { trained, run, parameters } = current;
+    const bytes = await (await store).snapshot(run);
+    const newer = bytes && decodeTrained(bytes, trained.name);
+    if (!newer || newer.step === trained.step || !uses) return undefined;
+    const values = restoredModel(parameters, uses.model.namedBuffers(), newer);
+    for (const { variable, flat } of values) writeVariable(uses.gpu, variable, flat);
+    current = { trained: newer, run, parameters };
+    return newer.step;
+  },
+
+  /** Images that it is shown with, [count, height, width, channels], intensities, from one of them on. */
+  examples(first: number, count: number): Float32Array {
+    return sent(ready().examples(first, count));
+  },
+
+  /** Means and logarithms of variances of the codes of all examples, [count, size] each. */
+  async codes(): Promise<{ mean: Float32Array; logvar: Float32Array }> {
+    const { mean, logvar } = await ready().codes();
+    return transfer({ mean, logvar }, [mean.buffer as ArrayBuffer, logvar.buffer as ArrayBuffer]);
+  },
+
+  /** Images of codes [count, size]; of one class, where the model is told one. */
+  async decode(codes: Float32Array, label = 0): Promise<Float32Array> {
+    return sent(await ready().decode(codes, label));
+  },
+
+  /** What the model makes of one image. */
+  look(image: Float32Array, label = 0) {
+    return ready().look(image, label);
+  },
+
+  /** −ELBO of the examples, sorted: what is usual. */
+  async bounds(): Promise<Float32Array> {
+    return sent(await ready().bounds());
+  },
+
+  /** The image of a grid of entries. */
+  async decodeGrid(entries: Uint32Array): Promise<Float32Array> {
+    return sent(await ready().decodeGrid(entries));
+  },
+
+  /** What each entry of the table looks like where it stands everywhere. */
+  async entries(): Promise<Float32Array> {
+    return sent(await ready().entries());
+  },
+};
+
+export type PlayerApi = typeof api;
+
+expose(api);

@@ -1,0 +1,60 @@
+// Small groups that wait for one another become one dispatch of one workgroup, which computes them in turn, with a barrier
+// between: means and norms from partial sums, what an optimizer computes of the step's number, counters, histories.
+//
+// On a GPU a dispatch costs some microseconds, and what one workgroup does in that time is thousands of operations. On a CPU a
+// dispatch costs less, and what follows it need not wait for a whole adapter to drain.
+import type { AdapterTraits, Tensor } from '../ops/tensor.ts';
+import { flopsOf } from '../ops/tensor.ts';
+import { Compounds, isDispatch } from './compound.ts';
+import { topological } from './graph.ts';
+import { dependencies, rankByPlace, sorted, TopologicalOrder } from './order.ts';
+import { type Group, isSource, type Schedule } from './schedule.ts';
+
+/** Results that one workgroup may have: four a thread. */
+const MOST_RESULTS = 1024;
+/** Elements that its reductions may read. */
+const MOST_READ = 8192;
+/** Operations of its pointwise nodes. */
+const MOST_FLOPS = 2 ** 18;
+
+/** Whether a workgroup computes a group in about the time that a dispatch costs. */
+export function isSmall(group: Group): boolean {
+  const { kernelOps, outputs, reads } = group;
+  if (!isDispatch(group) || outputs.some(({ size }) => size > MOST_RESULTS)) return false;
+  const folded = kernelOps.flatMap(({ inputs }) => inputs).reduce((sum, { size }) => sum + size, 0);
+  if (folded > MOST_READ || kernelOps.some(({ op }) => op.traits?.rereads)) return false;
+  const nodes = topological(outputs, (node: Tensor) => reads.has(node) || isSource(node));
+  return (
+    nodes.reduce((flops, node) => flops + (kernelOps.includes(node) ? 0 : flopsOf(node) * node.size), 0) <= MOST_FLOPS
+  );
+}
+
+export function shareWorkgroups(schedule: Schedule, traits: AdapterTraits): Schedule {
+  const { groups, targets } = schedule;
+  const compounds = new Compounds(schedule, traits);
+  const edges = dependencies(groups, targets);
+  const before = new Map(groups.map((group) => [group, [...edges.before.get(group)!]]));
+  const order = new TopologicalOrder(groups, edges);
+  const small = new Set(groups.filter((group) => isSmall(group) && !compounds.alone(group)));
+  /** What a group has become part of. */
+  const partOf = new Map<Group, Group>(groups.map((group) => [group, group]));
+  for (const second of small) {
+    for (const first of before.get(second)!) {
+      if (!small.has(first)) continue;
+      const [a, b] = [partOf.get(first)!, partOf.get(second)!];
+      if (a === b || order.obstacle(a, b)) continue;
+      const joined = compounds.join([a, b], 'in turn');
+      if ('kind' in joined) continue;
+      order.merge(a, b, joined);
+      for (const member of joined.members!) partOf.set(member, joined);
+    }
+  }
+  return arranged(schedule, partOf);
+}
+
+/** The schedule of what its groups have become. */
+export function arranged(schedule: Schedule, partOf: ReadonlyMap<Group, Group>): Schedule {
+  const groups = [...new Set(schedule.groups.map((group) => partOf.get(group)!))];
+  const edges = dependencies(groups, schedule.targets);
+  return { ...schedule, groups: sorted(groups, edges, rankByPlace(schedule.groups)) };
+}

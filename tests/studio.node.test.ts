@@ -1,0 +1,506 @@
+// The studio as a person uses it, in a real Chrome: built, served from a path of a plain file server.
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { crc32, gzipSync } from 'node:zlib';
+import type { Browser, Page } from 'puppeteer';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { launchBrowser } from '../src/cli/browser.ts';
+import { buildSite } from '../src/cli/site.ts';
+import { idx, images, labels } from './small_data.ts';
+import { type StaticServer, serveFolder } from './static_server.ts';
+
+const TIMEOUT = 240_000;
+const scratch = mkdtempSync(join(tmpdir(), 'glia-studio-'));
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+
+let server: StaticServer;
+let browser: Browser;
+let page: Page;
+/** What the browser complained about. */
+const complaints: string[] = [];
+
+beforeAll(async () => {
+  const { size } = await buildSite(join(scratch, 'site'));
+  expect(size).toBeLessThan(200_000);
+  server = await serveFolder(join(scratch, 'site'), '/some/where/');
+  browser = await launchBrowser();
+  page = await open();
+}, TIMEOUT);
+
+afterAll(async () => {
+  await browser?.close();
+  await server?.stop();
+  rmSync(scratch, { recursive: true, force: true });
+});
+
+async function open(prepare: (page: Page) => Promise<unknown> = async () => {}): Promise<Page> {
+  const opened = await browser.newPage();
+  opened.setDefaultTimeout(TIMEOUT);
+  opened.on('console', (message) => {
+    if (['error', 'warn'].includes(message.type())) complaints.push(message.text());
+  });
+  opened.on('pageerror', (error) => complaints.push(String(error)));
+  await prepare(opened);
+  await opened.goto(server.address);
+  return opened;
+}
+
+const text = (selector: string) => page.$eval(selector, (element) => element.textContent ?? '');
+const says = (selector: string, what: string, of = page) =>
+  of.waitForFunction((at, wanted) => document.querySelector(at)?.textContent?.includes(wanted), {}, selector, what);
+const enabled = (selector: string, of = page) => of.waitForSelector(`${selector}:not([disabled])`);
+const go = async (name: string, of = page) => {
+  await of.evaluate((hash) => (location.hash = hash), `#/${name}`);
+};
+const step = (of = page) => of.$eval('#numbers dd', (element) => Number.parseInt(element.textContent ?? '', 10));
+const reaches = (wanted: number, of = page) =>
+  of.waitForFunction(
+    (least) => Number.parseInt(document.querySelector('#numbers dd')?.textContent ?? '', 10) >= least,
+    {},
+    wanted,
+  );
+
+async function fill(values: Record<string, string>, of = page): Promise<void> {
+  for (const [name, value] of Object.entries(values)) {
+    await of.$eval(
+      `[name=${name}]`,
+      (field, to) => {
+        (field as HTMLInputElement).value = to;
+        field.dispatchEvent(new Event('input', { bubbles: true }));
+        field.dispatchEvent(new Event('change', { bubbles: true }));
+      },
+      value,
+    );
+  }
+}
+
+/** Drops files on the page. */
+function drop(files: Readonly<Record<string, Uint8Array>>, of = page): Promise<void> {
+  const encoded = Object.entries(files).map(([name, bytes]) => [name, Buffer.from(bytes).toString('base64')] as const);
+  return of.evaluate((all) => {
+    const transfer = new DataTransfer();
+    for (const [name, base64] of all) {
+      transfer.items.add(new File([Uint8Array.from(atob(base64), (char) => char.charCodeAt(0))], name));
+    }
+    dispatchEvent(new DragEvent('drop', { dataTransfer: transfer, cancelable: true }));
+  }, encoded);
+}
+
+/** Records of the runs in the browser, the newest first, with a digest of the newest snapshot of each. */
+function kept(): Promise<{ id: string; name: string; step: number; options: { model: string }; digest: string }[]> {
+  return page.evaluate(async () => {
+    const root = await (await navigator.storage.getDirectory()).getDirectoryHandle('runs');
+    const found = [];
+    for await (const folder of root.values()) {
+      const read = async (name: string) => (await (folder as FileSystemDirectoryHandle).getFileHandle(name)).getFile();
+      const record = JSON.parse(await (await read('run.json')).text());
+      const bytes = await (await read(record.snapshot)).arrayBuffer();
+      const digest = String(new Uint8Array(await crypto.subtle.digest('SHA-256', bytes)));
+      found.push({ ...record, digest });
+    }
+    return found.sort((a, b) => b.created - a.created);
+  });
+}
+
+/** Whether a canvas shows something: not one colour all over. */
+const colors = (selector: string) =>
+  page.$$eval(selector, (canvases) =>
+    canvases.map((canvas) => {
+      const { width, height } = canvas as HTMLCanvasElement;
+      return new Set((canvas as HTMLCanvasElement).getContext('2d')!.getImageData(0, 0, width, height).data).size;
+    }),
+  );
+
+/** axe's violations of the page as it is, in both schemes. */
+async function violations(of = page): Promise<string[]> {
+  const found: string[] = [];
+  for (const scheme of ['light', 'dark']) {
+    await of.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: scheme }]);
+    if (!(await of.evaluate(() => 'axe' in globalThis))) await of.evaluate(axe);
+    const all = (await of.evaluate('axe.run(document, { resultTypes: ["violations"] })')) as {
+      violations: { id: string; nodes: { html: string; failureSummary: string }[] }[];
+    };
+    found.push(
+      ...all.violations.map(({ id, nodes }) => `${scheme} ${id}: ${nodes[0]?.html} ${nodes[0]?.failureSummary}`),
+    );
+  }
+  return found;
+}
+
+const data = { 'train-images-idx3-ubyte': images, 'train-labels-idx1-ubyte.gz': gzipSync(labels) };
+const TINY = { hidden: '16', latent: '3', batch: '16', epochs: '6' };
+
+test('a first visit: what this is, what it runs on, and where to go, by keyboard too', {
+  timeout: TIMEOUT,
+}, async () => {
+  await page.waitForFunction(() => !document.getElementById('adapter')?.textContent?.includes('Looking'));
+  expect(await text('#adapter')).toMatch(/\S/);
+  expect(await violations()).toEqual([]);
+  await page.focus('.choice');
+  await page.keyboard.press('Enter');
+  await page.waitForSelector('#start');
+  expect(await violations()).toEqual([]);
+});
+
+test('trains on images that were dropped, pauses, is reloaded, and goes on to the same bits', {
+  timeout: TIMEOUT,
+}, async () => {
+  await drop(data);
+  await says('#data-name', '172 training and 28 test images of 8×8, of 10 classes');
+  await page.click('[name=keep]');
+  await fill({ ...TINY, epochs: '24' });
+  await enabled('#start');
+  await page.click('#start');
+  await reaches(3);
+  await page.click('#pause');
+  await page.waitForSelector('#go-on');
+  const paused = await step();
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  expect(await step()).toBe(paused);
+  const shown = await colors('#pictures canvas');
+  expect(shown).toHaveLength(3);
+  for (const count of shown) expect(count).toBeGreaterThan(10);
+  expect(await violations()).toEqual([]);
+  // As if the tab had crashed: nothing is told to the run that is going on.
+  await page.click('#go-on');
+  await reaches(paused + 1);
+  await page.reload();
+  await go('train');
+  await enabled('[data-go-on]');
+  await page.click('[data-go-on]');
+  await says('#status', 'Done after 24 epochs');
+  const resumed = (await kept())[0]!;
+  expect(resumed).toMatchObject({ step: 258, state: 'done' });
+  await page.click('#stop');
+  // The same again, undisturbed.
+  await page.waitForSelector('#start');
+  await drop(data);
+  await says('#data-name', '172 training');
+  await fill({ ...TINY, epochs: '24' });
+  await enabled('#start');
+  await page.click('#start');
+  await says('#status', 'Done after 24 epochs');
+  const undisturbed = (await kept())[0]!;
+  expect(undisturbed.id).not.toBe(resumed.id);
+  expect(undisturbed.digest).toBe(resumed.digest);
+  await page.click('#stop');
+  expect(complaints).toEqual([]);
+});
+
+test('a fork goes on beside its parent, with another learning rate', { timeout: TIMEOUT }, async () => {
+  await drop(data);
+  await says('#data-name', '172 training');
+  await fill({ ...TINY, epochs: '2000', hidden: '24' });
+  await enabled('#start');
+  await page.click('#start');
+  await reaches(5);
+  await page.click('#fork');
+  await says('#run-name', 'fork at');
+  const forked = await step();
+  await reaches(forked + 3);
+  await page.$eval('details.card', (details) => ((details as HTMLDetailsElement).open = true));
+  await fill({ rate: '0.0005' });
+  await page.click('details.card button');
+  await reaches((await step()) + 3);
+  await page.click('#stop');
+  await page.waitForSelector('#start');
+  const [fork, parent] = await kept();
+  expect(fork).toMatchObject({ state: 'paused', parent: { name: parent!.name } });
+  expect(fork!.step).toBeGreaterThan(parent!.step);
+  expect(complaints).toEqual([]);
+});
+
+test('runs: compared, renamed, exported, deleted, imported', { timeout: TIMEOUT }, async () => {
+  await go('runs');
+  await page.waitForFunction(() => document.querySelectorAll('[data-run]').length === 4);
+  const all = await kept();
+  for (const box of await page.$$('[data-run] input[type=checkbox]:checked')) await box.click();
+  for (const { id } of [all[1]!, all[2]!]) await page.click(`[data-run="${id}"] input[type=checkbox]`);
+  await page.waitForSelector('#differences');
+  expect(await text('#differences')).toMatch(/epochs.*hidden units/);
+  expect(await text('#differences')).not.toMatch(/latent/);
+  await page.waitForSelector('.compare canvas');
+  expect(await violations()).toEqual([]);
+  const first = `[data-run="${all[3]!.id}"]`;
+  await page.click(`${first} [data-do=rename]`);
+  await page.waitForSelector(`${first} input.name`);
+  await page.keyboard.down('Control');
+  await page.keyboard.press('a');
+  await page.keyboard.up('Control');
+  await page.keyboard.type('Mine alone');
+  await page.keyboard.press('Enter');
+  await says(`${first} h2`, 'Mine alone');
+  // What would be saved as a file.
+  await page.evaluate(() => {
+    const create = URL.createObjectURL;
+    URL.createObjectURL = (blob) => {
+      Object.assign(globalThis, { saved: blob });
+      return create(blob);
+    };
+    HTMLAnchorElement.prototype.click = () => {};
+  });
+  await page.click(`${first} [data-do=export]`);
+  await page.waitForFunction(() => 'saved' in globalThis);
+  const file = (await page.evaluate(`(async () => {
+    const bytes = new Uint8Array(await saved.arrayBuffer());
+    return btoa(bytes.reduce((text, byte) => text + String.fromCharCode(byte), ''));
+  })()`)) as string;
+  await page.click(`${first} [data-do=delete]`);
+  await page.click(`${first} [data-do=really]`);
+  await page.waitForFunction(() => document.querySelectorAll('[data-run]').length === 3);
+  await drop({ 'mine.glia.zip': Buffer.from(file, 'base64') });
+  await page.waitForFunction(() => document.querySelectorAll('[data-run]').length === 4);
+  await says('#note', 'Mine alone is among your runs now');
+  const [imported] = await kept();
+  expect(imported).toMatchObject({ name: 'Mine alone', digest: all[3]!.digest, step: 258 });
+  await page.reload();
+  expect(complaints).toEqual([]);
+});
+
+test('plays: drags over the map, draws, turns sliders, morphs, samples', { timeout: TIMEOUT }, async () => {
+  const run = (await kept()).find(({ name }) => name === 'Mine alone')!;
+  await go(`play/${run.id}`);
+  await says('#play-status', 'shown with');
+  await page.waitForFunction(() => !document.getElementById('play-status')?.textContent?.includes('Loading'));
+  const map = (await (await page.$('#map'))!.boundingBox())!;
+  const at = (x: number, y: number) => [map.x + x * map.width, map.y + y * map.height] as const;
+  await page.mouse.move(...at(0.3, 0.4));
+  await page.mouse.down();
+  await page.mouse.move(...at(0.7, 0.5), { steps: 8 });
+  await page.mouse.up();
+  await page.waitForFunction(() => performance.getEntriesByName('pointer to image').length > 2);
+  await page.waitForFunction(() => !document.querySelector('.walk [aria-label=Empty]'));
+  expect((await colors('.walk canvas')).every((count) => count > 3)).toBe(true);
+  expect(await text('#map-place')).toMatch(/at \(-?\d.*near a \d/);
+  await page.focus('#map');
+  const before = await text('#map-place');
+  await page.keyboard.press('ArrowRight');
+  await page.waitForFunction((was) => document.getElementById('map-place')?.textContent !== was, {}, before);
+  expect(await violations()).toEqual([]);
+
+  await page.click('[data-tab=draw]');
+  await page.click('#clear-pad');
+  const pad = (await (await page.$('#pad'))!.boundingBox())!;
+  await page.mouse.move(pad.x + 0.4 * pad.width, pad.y + 0.2 * pad.height);
+  await page.mouse.down();
+  await page.mouse.move(pad.x + 0.5 * pad.width, pad.y + 0.8 * pad.height, { steps: 6 });
+  await page.mouse.up();
+  await page.waitForFunction(() => /−ELBO \d/.test(document.getElementById('bound')?.textContent ?? ''));
+  const drawn = await text('#bound');
+  expect(await page.$$('#neighbours canvas')).toHaveLength(8);
+  // By keyboard as well.
+  await page.focus('#pad');
+  for (const key of ['Space', 'ArrowLeft', 'ArrowLeft', 'ArrowLeft', 'Space'] as const) await page.keyboard.press(key);
+  await page.waitForFunction((was) => document.getElementById('bound')?.textContent !== was, {}, drawn);
+  expect(await violations()).toEqual([]);
+
+  await page.focus('[data-tab=draw]');
+  await page.keyboard.press('ArrowRight');
+  await page.waitForSelector('.sliders input');
+  expect(await page.$eval('[role=tab][aria-selected=true]', (tab) => tab.textContent)).toBe('Sliders');
+  await page.click('#random-code');
+  await page.waitForFunction(() => (document.querySelector('.sliders output')?.textContent ?? '0.00') !== '0.00');
+  expect(await violations()).toEqual([]);
+
+  await page.click('[data-tab=morph]');
+  await enabled('#save-gif');
+  await page.evaluate(() => {
+    URL.createObjectURL = (blob) => {
+      Object.assign(globalThis, { gif: blob });
+      return '#';
+    };
+  });
+  await page.click('#save-gif');
+  await page.waitForFunction(() => 'gif' in globalThis);
+  expect(await page.evaluate('gif.slice(0, 6).text()')).toBe('GIF89a');
+  expect(await violations()).toEqual([]);
+
+  await page.click('[data-tab=samples]');
+  await page.waitForSelector('#samples canvas');
+  await fill({ temperature: '0.5' });
+  expect(await violations()).toEqual([]);
+  await page.reload();
+  expect(complaints).toEqual([]);
+});
+
+test('a code grid is edited, and a classifier judges what is drawn', { timeout: TIMEOUT }, async () => {
+  await go('train');
+  await drop(data);
+  await says('#data-name', '172 training');
+  await fill({ model: 'vq-vae' });
+  await page.waitForSelector('[name=codes]');
+  expect(await page.$('[name=hidden]')).toBeNull();
+  await fill({ codes: '6', latent: '4', batch: '16', epochs: '1' });
+  await enabled('#start');
+  await page.click('#start');
+  await says('#status', 'Done after 1 epochs');
+  await page.click('#play-run');
+  await page.waitForSelector('#cells button');
+  await page.waitForFunction(() => document.querySelectorAll('.entry:not([disabled])').length === 6);
+  const chosen = () => page.$eval('#cells [aria-pressed=true]', (cell) => Number(cell.textContent));
+  const other = ((await chosen()) + 1) % 6;
+  await page.click(`.entry[aria-label="Entry ${other}"]`);
+  await page.waitForFunction(
+    (to) => document.querySelector('#cells [aria-pressed=true]')?.textContent === String(to),
+    {},
+    other,
+  );
+  expect(await violations()).toEqual([]);
+  await go('train');
+  await page.click('#stop');
+  await page.waitForSelector('#start');
+  await fill({ model: 'classifier' });
+  await fill({ hidden: '16', batch: '16', epochs: '1' });
+  await enabled('#start');
+  await page.click('#start');
+  await says('#status', 'Done');
+  await page.click('#play-run');
+  await page.waitForSelector('#probabilities .most');
+  expect(await violations()).toEqual([]);
+  await go('train');
+  await page.click('#stop');
+  await page.waitForSelector('#start');
+  expect(complaints).toEqual([]);
+});
+
+test('trains on colour images that were dropped, read again in another size', { timeout: TIMEOUT }, async () => {
+  // A browser's own encoder makes them.
+  const encoded = await page.evaluate(async () => {
+    const all: Record<string, string> = {};
+    for (let i = 0; i < 40; i++) {
+      const canvas = new OffscreenCanvas(48, 40);
+      const context = canvas.getContext('2d')!;
+      context.fillStyle = `hsl(${9 * i} 90% 50%)`;
+      context.fillRect(4 + (i % 8), 6, 30, 24);
+      const blob = await canvas.convertToBlob({ type: i % 2 ? 'image/png' : 'image/jpeg' });
+      const bytes = new Uint8Array(await blob.arrayBuffer());
+      all[`${i}.${i % 2 ? 'png' : 'jpg'}`] = btoa(String.fromCharCode(...bytes));
+    }
+    return all;
+  });
+  await fill({ model: 'vae' });
+  await drop(
+    Object.fromEntries(Object.entries(encoded).map(([name, base64]) => [name, Buffer.from(base64, 'base64')])),
+  );
+  await says('#data-name', '35 training and 5 test images of 40×40, in colour');
+  await fill({ hidden: '16', latent: '2', batch: '8', size: '16' });
+  await says('#data-name', '35 training and 5 test images of 16×16, in colour');
+  await enabled('#start');
+  await page.click('#start');
+  await reaches(5);
+  const coloured = await page.$$eval('#pictures canvas', (canvases) =>
+    canvases.map((canvas) => {
+      const { width, height } = canvas as HTMLCanvasElement;
+      const { data } = (canvas as HTMLCanvasElement).getContext('2d')!.getImageData(0, 0, width, height);
+      return data.some((value, i) => i % 4 === 0 && Math.abs(value - data[i + 1]!) > 20);
+    }),
+  );
+  expect(coloured[0]).toBe(true);
+  await page.click('#stop');
+  await page.waitForSelector('#start');
+  expect(complaints).toEqual([]);
+});
+
+/** A PNG that claims these sizes, and holds next to nothing. */
+function png(width: number, height: number): Buffer {
+  const chunk = (type: string, body: Buffer) => {
+    const whole = Buffer.concat([Buffer.from(type), body]);
+    const [length, sum] = [Buffer.alloc(4), Buffer.alloc(4)];
+    length.writeUInt32BE(body.length);
+    sum.writeUInt32BE(crc32(whole));
+    return Buffer.concat([length, whole, sum]);
+  };
+  const header = Buffer.alloc(13);
+  header.writeUInt32BE(width, 0);
+  header.writeUInt32BE(height, 4);
+  header.set([8, 2, 0, 0, 0], 8);
+  return Buffer.concat([
+    Buffer.from('\x89PNG\r\n\x1a\n', 'latin1'),
+    chunk('IHDR', header),
+    chunk('IEND', Buffer.alloc(0)),
+  ]);
+}
+
+/** A safetensors file with a header of one's own, and no data. */
+function safetensors(header: unknown): Buffer {
+  const json = Buffer.from(JSON.stringify(header));
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(json.length));
+  return Buffer.concat([length, json]);
+}
+
+test('hostile files: one clear line each, and nothing is lost', { timeout: TIMEOUT }, async () => {
+  await go('train');
+  const before = (await kept()).length;
+  const huge = { w: { dtype: 'F32', shape: [1e6, 1e6], data_offsets: [0, 4e12] } };
+  const bomb = gzipSync(Buffer.concat([idx([60000, 28, 28], () => 0).subarray(0, 16), Buffer.alloc(60_000_000)]));
+  const cases: readonly (readonly [Readonly<Record<string, Buffer>>, RegExp])[] = [
+    [{ 'train-images-idx3-ubyte': Buffer.from([0, 0, 8, 3, 0, 0, 0, 9, 0, 0, 0, 8, 0, 0, 0, 8, 1]) }, /is cut short/],
+    [{ 'run.glia.zip': Buffer.from('PK not a zip') }, /run\.glia\.zip is no run of Glia's/],
+    [{ 'checkpoint.safetensors': safetensors(huge) }, /checkpoint\.safetensors/],
+    [{ 'a.png': png(65535, 65535), 'b.png': png(65535, 65535) }, /\.png is no image|\.png has 65535×65535 pixels/],
+    [{ 'train-images-idx3-ubyte.gz': bomb }, /train-images-idx3-ubyte\.gz/],
+  ];
+  for (const [files, message] of cases) {
+    await drop(files);
+    await page.waitForSelector('#error');
+    const line = (await text('#error')).replace(/×$/, '').trim();
+    expect(line).toMatch(message);
+    expect(line).not.toContain('\n');
+    await page.click('#error button');
+    await page.waitForFunction(() => !document.getElementById('error'));
+    await enabled('#start');
+  }
+  expect((await kept()).length).toBe(before);
+  expect(await violations()).toEqual([]);
+  expect(complaints).toEqual([]);
+});
+
+test('on a phone, by touch', { timeout: TIMEOUT }, async () => {
+  const phone = await open((blank) =>
+    blank.setViewport({ width: 390, height: 844, isMobile: true, hasTouch: true, deviceScaleFactor: 1 }),
+  );
+  for (const name of ['', 'train', 'play', 'runs', 'measure']) {
+    await go(name, phone);
+    await phone.waitForFunction(() => !document.querySelector('.loading'));
+    // Nothing is wider than the screen.
+    expect(await phone.evaluate(() => document.documentElement.scrollWidth)).toBe(390);
+    expect(await violations(phone)).toEqual([]);
+  }
+  const run = (await kept()).find(({ options }) => options.model === 'vae')!;
+  await go(`play/${run.id}`, phone);
+  await phone.waitForSelector('#map');
+  await phone.waitForFunction(() => document.getElementById('play-status')?.textContent?.includes('shown with'));
+  const map = (await (await phone.$('#map'))!.boundingBox())!;
+  await phone.touchscreen.touchStart(map.x + 0.3 * map.width, map.y + 0.3 * map.height);
+  await phone.touchscreen.touchMove(map.x + 0.6 * map.width, map.y + 0.6 * map.height);
+  await phone.touchscreen.touchEnd();
+  await phone.waitForFunction(() => !document.querySelector('.walk [aria-label=Empty]'));
+  await phone.tap('[data-tab=draw]');
+  await phone.tap('#clear-pad');
+  const pad = (await (await phone.$('#pad'))!.boundingBox())!;
+  await phone.touchscreen.touchStart(pad.x + 0.5 * pad.width, pad.y + 0.2 * pad.height);
+  await phone.touchscreen.touchMove(pad.x + 0.5 * pad.width, pad.y + 0.7 * pad.height);
+  await phone.touchscreen.touchEnd();
+  await phone.waitForFunction(() => /−ELBO \d/.test(document.getElementById('bound')?.textContent ?? ''));
+  expect(await phone.evaluate(() => document.documentElement.scrollWidth)).toBe(390);
+  await phone.close();
+  expect(complaints).toEqual([]);
+});
+
+test('says what to do where there is no WebGPU', { timeout: TIMEOUT }, async () => {
+  const bare = await open((blank) =>
+    blank.evaluateOnNewDocument(() => Object.defineProperty(navigator, 'gpu', { value: undefined })),
+  );
+  await bare.waitForSelector('#unsupported');
+  expect(await bare.$eval('#unsupported', (notice) => notice.textContent)).toMatch(
+    /no WebGPU.*Chrome, Edge.*Safari.*Firefox/s,
+  );
+  await go('train', bare);
+  await bare.waitForSelector('#start[disabled]');
+  expect(await violations(bare)).toEqual([]);
+  await bare.close();
+  expect(complaints).toEqual([]);
+});
