@@ -18,7 +18,15 @@ import { Picker, recipes } from './picker.ts';
 import { build, type Case } from './random_graph.ts';
 import { describe } from './run_case.ts';
 
-const sampled = ops.map((op) => ({ op, ...checkOf(op) })).filter(({ samples, reference }) => samples && reference);
+/** Ops of text and of likelihoods, which random graphs do not hold: `tests/ops.test.ts` checks each in a graph of its own. */
+const APART = [
+  ...['attention', 'attentionQueryGradient', 'attentionKeyGradient'],
+  ...['maskedAttention', 'maskedAttentionQueryGradient', 'maskedAttentionKeyGradient'],
+  ...['layerNorm', 'layerNormGradient', 'rmsNorm', 'rmsNormGradient', 'rotary', 'geluTanh', 'geluTanhSlope'],
+  ...['embedding', 'segmentSum', 'sortIndices', 'sample', 'discretizedLogisticNll', 'logisticMixtureNll', 'toU32'],
+];
+const held = ops.filter(({ name }) => !APART.includes(name));
+const sampled = held.map((op) => ({ op, ...checkOf(op) })).filter(({ samples, reference }) => samples && reference);
 
 test.each(sampled.map((one) => [one.op.name, one] as const))('%s is what its reference says', (_, one) => {
   const { op, samples, reference } = one;
@@ -49,8 +57,7 @@ test('random graphs hold every op of the registry', () => {
     const { graph } = build([KINDS.general, KINDS.half, KINDS.indices][i % 3]!, recipe);
     for (const { op } of topological([...Object.values(graph.outputs)])) seen.add(op.name);
   }
-  // Of ops of several results there are none in the registry.
-  expect(ops.map(({ name }) => name).filter((name) => !seen.has(name) && name !== 'result')).toEqual([]);
+  expect(held.map(({ name }) => name).filter((name) => !seen.has(name) && name !== 'result')).toEqual([]);
 });
 
 /** Σ over the last float output, weighted, and the sources that it may be differentiated by. */
