@@ -154,7 +154,9 @@ function kernel(node: Tensor<ReduceAttrs>, writer: KernelWriter, kind: keyof typ
   const vectors = outputs / lanes;
   // What a thread keeps in workgroup memory, of each tensor.
   const state = 16 * (kind === 'sum' ? 1 : 2) * tensors.length;
-  const slices = powerBelow(Math.min(length / A_THREAD, memory / (state * COLUMNS)), WORKGROUP / COLUMNS);
+  // Of sums, the array of the other part of a state has one element.
+  const rest = kind === 'sum' ? memory - state : memory;
+  const slices = powerBelow(Math.min(length / A_THREAD, rest / (state * COLUMNS)), WORKGROUP / COLUMNS);
   return {
     source: together ? columnsWorkgroupShader : columnsShader,
     constants: together
