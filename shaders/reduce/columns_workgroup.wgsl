@@ -62,7 +62,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
               top[c] = max(top[c], value);
               total[c] = bitcast<vec4f>(max(bitcast<vec4u>(total[c]), bitcast<vec4u>(value) & vec4u(0x7fffffffu)));
             } else {
-              let difference = value - top[c];
+              // Of equal infinities, too, the difference is 0.
+              let difference = select(value - top[c], vec4f(), value == top[c]);
               let e = exp(-abs(difference));
               total[c] = select(total[c] + e, total[c] * e + 1.0, difference > vec4f());
               top[c] = max(top[c], value);
@@ -86,7 +87,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
           totals[local][c] = bitcast<vec4f>(max(bitcast<vec4u>(totals[local][c]), bitcast<vec4u>(totals[other][c])));
         } else {
           let both = max(tops[local][c], tops[other][c]);
-          totals[local][c] = totals[local][c] * exp(tops[local][c] - both) + totals[other][c] * exp(tops[other][c] - both);
+          let own = select(tops[local][c] - both, vec4f(), tops[local][c] == both);
+          let others = select(tops[other][c] - both, vec4f(), tops[other][c] == both);
+          totals[local][c] = totals[local][c] * exp(own) + totals[other][c] * exp(others);
           tops[local][c] = both;
         }
       }
