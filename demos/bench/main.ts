@@ -16,6 +16,7 @@ import {
 } from '../../src/bench/results.ts';
 import { type Engine, type Workload, workloadsFor } from '../../src/bench/workloads.ts';
 import type { Ceilings } from '../../src/runtime/ceilings.ts';
+import { download } from '../../src/view/download.ts';
 import { BenchRoofline } from './roofline.ts';
 import { Table } from './table.ts';
 
@@ -161,13 +162,7 @@ function offerResults(): void {
     await navigator.clipboard.writeText(json());
     part('status').textContent = 'Copied.';
   };
-  save.onclick = () => {
-    const link = document.createElement('a');
-    link.href = URL.createObjectURL(new Blob([json()], { type: 'application/json' }));
-    link.download = 'glia-benchmark.json';
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
-  };
+  save.onclick = () => download('glia-benchmark.json', json(), 'application/json');
 }
 
 async function greet(): Promise<void> {

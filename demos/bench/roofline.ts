@@ -34,10 +34,11 @@ export class BenchRoofline {
   }
 }
 
-function workOf({ work, cells: { glia } }: Row): RooflineWork {
+function workOf(row: Row): RooflineWork {
+  const { work, cells } = row;
   const { flops, bytes } = work!;
-  const { median } = summarize((glia as { samples: readonly number[] }).samples);
-  const kind = flops < 4 * bytes ? 'reduction' : 'matmul';
+  const { median } = summarize((cells.glia as { samples: readonly number[] }).samples);
+  const kind = rateOf(row, 'glia')!.unit === 'GB/s' ? 'reduction' : 'matmul';
   // Rows are of different work: none is a part of the others, so all dots are alike.
   return { intensity: flops / bytes, gigaflops: flops / median / 1e6, weight: 0.05, color: `--${kind}` };
 }

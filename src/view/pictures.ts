@@ -1,4 +1,5 @@
 // Many small images as one picture: a grid with a gap between them.
+import type { ImageShape } from '../data/resize.ts';
 import type { ShownPicture } from '../train/trainer_options.ts';
 
 /** Between images; those in colour mostly fill their cells, and need more to be told apart. */
@@ -26,14 +27,17 @@ export function drawPicture(canvas: HTMLCanvasElement | OffscreenCanvas, picture
   const cell = new OffscreenCanvas(width, height);
   const cellContext = cell.getContext('2d')!;
   for (let i = 0; i < count; i++) {
-    cellContext.putImageData(imageData(picture, i), 0, 0);
+    cellContext.putImageData(pixelsOf(data, picture, i), 0, 0);
     const [x, y] = [place(i % columns, width), place(Math.floor(i / columns), height)];
     context.drawImage(cell, x, y, width * scale, height * scale);
   }
 }
 
-/** One image; a single channel is grey, and of more than three the first three are red, green and blue. */
-function imageData({ data, height, width, channels }: Pixels, index: number): ImageData {
+/**
+ * One of several images of intensities as a browser's pixels; a single channel is grey, and of more than three the first three
+ * are red, green and blue.
+ */
+export function pixelsOf(data: ArrayLike<number>, { height, width, channels }: ImageShape, index = 0): ImageData {
   const image = new ImageData(width, height);
   const start = index * height * width * channels;
   for (let pixel = 0; pixel < height * width; pixel++) {

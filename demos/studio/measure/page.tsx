@@ -3,12 +3,13 @@ import './measure.css';
 import { signal } from '@preact/signals';
 import 'uplot/dist/uPlot.min.css';
 import { useEffect, useRef } from 'preact/hooks';
-import { Gpu } from '../../../src/gpu/gpu.ts';
+import type { Gpu } from '../../../src/gpu/gpu.ts';
 import { completeOptions, OPTIONS } from '../../../src/train/options.ts';
 import { NoGpu } from '../home/no_gpu.tsx';
 import { Tabs } from '../parts/ui.tsx';
 import { adapter, complain, message } from '../state.ts';
 import { givenOf, OptionFields, type Values } from '../train/fields.tsx';
+import { deviceOf } from '../work/device.ts';
 import { element, painted } from './dom.ts';
 import { ShaderForm, showShaders } from './shaders.ts';
 import { StepView } from './step.ts';
@@ -19,17 +20,7 @@ const LEFT_OUT = [...OPTIONS.filter(({ rule }) => rule.ofRun).map(({ name }) => 
 const values = signal<Values>({ model: 'vae' });
 const busy = signal(false);
 const part = signal('step');
-let gpu: Gpu | undefined;
-
-async function device(): Promise<Gpu> {
-  if (gpu) return gpu;
-  const found = await Gpu.request();
-  gpu = found;
-  found.lost.then(() => {
-    if (gpu === found) gpu = undefined;
-  });
-  return found;
-}
+const device = deviceOf();
 
 /** Measures, with every button dead meanwhile. */
 async function measure(

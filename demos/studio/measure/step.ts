@@ -2,9 +2,10 @@
 import { clockOf, totalsOf } from '../../../src/cli/profile/format.ts';
 import { type Profile, traceOf } from '../../../src/runtime/profile.ts';
 import type { TrainOptions } from '../../../src/train/options.ts';
+import { downloadJson } from '../../../src/view/download.ts';
 import { Roofline } from '../../../src/view/roofline.ts';
 import { describe, drawBars, drawTable, kindOf, type Rows } from './bars.ts';
-import { download, element, make } from './dom.ts';
+import { element, make } from './dom.ts';
 
 export class StepView {
   private profile: Profile | undefined;
@@ -17,9 +18,9 @@ export class StepView {
   constructor() {
     this.order.addEventListener('change', () => this.list());
     element('save-json').addEventListener('click', () => {
-      download('profile.json', { options: this.options, ...this.profile });
+      downloadJson('profile.json', { options: this.options, ...this.profile });
     });
-    element('save-trace').addEventListener('click', () => download('trace.json', traceOf(this.profile!)));
+    element('save-trace').addEventListener('click', () => downloadJson('trace.json', traceOf(this.profile!)));
     new ResizeObserver(() => this.roofline?.resize()).observe(this.plot);
     matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => this.drawRoofline());
   }

@@ -1,5 +1,8 @@
 // Images on the page: bitmaps that a worker drew, and images as the numbers that they are.
+
 import { useLayoutEffect, useRef } from 'preact/hooks';
+import type { ImageShape } from '../../../src/data/resize.ts';
+import { pixelsOf } from '../../../src/view/pictures.ts';
 import type { DrawnPicture } from '../work/session.ts';
 
 /** A bitmap keeps its place in the page from its first showing on. */
@@ -38,29 +41,10 @@ export function PictureCard({ picture }: { picture: DrawnPicture }) {
   );
 }
 
-export interface Shape {
-  readonly height: number;
-  readonly width: number;
-  readonly channels: number;
-}
-
-/** Intensities as a browser's pixels; of more than three channels the first three are shown. */
-export function pixelsOf(data: ArrayLike<number>, { height, width, channels }: Shape, index = 0): ImageData {
-  const image = new ImageData(width, height);
-  const start = index * height * width * channels;
-  for (let pixel = 0; pixel < height * width; pixel++) {
-    for (let c = 0; c < 3; c++) {
-      image.data[4 * pixel + c] = 255 * data[start + pixel * channels + (channels < 3 ? 0 : c)]!;
-    }
-    image.data[4 * pixel + 3] = 255;
-  }
-  return image;
-}
-
 /** One image, a pixel a pixel; the page makes it as large as its place. */
 export function Picture(props: {
   data: ArrayLike<number> | undefined;
-  shape: Shape;
+  shape: ImageShape;
   index?: number;
   label: string;
   class?: string;

@@ -1,14 +1,8 @@
 // Small parts that several pages are made of.
 import type { ComponentChildren } from 'preact';
 import { useId, useRef } from 'preact/hooks';
-
-export function download(name: string, bytes: Uint8Array, type = 'application/octet-stream'): void {
-  const link = document.createElement('a');
-  link.href = URL.createObjectURL(new Blob([bytes as Uint8Array<ArrayBuffer>], { type }));
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
-}
+import { attempt } from '../state.ts';
+import { type Brought, pickedFiles } from '../work/brought.ts';
 
 export function sizeText(bytes: number): string {
   return bytes < 1e6 ? `${Math.ceil(bytes / 1e3)} KB` : `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB`;
@@ -19,6 +13,36 @@ export function timeText(seconds: number): string {
   if (whole < 60) return `${whole} s`;
   if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
   return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
+}
+
+/** A button by which files are chosen, or a whole folder. */
+export function FileButton(props: {
+  label: string;
+  id: string;
+  take: (files: Brought[]) => Promise<void>;
+  several?: boolean;
+  folder?: boolean;
+  accept?: string;
+  disabled?: boolean;
+}) {
+  const { label, id, take, several = false, folder = false, accept, disabled = false } = props;
+  return (
+    <label class="button">
+      {label}
+      <input
+        type="file"
+        {...{ id, accept, disabled }}
+        multiple={several}
+        {...(folder && { webkitdirectory: true })}
+        onChange={(event) => {
+          const { currentTarget: input } = event;
+          const all = pickedFiles(input.files!);
+          input.value = '';
+          void attempt(() => take(all));
+        }}
+      />
+    </label>
+  );
 }
 
 /** A list of tabs as screen readers know them: arrows walk, and one of them is in the order of the Tab key. */

@@ -1,7 +1,8 @@
 // A pad to draw on, and what the model makes of it with each stroke: code, reconstruction, likelihood, neighbours, classes.
 import { useSignal } from '@preact/signals';
 import { useEffect, useMemo, useRef } from 'preact/hooks';
-import { Picture, pixelsOf } from '../parts/pictures.tsx';
+import { pixelsOf } from '../../../src/view/pictures.ts';
+import { Picture } from '../parts/pictures.tsx';
 import { classColor } from '../parts/theme.ts';
 import { complain } from '../state.ts';
 import type { Look } from '../work/uses.ts';

@@ -1,7 +1,8 @@
 // The map of the latent space: codes of images by class, and the image of the place under the pointer.
 import { useSignal } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
-import { Picture, pixelsOf } from '../parts/pictures.tsx';
+import { pixelsOf } from '../../../src/view/pictures.ts';
+import { Picture } from '../parts/pictures.tsx';
 import { classColor, color, onScheme } from '../parts/theme.ts';
 import { complain } from '../state.ts';
 import { between, codeAt, nearest } from './analysis.ts';

@@ -1,8 +1,11 @@
 // From one image to another and back, on a loop, along a straight line through the codes; saved as an animated image.
+
 import { useSignal } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
-import { Picture, pixelsOf, type Shape } from '../parts/pictures.tsx';
-import { download } from '../parts/ui.tsx';
+import type { ImageShape } from '../../../src/data/resize.ts';
+import { download } from '../../../src/view/download.ts';
+import { pixelsOf } from '../../../src/view/pictures.ts';
+import { Picture } from '../parts/pictures.tsx';
 import { attempt, complain } from '../state.ts';
 import { between } from './analysis.ts';
 import { newestOnly } from './latest.ts';
@@ -24,7 +27,7 @@ const TIMES = [
   ...Array.from({ length: FRAMES }, (_, i) => FRAMES - 1 - i),
 ];
 
-async function toGif(frames: Float32Array, shape: Shape): Promise<Uint8Array> {
+async function toGif(frames: Float32Array, shape: ImageShape): Promise<Uint8Array> {
   const { GIFEncoder, applyPalette, quantize } = await import('gifenc');
   const gif = GIFEncoder();
   const scale = Math.max(1, Math.ceil(SAVED / Math.max(shape.width, shape.height)));

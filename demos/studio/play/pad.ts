@@ -1,5 +1,5 @@
 // What a person draws: strokes of a round pen, as the intensities of an image of the model's size.
-import type { Shape } from '../parts/pictures.tsx';
+import type { ImageShape } from '../../../src/data/resize.ts';
 
 /** Pixels of the pad for each of the image: a stroke has soft edges then. */
 const FINE = 8;
@@ -9,10 +9,10 @@ const PEN = 0.055;
 export class Pad {
   readonly canvas = new OffscreenCanvas(1, 1);
   private readonly context: OffscreenCanvasRenderingContext2D;
-  private readonly shape: Shape;
+  private readonly shape: ImageShape;
   private readonly before: ImageData[] = [];
 
-  constructor(shape: Shape) {
+  constructor(shape: ImageShape) {
     this.shape = shape;
     this.canvas.width = shape.width * FINE;
     this.canvas.height = shape.height * FINE;

@@ -2,9 +2,8 @@
 import { signal } from '@preact/signals';
 import type { ComponentType } from 'preact';
 import { NoGpu } from '../home/no_gpu.tsx';
-import { Tabs } from '../parts/ui.tsx';
-import { adapter, addressOf, attempt, runs, visit } from '../state.ts';
-import { pickedFiles } from '../work/brought.ts';
+import { FileButton, Tabs } from '../parts/ui.tsx';
+import { adapter, addressOf, runs, visit } from '../state.ts';
 import { Draw } from './draw.tsx';
 import { Grid } from './grid.tsx';
 import { MapOfCodes } from './map.tsx';
@@ -53,8 +52,8 @@ function Chooser() {
           ))}
         </select>
       </label>
-      <FileButton label="Open a model" id="model-file" />
-      {now && <FileButton label="Show it my images" id="own-images" several />}
+      <FileButton label="Open a model" id="model-file" accept=".safetensors" take={takeFiles} />
+      {now && <FileButton label="Show it my images" id="own-images" several take={takeFiles} />}
       {now && now.toldClasses > 0 && (
         <label class="field">
           <span>Class</span>
@@ -70,26 +69,6 @@ function Chooser() {
         </label>
       )}
     </div>
-  );
-}
-
-function FileButton(props: { label: string; id: string; several?: boolean }) {
-  return (
-    <label class="button">
-      {props.label}
-      <input
-        type="file"
-        id={props.id}
-        multiple={props.several ?? false}
-        accept={props.several ? undefined : '.safetensors'}
-        onChange={(event) => {
-          const { currentTarget: input } = event;
-          const all = pickedFiles(input.files!);
-          input.value = '';
-          void attempt(() => takeFiles(all));
-        }}
-      />
-    </label>
   );
 }
 

@@ -1,8 +1,10 @@
 // All runs that this browser keeps: to compare, rename, delete, take along and bring.
+
 import { signal } from '@preact/signals';
 import { useEffect, useState } from 'preact/hooks';
 import { describeTerm } from '../../../src/train/events.ts';
-import { download, sizeText, timeText } from '../parts/ui.tsx';
+import { download } from '../../../src/view/download.ts';
+import { sizeText, timeText } from '../parts/ui.tsx';
 import { addressOf, attempt, message, refreshRuns, runs, store, trained, visit } from '../state.ts';
 import { bytesOfRun, type RunRecord } from '../store/record.ts';
 import { goOn, started, state } from '../train/session.ts';

@@ -7,9 +7,9 @@ import { OptionError } from '../../../src/errors.ts';
 import { decodeCheckpoint, namedOptions } from '../../../src/train/checkpoint.ts';
 import { completeOptions } from '../../../src/train/options.ts';
 import { Bitmap } from '../parts/pictures.tsx';
-import { sizeText } from '../parts/ui.tsx';
+import { FileButton, sizeText } from '../parts/ui.tsx';
 import { adapter, attempt, runs, trained, trainer } from '../state.ts';
-import { type Brought, pickedFiles } from '../work/brought.ts';
+import type { Brought } from '../work/brought.ts';
 import type { Preview } from '../work/trainer.worker.ts';
 import { givenOf, OptionFields, type Values, valuesOf } from './fields.tsx';
 import { PRESETS } from './presets.ts';
@@ -112,27 +112,6 @@ function Presets() {
   );
 }
 
-function FileButton(props: { label: string; id: string; folder?: boolean }) {
-  return (
-    <label class="button">
-      {props.label}
-      <input
-        type="file"
-        id={props.id}
-        multiple
-        disabled={reading.value !== ''}
-        {...(props.folder && { webkitdirectory: true })}
-        onChange={(event) => {
-          const { currentTarget: input } = event;
-          const all = pickedFiles(input.files!);
-          input.value = '';
-          void attempt(() => take(all));
-        }}
-      />
-    </label>
-  );
-}
-
 function Data() {
   useEffect(() => {
     if (!preview.value) void attempt(showSomething);
@@ -156,8 +135,8 @@ function Data() {
         {shown && <Bitmap id="preview" bitmap={shown.picture.bitmap} label="Some of the images" />}
       </div>
       <div class="row">
-        <FileButton id="files" label="Choose files" />
-        <FileButton id="folder" label="Choose a folder" folder />
+        <FileButton id="files" label="Choose files" several disabled={reading.value !== ''} take={take} />
+        <FileButton id="folder" label="Choose a folder" several folder disabled={reading.value !== ''} take={take} />
         {own && (
           <button type="button" id="built-in" onClick={() => attempt(showDigits)}>
             Built-in digits

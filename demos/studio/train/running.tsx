@@ -1,8 +1,10 @@
 // A run under way: its buttons, numbers, curve and pictures.
+
 import { signal } from '@preact/signals';
 import { describeTerm } from '../../../src/train/events.ts';
+import { download } from '../../../src/view/download.ts';
 import { PictureCard } from '../parts/pictures.tsx';
-import { download, timeText } from '../parts/ui.tsx';
+import { timeText } from '../parts/ui.tsx';
 import { addressOf, attempt, trainer } from '../state.ts';
 import { LossPlot } from './plot.tsx';
 import { between, fork, goOn, pause, pictures, progress, stage, started, state, stop, trouble } from './session.ts';

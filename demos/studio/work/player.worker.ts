@@ -1,10 +1,11 @@
 // The worker that uses a trained model: it decodes, encodes and judges images as the page asks.
+
 import { expose, transfer } from 'comlink';
 import { builtInDigits } from '../../../src/data/digits.ts';
 import { readDataset } from '../../../src/data/formats.ts';
 import type { Dataset } from '../../../src/data/images.ts';
+import type { ImageShape } from '../../../src/data/resize.ts';
 import { CheckpointError, DataError, OptionError } from '../../../src/errors.ts';
-import { Gpu } from '../../../src/gpu/gpu.ts';
 import { Parameters } from '../../../src/nn/module.ts';
 import { writeVariable } from '../../../src/runtime/variables.ts';
 import { decodeTrained, restoredModel, type Trained } from '../../../src/train/checkpoint.ts';
@@ -12,16 +13,11 @@ import type { TrainOptions } from '../../../src/train/options.ts';
 import { createModel, isTextEntry, modelEntry } from '../../../src/train/registry/registry.ts';
 import { RunStore } from '../store/runs.ts';
 import { type Brought, filesOf } from './brought.ts';
+import { deviceOf } from './device.ts';
 import { Uses } from './uses.ts';
 
 /** Images that the page gets to choose from, and whose codes it maps. */
 const EXAMPLES = 1000;
-
-export interface Shape {
-  readonly height: number;
-  readonly width: number;
-  readonly channels: number;
-}
 
 /** What the page may offer for a model. */
 export interface Playable {
@@ -29,7 +25,7 @@ export interface Playable {
   readonly options: TrainOptions;
   /** After how many steps, where it is known. */
   readonly step: number | undefined;
-  readonly shape: Shape;
+  readonly shape: ImageShape;
   /** Numbers in a code; 0 without codes. */
   readonly codeSize: number;
   readonly grid: { readonly height: number; readonly width: number; readonly entries: number } | undefined;
@@ -42,30 +38,18 @@ export interface Playable {
   readonly images: { readonly name: string; readonly count: number; readonly labels: Uint8Array | undefined };
 }
 
-let gpu: Promise<Gpu> | undefined;
 let uses: Uses | undefined;
+const device = deviceOf(() => {
+  uses = undefined;
+});
 /** The run that the model is of, if it is of one. */
 let current:
   | { readonly trained: Trained; readonly run: string | undefined; readonly parameters: Parameters }
   | undefined;
 const store = RunStore.open();
 
-function device(): Promise<Gpu> {
-  gpu ??= Gpu.request().then((found) => {
-    found.lost.then(() => {
-      gpu = undefined;
-      uses = undefined;
-    });
-    return found;
-  });
-  gpu.catch(() => {
-    gpu = undefined;
-  });
-  return gpu;
-}
-
 /** Height, width and channels of the images that a file's model takes, as far as the file says it. */
-function shapeOf({ options, data, tensors, name }: Trained): Shape {
+function shapeOf({ options, data, tensors, name }: Trained): ImageShape {
   const told = /\d+/.exec(data?.tensors.images?.split(' ')[1] ?? '')?.[0];
   const first = tensors.get('encoder.0.weight') ?? tensors.get('layers.0.weight');
   const size = options.size ?? 28;
@@ -89,7 +73,7 @@ function shapeOf({ options, data, tensors, name }: Trained): Shape {
 }
 
 /** Digits where the model takes images of such a size, else grey: somebody who has the images brings them. */
-function stand(shape: Shape, seed: number): Dataset {
+function stand(shape: ImageShape, seed: number): Dataset {
   const { height, width, channels } = shape;
   if (height !== width) throw new DataError('give images like those that it was trained on');
   return builtInDigits({ seed, size: height, colors: channels === 3 ? 'rgb' : 'grey' });

@@ -6,7 +6,6 @@ import { readDataset } from '../../../src/data/formats.ts';
 import type { Dataset } from '../../../src/data/images.ts';
 import type { Look } from '../../../src/data/resize.ts';
 import { CheckpointError, OptionError } from '../../../src/errors.ts';
-import { Gpu } from '../../../src/gpu/gpu.ts';
 import { decodeCheckpoint, namedOptions } from '../../../src/train/checkpoint.ts';
 import { trainByName } from '../../../src/train/named.ts';
 import type { TrainOptions } from '../../../src/train/options.ts';
@@ -14,6 +13,7 @@ import { describeDataset } from '../store/datasets.ts';
 import type { DataInfo } from '../store/record.ts';
 import { RunStore } from '../store/runs.ts';
 import { type Brought, filesOf } from './brought.ts';
+import { deviceOf } from './device.ts';
 import { type DrawnPicture, draw, type Listener, Session } from './session.ts';
 
 const PREVIEW = 24;
@@ -35,21 +35,11 @@ export interface Started {
 
 type Stage = (what: string) => void;
 
-let gpu: Gpu | undefined;
+const device = deviceOf();
 let session: Session | undefined;
 /** Images of the user's, and the files that they came from. */
 let brought: { readonly files: Files; readonly dataset: Dataset } | undefined;
 const store = RunStore.open();
-
-async function device(): Promise<Gpu> {
-  if (gpu) return gpu;
-  const found = await Gpu.request();
-  gpu = found;
-  found.lost.then(() => {
-    if (gpu === found) gpu = undefined;
-  });
-  return found;
-}
 
 function preview(dataset: Dataset, info: DataInfo): Preview {
   const { height, width, channels, images } = dataset.test;

@@ -1,17 +1,11 @@
 // The options of `npm run generate`.
 import { OptionError } from '../../errors.ts';
 import { createCommand, parse, refuseEmpty, resolvePath } from '../arguments.ts';
+import type { Job } from './protocol.ts';
 
-export interface Arguments {
+export interface Arguments extends Omit<Job, 'trained'> {
   /** A checkpoint, weights, or a run folder. */
   readonly checkpoint: string;
-  readonly prompt: string;
-  readonly tokens: number;
-  readonly temperature: number;
-  readonly topK: number;
-  readonly topP: number;
-  readonly seed: number;
-  readonly cache: boolean;
   readonly headed: boolean;
 }
 
