@@ -1,5 +1,6 @@
 // The example of src/README.md under "Defining an op", run as it stands there.
 import { readFileSync } from 'node:fs';
+import { transformWithOxc } from 'vite';
 import { afterAll, expect, inject, test } from 'vitest';
 import { startDawn } from '../src/cli/dawn/dawn.ts';
 import * as glia from '../src/index.ts';
@@ -18,7 +19,8 @@ test.skipIf(missing)('the op that src/README.md defines passes its check', async
   expect(code).toContain('defineOp({');
   await startDawn('lavapipe');
   const modules: Record<string, object> = { glia, 'glia/testing': testing };
-  const body = code.replace(/^import (\{[^}]*\}) from '([^']+)';$/gm, (_, names, name) => {
+  const { code: script } = await transformWithOxc(code, 'example.ts');
+  const body = script.replace(/^import (\{[^}]*\}) from ["']([^"']+)["'];$/gm, (_, names, name) => {
     expect(Object.keys(modules)).toContain(name);
     return `const ${names} = modules['${name}'];`;
   });
