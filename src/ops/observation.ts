@@ -1,9 +1,9 @@
 // What bytes are to a decoder: −log p of values from 0 to 255, in nats, from what it says of each. Probabilities sum to 1 over the 256
 // values, since the tails beyond 0 and 255 belong to these.
 import { ShapeError } from '../errors.ts';
-import { logSoftmax } from './composite.ts';
 import { add, clamp, equal, exp, expm1, log, mul, neg, softplus, sub, where } from './elementwise.ts';
 import { logsumexp } from './reduce.ts';
+import { logSoftmax } from './softmax.ts';
 import { apply, elementType, type NdArray, type Op, sameShape, show, sizeOf, type Tensor } from './tensor.ts';
 import { broadcastTo, reshape } from './view.ts';
 
