@@ -289,7 +289,7 @@ describe.skipIf(missing)("ops of one's own", () => {
     );
     const turned = defineOp({ ...rowNormSpec, infer: ([x]) => [f32([x!.shape[0]!]), f32([...x!.shape].reverse())] });
     await expect(checkOp(gpu, turned)).rejects.toThrow(
-      /^rowNorm: its grad fails for cotangents f32\[3\], f32\[5, 3\]: grad: .*\[3, 5\]/,
+      /^rowNorm: its grad fails for cotangents f32\[3\], f32\[5, 3\]: grad: mul: shapes .* do not broadcast/,
     );
     const whole = defineOp({
       ...rowNormSpec,
