@@ -1,5 +1,7 @@
 // Ops that are made of others: activations, likelihoods, divergences. Their gradients follow from their parts.
+
 import { ShapeError } from '../errors.ts';
+import { defineOp } from './define.ts';
 import { add, erf, exp, greater, mul, neg, sigmoid, softplus, square, sub, where } from './elementwise.ts';
 import { erfReference } from './erf.ts';
 import { apply, elementType, type Op, type Sample, sameShape, show, type Tensor } from './tensor.ts';
@@ -15,7 +17,7 @@ type Build<A> = (inputs: readonly Tensor[], attrs: A) => Tensor;
 /** An op of one shape in, the same shape out. */
 /* @__NO_SIDE_EFFECTS__ */
 function define<A>(name: string, decompose: Build<A>, check: false | Check<A>): Op<A> {
-  return {
+  return defineOp<A>({
     name,
     infer(inputs) {
       for (const { shape, dtype } of inputs) {
@@ -42,7 +44,7 @@ function define<A>(name: string, decompose: Build<A>, check: false | Check<A>): 
         return { inputs: inputs.map((spec) => ({ ...spec, shape })), attrs };
       },
     },
-  };
+  });
 }
 
 const same = (count: number, range: { min?: number; max?: number }[] = []) =>

@@ -18,6 +18,7 @@ import {
   windowOf,
 } from './conv_geometry.ts';
 import { randomCase, samples, transposedSample, weightSample } from './conv_samples.ts';
+import { defineOp } from './define.ts';
 import { mul } from './elementwise.ts';
 import { matmul } from './matmul.ts';
 import { type Pair, patches, sumPatches, type Window } from './patches.ts';
@@ -110,7 +111,7 @@ function tapsOf(weight: Tensor, groups: number): Tensor {
   return reshape(transpose(reshape(weight, [out, sizeOf(kernel)]), [1, 0]), [1, sizeOf(kernel), groups, out / groups]);
 }
 
-export const conv2dOp: Op<ConvAttrs> = {
+export const conv2dOp: Op<ConvAttrs> = defineOp({
   name: 'conv2d',
   infer([x, weight], attrs) {
     checkAttrs(attrs);
@@ -169,9 +170,9 @@ export const conv2dOp: Op<ConvAttrs> = {
       return { inputs: [{ shape: images }, { shape: weight }], attrs };
     },
   },
-};
+});
 
-export const convTranspose2dOp: Op<TransposeAttrs> = {
+export const convTranspose2dOp: Op<TransposeAttrs> = defineOp({
   name: 'convTranspose2d',
   infer([x, weight], attrs) {
     checkAttrs(attrs);
@@ -240,9 +241,9 @@ export const convTranspose2dOp: Op<TransposeAttrs> = {
     samples: samples().map(transposedSample),
     random: (int) => transposedSample(randomCase(int)),
   },
-};
+});
 
-export const conv2dWeightOp: Op<WeightAttrs> = {
+export const conv2dWeightOp = defineOp<WeightAttrs>({
   name: 'conv2dWeight',
   infer([x, g], attrs) {
     checkAttrs(attrs);
@@ -296,7 +297,7 @@ export const conv2dWeightOp: Op<WeightAttrs> = {
     samples: samples().map(weightSample),
     random: (int) => weightSample(randomCase(int)),
   },
-};
+});
 
 export interface ConvOptions {
   /** One number for both axes, or one each; as in PyTorch, 1, 0, 1 and 1 by default. */

@@ -1,4 +1,5 @@
 // Reductions over any axes: sum, max, logsumexp, and mean.
+
 import logsumexp_step from '../../shaders/include/logsumexp_step.wgsl?raw';
 import reduction_start from '../../shaders/include/reduction_start.wgsl?raw';
 import reduction_step from '../../shaders/include/reduction_step.wgsl?raw';
@@ -9,6 +10,7 @@ import rowsWorkgroupShader from '../../shaders/reduce/rows_workgroup.wgsl?raw';
 import { ShapeError } from '../errors.ts';
 import { include } from '../gpu/include.ts';
 import { Affine } from './affine.ts';
+import { defineOp } from './define.ts';
 import { div, equal, exp, maximum, mul, neg, sub } from './elementwise.ts';
 import {
   apply,
@@ -225,7 +227,7 @@ function define(
   fold: (values: Float64Array) => number,
   grad: (node: Tensor<ReduceAttrs>, g: (t: Tensor) => Tensor, cotangent: Tensor) => Tensor,
 ): Op<ReduceAttrs> {
-  return {
+  return defineOp<ReduceAttrs>({
     name,
     infer([x], { axes }) {
       if (elementType(x!.dtype) !== 'f32') throw new ShapeError(`wants f32, got ${x!.dtype}`);
@@ -261,7 +263,7 @@ function define(
       samples: name === 'sum' ? [...SAMPLES, ...EMPTY] : SAMPLES,
       random,
     },
-  };
+  });
 }
 
 export const sumOp = define(

@@ -8,6 +8,7 @@ import workgroupText from '../../shaders/softmax/rows_workgroup.wgsl?raw';
 import { ShapeError } from '../errors.ts';
 import { include } from '../gpu/include.ts';
 import { Affine } from './affine.ts';
+import { defineOp } from './define.ts';
 import { exp, mul, sub } from './elementwise.ts';
 import { logsumexp, sum } from './reduce.ts';
 import {
@@ -135,7 +136,7 @@ const randomRows = (inputs: number) => (int: (min: number, max: number) => numbe
   rowsSample(int(1, 9), int(1, 40), int(0, 1) === 1, inputs);
 
 /** The gradient for x, of y = softmax(x) or its logarithm and of the cotangent of y. */
-export const softmaxRowsGradientOp: Op<RowsAttrs> = {
+export const softmaxRowsGradientOp: Op<RowsAttrs> = defineOp<RowsAttrs>({
   name: 'softmaxRowsGradient',
   infer(inputs) {
     checkRows(inputs);
@@ -161,10 +162,10 @@ export const softmaxRowsGradientOp: Op<RowsAttrs> = {
     samples: rowsSamples(2),
     random: randomRows(2),
   },
-};
+});
 
 /** Softmax of each row of a matrix, or its logarithm. */
-export const softmaxRowsOp: Op<RowsAttrs> = {
+export const softmaxRowsOp = defineOp<RowsAttrs>({
   name: 'softmaxRows',
   infer(inputs) {
     checkRows(inputs);
@@ -181,9 +182,9 @@ export const softmaxRowsOp: Op<RowsAttrs> = {
     samples: rowsSamples(1),
     random: randomRows(1),
   },
-};
+});
 
-export const softmaxOp: Op<{ axis: number; log: boolean }> = {
+export const softmaxOp = defineOp<{ axis: number; log: boolean }>({
   name: 'softmax',
   infer([x], { axis }) {
     if (elementType(x!.dtype) !== 'f32') throw new ShapeError(`wants f32, got ${x!.dtype}`);
@@ -224,7 +225,7 @@ export const softmaxOp: Op<{ axis: number; log: boolean }> = {
       return { inputs: [{ shape }], attrs: { axis: int(0, shape.length - 1), log: int(0, 1) === 1 } };
     },
   },
-};
+});
 
 /** exp(x) / Σ exp(x) along an axis, the last by default. */
 export function softmax(x: Tensor, axis = -1): TensorOf<'f32'> {
