@@ -77,11 +77,10 @@ const written = (variant: Variant<MatmulAttrs>): Variant<MatmulAttrs> => ({
   },
 });
 
-/** A thread by itself is a subgroup here. */
-const variants = [
-  ...subgroupMatrixVariants([{ componentType: 'f32', resultComponentType: 'f32', M: 8, N: 8, K: 8 }], 1),
-  ...subgroupMatrixVariants([{ componentType: 'f32', resultComponentType: 'f32', M: 4, N: 8, K: 12 }], 1).slice(1),
-].map(written);
+/** A thread by itself is a subgroup here, with all of its sums in registers: so the matrices are small. */
+const small = (M: number, N: number, K: number) =>
+  subgroupMatrixVariants([{ componentType: 'f32', resultComponentType: 'f32', M, N, K }], 1).map(written);
+const variants = [small(4, 4, 4)[0]!, small(8, 4, 12)[1]!];
 
 test.skipIf(missing).each(variants)('$name computes products of every form', async (variant) => {
   const op = { ...matmulOp, variants: [variant, ...matmulOp.variants!] };
