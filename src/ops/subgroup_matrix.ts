@@ -13,7 +13,7 @@ import {
   spread,
 } from './matmul_kernel.ts';
 import { parallelismOf } from './parallelism.ts';
-import type { DType, Tensor, Variant } from './tensor.ts';
+import type { AdapterTraits, DType, Tensor, Variant } from './tensor.ts';
 
 /** As `GPUAdapterInfo.subgroupMatrixConfigs` lists them. */
 export interface SubgroupMatrixConfig {
@@ -80,6 +80,7 @@ function variantOf(
     number,
   ];
   const pad = PAD / bytes;
+  const lanesOf = ({ pinsSubgroups, subgroupSize }: AdapterTraits) => (pinsSubgroups ? subgroupSize : lanes);
   const threadsFor = (size: number) => size * grid[0] * grid[1];
   const memory = bytes * depth * (tileM + tileN + 2 * pad) + sumBytes * grid[0] * grid[1] * M * N;
   const groups = (node: Tensor<MatmulAttrs>) => {
@@ -99,7 +100,7 @@ function variantOf(
       isAligned(node) &&
       sizesOf(node).k > 0 &&
       (componentType === 'f32' || node.inputs.every((x) => x.dtype === 'f16')),
-    needs: () => ({ threads: threadsFor(lanes), memory }),
+    needs: (_, traits) => ({ threads: threadsFor(lanesOf(traits)), memory }),
     heuristic(node, traits) {
       const [x, y, z] = groups(node);
       const enough = isLarge ? parallelismOf(traits).cores / 2 : 16;
@@ -122,7 +123,7 @@ function variantOf(
           ACC_N: accumulators[1],
           DEPTH: depth,
           PAD: pad,
-          THREADS: threadsFor(traits.pinsSubgroups ? traits.subgroupSize : lanes),
+          THREADS: threadsFor(lanesOf(traits)),
         },
         aliases: { Component: componentType, Sum: resultComponentType },
         hooks: matmulHooks(node, writer),
