@@ -404,7 +404,7 @@ long('a code grid is edited, and a classifier judges what is drawn', { timeout: 
   expect(await page.$('[name=hidden]')).toBeNull();
   await fill({ codes: '6', latent: '4', batch: '16', epochs: '1' });
   await press('#start');
-  await says('#status', 'Done after 1 epochs');
+  await says('#status', 'Done after 1 epoch,');
   await press('#play-run');
   await page.waitForSelector('#cells button');
   await page.waitForFunction(() => document.querySelectorAll('.entry:not([disabled])').length === 6);
@@ -430,6 +430,36 @@ long('a code grid is edited, and a classifier judges what is drawn', { timeout: 
   await go('train');
   await press('#stop');
   await page.waitForSelector('#start');
+  expect(complaints).toEqual([]);
+});
+
+long('learns from text that was dropped, and answers a prompt', { timeout: TIMEOUT }, async () => {
+  await page.waitForSelector('#start');
+  await drop({ 'poem.txt': Buffer.from('so much depends upon a red wheel barrow\n'.repeat(12)) });
+  await says('#data-name', 'poem.txt: 432 tokens to learn from and 48 to judge by, of 17 kinds');
+  expect(await page.$eval('[name=model]', (field) => (field as HTMLSelectElement).value)).toBe('gpt');
+  expect(await violations()).toEqual([]);
+  await fill({ layers: '1', heads: '2', width: '16', context: '8', batch: '4', steps: '40' });
+  await press('#start');
+  await says('#status', 'Done after 40 steps');
+  expect((await text('#pictures .sample')).length).toBeGreaterThan(100);
+  expect(await violations()).toEqual([]);
+  await press('#play-run');
+  await press('#write');
+  await says('#writing-speed', '300 tokens in');
+  const first = await text('#written');
+  expect(first).toMatch(/^the [a-z\s]{300}$/);
+  await press('#write');
+  await says('#writing-speed', '300 tokens in');
+  expect(await text('#written')).toBe(first);
+  expect(await violations()).toEqual([]);
+  // What its text has none of.
+  await page.$eval('[name=prompt]', (field) => {
+    (field as HTMLTextAreaElement).value = 'Ω';
+    field.dispatchEvent(new Event('input', { bubbles: true }));
+  });
+  await press('#write');
+  await says('#error', 'the vocabulary of 17 characters has no "Ω"');
   expect(complaints).toEqual([]);
 });
 
@@ -585,7 +615,7 @@ test('once visited, it trains without its server', { timeout: TIMEOUT }, async (
   await says('#data-name', '172 training', visited);
   await fill({ ...TINY, epochs: '1' }, visited);
   await press('#start', visited);
-  await says('#status', 'Done after 1 epochs', visited);
+  await says('#status', 'Done after 1 epoch,', visited);
   await press('#play-run', visited);
   await says('#play-status', 'shown with', visited);
   await visited.close();

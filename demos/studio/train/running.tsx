@@ -32,7 +32,8 @@ const rate = signal('');
 /** In epochs, unless the run was to end before. */
 function lengthOf({ epochs = 0, totalSteps = 0 }: Partial<Progress> = {}): string {
   const wanted = started.value?.options.steps;
-  return wanted !== undefined && totalSteps >= wanted ? `${totalSteps} steps` : `${epochs} epochs`;
+  const [count, what] = wanted !== undefined && totalSteps >= wanted ? [totalSteps, 'step'] : [epochs, 'epoch'];
+  return `${count} ${what}${count === 1 ? '' : 's'}`;
 }
 
 function status(): string {

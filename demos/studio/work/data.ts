@@ -2,11 +2,10 @@
 import { transfer } from 'comlink';
 import { strokeDigits } from '../../../src/data/digits.ts';
 import type { Files, ReadProgress } from '../../../src/data/files.ts';
-import { readDataset } from '../../../src/data/formats.ts';
-import { isText, readText, type VocabularyKind } from '../../../src/data/text.ts';
+import { isText } from '../../../src/data/text.ts';
 import type { Vocabulary } from '../../../src/data/vocabulary.ts';
 import { OptionError } from '../../../src/errors.ts';
-import { builtInData, builtInText, isOfText } from '../../../src/train/built_in.ts';
+import { builtInData, builtInText, isOfText, readData } from '../../../src/train/built_in.ts';
 import type { TrainOptions } from '../../../src/train/options.ts';
 import { type AnyDataset, describeDataset } from '../store/datasets.ts';
 import { type DataInfo, isOwn } from '../store/record.ts';
@@ -72,8 +71,7 @@ export class Data {
       shown = performance.now();
       told(done, total);
     };
-    if (!isOfText(options)) return readDataset(files, options, progress);
-    return readText(files, options.vocabulary as VocabularyKind, vocabulary, progress);
+    return readData(files, options, vocabulary, progress);
   }
 
   private ofUser(options: TrainOptions) {
