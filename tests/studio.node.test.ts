@@ -141,10 +141,10 @@ const colors = (selector: string) =>
     }),
   );
 
-/** axe's violations of the page as it is, in both schemes. */
-async function violations(of = page): Promise<string[]> {
+/** axe's violations of the page as it is, in both schemes by default. */
+async function violations(of = page, schemes = ['light', 'dark']): Promise<string[]> {
   const found: string[] = [];
-  for (const scheme of ['light', 'dark']) {
+  for (const scheme of schemes) {
     await of.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: scheme }]);
     if (!(await of.evaluate(() => 'axe' in globalThis))) await of.evaluate(axe);
     const all = (await of.evaluate('axe.run(document, { resultTypes: ["violations"] })')) as {
@@ -564,7 +564,8 @@ test('on a phone, by touch', { timeout: TIMEOUT }, async () => {
     await phone.waitForFunction(() => !document.querySelector('.loading'));
     // Nothing is wider than the screen.
     expect(await phone.evaluate(() => document.documentElement.scrollWidth)).toBe(390);
-    expect(await violations(phone)).toEqual([]);
+    // Colours are those of the wide screen.
+    expect(await violations(phone, ['light'])).toEqual([]);
   }
   const run = (await kept()).find(({ options }) => options.model === 'vae')!;
   await go(`play/${run.id}`, phone);
@@ -575,8 +576,10 @@ test('on a phone, by touch', { timeout: TIMEOUT }, async () => {
   await phone.touchscreen.touchMove(map.x + 0.6 * map.width, map.y + 0.6 * map.height);
   await phone.touchscreen.touchEnd();
   await phone.waitForFunction(() => !document.querySelector('.walk [aria-label=Empty]'));
-  await phone.tap('[data-tab=draw]');
-  await enabled('#clear-pad', phone);
+  // On a busy machine a finger may rest so long that it is no tap: then one taps again.
+  const drawn = () => phone.waitForSelector('#clear-pad', { timeout: 3000 }).catch(() => null);
+  do await phone.tap('[data-tab=draw]');
+  while (!(await drawn()));
   await phone.tap('#clear-pad');
   const pad = (await (await phone.$('#pad'))!.boundingBox())!;
   await phone.touchscreen.touchStart(pad.x + 0.5 * pad.width, pad.y + 0.2 * pad.height);
