@@ -1,5 +1,4 @@
 // GPT on lavapipe in Node: against PyTorch, it learns, and it writes the same with a cache and without.
-import { spawnSync } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { startDawn } from '../src/cli/dawn/dawn.ts';
 import { grammarText } from '../src/data/grammar.ts';
@@ -19,25 +18,7 @@ import { evaluate } from '../src/runtime/compile.ts';
 import { readVariable } from '../src/runtime/variables.ts';
 import { trainByName } from '../src/train/named.ts';
 import { completeOptions } from '../src/train/options.ts';
-
-const PYTHON = ['/usr/bin/python3', 'python3'].find((python) => spawnSync(python, ['-c', 'import torch']).status === 0);
-
-/** What a program for PyTorch says of a job. */
-function torch(program: string, job: object): unknown {
-  const { stdout, stderr } = spawnSync(PYTHON!, [program], { input: JSON.stringify(job), encoding: 'utf8' });
-  if (!stdout) throw new Error(stderr);
-  return JSON.parse(stdout);
-}
-
-type Weights = ReturnType<Parameters['split']>;
-
-const asJson = (weights: Weights) =>
-  Object.fromEntries([...weights].map(([name, { shape, data }]) => [name, { shape, data: [...data] }]));
-
-/** Euclidean norm of the difference, relative to that of what was expected. */
-function relativeError(actual: ArrayLike<number>, expected: readonly number[]): number {
-  return Math.hypot(...expected.map((value, i) => value - actual[i]!)) / Math.hypot(...expected);
-}
+import { asJson, PYTHON, relativeError, torch } from './pytorch.ts';
 
 async function written(writer: Writer, prompt: readonly number[], count: number, how = {}): Promise<number[]> {
   const all: number[] = [];

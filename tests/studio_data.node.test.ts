@@ -13,7 +13,7 @@ const reader = (files: ReadonlyMap<string, Uint8Array>) => async (file: string) 
 };
 
 test.each([
-  ['bytes', textFromString('poem', 'so much depends\n'.repeat(9), 'bytes')],
+  ['bytes', textFromString('poem', 'so much depends\n'.repeat(9), { kind: 'bytes' })],
   ['few characters', textFromString('poem', 'so much depends\n'.repeat(9))],
   ['more characters than a byte tells apart', textFromString('poem', many.repeat(2))],
 ])('text of %s comes back as it was', async (_, made) => {

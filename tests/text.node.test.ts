@@ -1,13 +1,17 @@
 // Text as data: vocabularies, UTF-8 that arrives in parts, the built-in grammar, windows, and what is refused.
 import { describe, expect, test } from 'vitest';
+import { bpeVocabulary, PieceCounts } from '../src/data/bpe.ts';
 import { grammarText } from '../src/data/grammar.ts';
+import { vocabularyFrom } from '../src/data/saved_vocabulary.ts';
 import { checkTensors } from '../src/data/tensors.ts';
 import { readText, textFromString, textTensors } from '../src/data/text.ts';
+import { tokenizerFromText, tokenizerVocabulary } from '../src/data/tokenizer_file.ts';
 import { utf8Chunks, validLength } from '../src/data/utf8.ts';
-import { BYTES, characterVocabulary, vocabularyFrom } from '../src/data/vocabulary.ts';
+import { BYTES, characterVocabulary } from '../src/data/vocabulary.ts';
 import { DataError, OptionError } from '../src/errors.ts';
 import { completeOptions } from '../src/train/options.ts';
 import { createModel, createTextModel } from '../src/train/registry/registry.ts';
+import { textOf as writtenText } from '../src/train/trained_text.ts';
 
 const inParts = (bytes: Uint8Array, size: number) =>
   new ReadableStream<Uint8Array>({
@@ -70,24 +74,145 @@ describe('UTF-8', () => {
 });
 
 describe('vocabularies', () => {
-  test('characters come back, and are kept by a file', () => {
+  test('characters come back, and are kept by a file', async () => {
     const made = characterVocabulary('hello 🦊 world');
-    const again = vocabularyFrom(JSON.parse(JSON.stringify(made)), 'x');
+    const again = await vocabularyFrom(JSON.parse(JSON.stringify(made)), 'x');
     expect(again.decode(again.encode('world 🦊'))).toBe('world 🦊');
     expect(again.size).toBe(9);
     expect(() => again.encode('what?')).toThrow('the vocabulary of 9 characters has no "a" (U+0061)');
   });
 
-  test('bytes', () => {
+  test('bytes', async () => {
     expect(BYTES.decode(BYTES.encode('Grüße 🦊'))).toBe('Grüße 🦊');
-    expect(vocabularyFrom({ kind: 'bytes' }, 'x')).toBe(BYTES);
-    expect(() => vocabularyFrom({}, 'x.safetensors')).toThrow('x.safetensors has no vocabulary that is known');
+    expect(await vocabularyFrom({ kind: 'bytes' }, 'x')).toBe(BYTES);
+    await expect(vocabularyFrom({}, 'x.safetensors')).rejects.toThrow('x.safetensors has no vocabulary that is known');
+  });
+});
+
+describe('byte-pair merges', () => {
+  test('the most frequent pair first, within words, and they come back', () => {
+    const counts = new PieceCounts();
+    counts.add('low low low lower lowest');
+    const merges = counts.merges(256 + 4);
+    const [l, o, w, space] = [...'low '].map((character) => character.charCodeAt(0)) as [
+      number,
+      number,
+      number,
+      number,
+    ];
+    // "lo" and "ow" five times each, then " low" four times.
+    expect(merges).toEqual([
+      [l, o],
+      [256, w],
+      [space, 257],
+      [258, 101],
+    ]);
+    const made = bpeVocabulary(merges);
+    expect(made.encode('low lower')).toEqual([257, 259, 114]);
+    expect(made.size).toBe(260);
+  });
+
+  test('any text comes back, also of other merges, also in parts', async () => {
+    const text = `${grammarText({ sentences: 60 })}Grüße, 世界! 🦊  it's\t\n\n  12 = 3`;
+    const { vocabulary, train, test: rest } = await textFromString('x', text, { kind: 'bpe', size: 400 });
+    expect(vocabulary.decode([...train, ...rest])).toBe(text);
+    expect(train.length + rest.length).toBeLessThan(text.length / 3);
+    const again = await vocabularyFrom(JSON.parse(JSON.stringify(vocabulary)), 'x');
+    expect(again.encode(text)).toEqual([...train, ...rest]);
+    expect(again.decode(again.encode('Ω other'))).toBe('Ω other');
+    // A file that arrives in parts of three bytes is cut into the same tokens.
+    const bytes = new TextEncoder().encode(text);
+    const read = await readText(
+      { ...filesOf(bytes), read: async () => ({ stream: () => inParts(bytes, 3) }) as Blob },
+      { kind: 'bpe', size: 400 },
+    );
+    expect(JSON.stringify(read.vocabulary)).toBe(JSON.stringify(vocabulary));
+    expect([...read.train, ...read.test]).toEqual([...train, ...rest]);
+  });
+
+  test('they are learned of a large text in a moment, and stop where each word is one token', () => {
+    const counts = new PieceCounts();
+    counts.add(grammarText());
+    const made = bpeVocabulary(counts.merges(100_000));
+    expect(made.size).toBeLessThan(700);
+    expect(made.encode(' farmers')).toHaveLength(1);
+  });
+
+  test('a merge of what comes later is refused', async () => {
+    const damaged = { kind: 'bpe', merges: [[97, 300]] };
+    await expect(vocabularyFrom(damaged, 'x.safetensors')).rejects.toThrow(
+      'x.safetensors is damaged: merge 0 is of tokens',
+    );
+    await expect(vocabularyFrom({ kind: 'bpe', merges: [[97]] }, 'x')).rejects.toThrow('x has no vocabulary');
+  });
+
+  test('text of tokens as they come is of whole characters', async () => {
+    const text = 'Grüße 🦊 und 世界';
+    for (const vocabulary of [BYTES, bpeVocabulary([]), await tokenizerVocabulary(tokenizerFile(), 'x')]) {
+      const tokens = vocabulary.encode(text);
+      let written = '';
+      const oneByOne = async function* () {
+        for (const token of tokens) yield [token];
+      };
+      for await (const some of writtenText(vocabulary, oneByOne())) {
+        written += some;
+        expect(text.startsWith(written), written).toBe(true);
+      }
+      expect(written).toBe(text);
+    }
+  });
+});
+
+/** A tokenizer.json of byte-level merges, as that of GPT-2 is, with the merge of "l" and "o". */
+function tokenizerFile() {
+  const printable = (byte: number) => (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
+  let next = 256;
+  const letters = Array.from({ length: 256 }, (_, byte) => String.fromCharCode(printable(byte) ? byte : next++));
+  return {
+    version: '1.0',
+    added_tokens: [],
+    normalizer: null,
+    pre_tokenizer: { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true },
+    post_processor: null,
+    decoder: { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true },
+    model: {
+      ...{ type: 'BPE', dropout: null, unk_token: null, fuse_unk: false, byte_fallback: false },
+      vocab: Object.fromEntries([...letters, 'lo'].map((letter, i) => [letter, i])),
+      merges: ['l o'],
+    },
+  };
+}
+
+describe('a tokenizer.json', () => {
+  test('makes its own tokens, and is kept by a file', async () => {
+    const made = await tokenizerFromText(JSON.stringify(tokenizerFile()), 'tokenizer.json');
+    expect(made.size).toBe(257);
+    expect(made.encode('hello')).toEqual([104, 101, 108, 256]);
+    expect(made.decode([104, 101, 108, 256])).toBe('hello');
+    const again = await vocabularyFrom(JSON.parse(JSON.stringify(made)), 'x');
+    expect(again.encode('hello')).toEqual([104, 101, 108, 256]);
+    const { train, test: rest } = await textFromString('x', 'hello hello', { kind: 'file', given: made });
+    expect(made.decode([...train, ...rest])).toBe('hello hello');
+  });
+
+  test('what is none is refused in one line', async () => {
+    await expect(tokenizerFromText('{', 'a.json')).rejects.toThrow('a.json is not JSON');
+    await expect(tokenizerFromText('{}', 'a.json')).rejects.toThrow('a.json is no tokenizer.json of Hugging Face');
+    const unknown = JSON.stringify({ ...tokenizerFile(), model: { type: 'BPE', vocab: {} } });
+    await expect(tokenizerFromText(unknown, 'a.json')).rejects.toThrow(
+      'a.json is a tokenizer.json that cannot be used',
+    );
+    const model = { type: 'WordPiece', vocab: { a: 0 }, unk_token: '[UNK]', continuing_subword_prefix: '##' };
+    const few = { ...tokenizerFile(), pre_tokenizer: null, model };
+    const made = await tokenizerFromText(JSON.stringify(few), 'a.json');
+    expect(() => made.encode('ab')).toThrow('a.json has no token for "[UNK]"');
+    await expect(textFromString('x', 'abc', { kind: 'file' })).rejects.toThrow('--tokenizer-file');
   });
 });
 
 describe('text', () => {
   test('nine tenths to learn from, tokens by the vocabulary of all', async () => {
-    const { train, test: rest, vocabulary } = await readText(filesOf('abcabcabcd'), 'characters');
+    const { train, test: rest, vocabulary } = await readText(filesOf('abcabcabcd'), { kind: 'characters' });
     expect([...train]).toEqual([0, 1, 2, 0, 1, 2, 0, 1, 2]);
     expect([...rest]).toEqual([3]);
     expect(vocabulary.size).toBe(4);
@@ -95,8 +220,8 @@ describe('text', () => {
 
   test('a vocabulary that is given is kept to', async () => {
     const given = characterVocabulary('abc');
-    expect([...(await readText(filesOf('cab'), 'characters', given)).train]).toEqual([2, 0]);
-    await expect(readText(filesOf('cabd'), 'characters', given)).rejects.toThrow('has no "d" (U+0064)');
+    expect([...(await readText(filesOf('cab'), { kind: 'characters', given })).train]).toEqual([2, 0]);
+    await expect(readText(filesOf('cabd'), { kind: 'characters', given })).rejects.toThrow('has no "d" (U+0064)');
   });
 
   test('windows fit into the text at every shift', async () => {
@@ -119,8 +244,8 @@ describe('text', () => {
     ['', 'x.txt is empty'],
     [Uint8Array.of(0x61, 0xff), 'x.txt is not UTF-8: byte 0xFF at offset 1'],
   ])('%j is refused', async (bytes, message) => {
-    await expect(readText(filesOf(bytes), 'bytes')).rejects.toThrow(DataError);
-    await expect(readText(filesOf(bytes), 'bytes')).rejects.toThrow(message);
+    await expect(readText(filesOf(bytes), { kind: 'bytes' })).rejects.toThrow(DataError);
+    await expect(readText(filesOf(bytes), { kind: 'bytes' })).rejects.toThrow(message);
   });
 
   test('a text that is shorter than the context', async () => {
@@ -139,7 +264,7 @@ describe('text', () => {
     expect(() => createTextModel(data, completeOptions({ model: 'vae' }))).toThrow(
       'vae learns from images, and x holds',
     );
-    expect(() => completeOptions({ model: 'gpt', vocabulary: 'words' })).toThrow(OptionError);
+    expect(() => completeOptions({ model: 'gpt', tokenizer: 'words' })).toThrow(OptionError);
     expect(() => completeOptions({ model: 'gpt', size: 32 })).toThrow('--size means nothing to gpt');
     expect(() => createTextModel(data, completeOptions({ model: 'gpt', width: 30 }))).toThrow(
       'is not a multiple of 4 heads',

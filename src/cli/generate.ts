@@ -19,7 +19,7 @@ export async function main(args: string[], { server }: { server: ViteDevServer }
   const trained = readFileSync(path);
   const job: Job = { ...how, trained: showPath(path) };
   // What can be told now is told before there is a browser.
-  trainedGpt(decodeTrained(trained, job.trained)).vocabulary.encode(job.prompt);
+  (await trainedGpt(decodeTrained(trained, job.trained))).vocabulary.encode(job.prompt);
   const base = serveFiles(server, {
     files: { 'job.json': JSON.stringify(job), trained },
     data: undefined,

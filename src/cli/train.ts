@@ -1,7 +1,9 @@
 // `npm run train`: trains a model in headless Chrome and writes what comes of it into a run folder.
+import { readFileSync } from 'node:fs';
 import { dirname, relative } from 'node:path';
 import type { ViteDevServer } from 'vite';
-import { GliaError, NotFiniteError, OptionError } from '../errors.ts';
+import { tokenizerFromText } from '../data/tokenizer_file.ts';
+import { DataError, GliaError, NotFiniteError, OptionError } from '../errors.ts';
 import { namedOptions } from '../train/checkpoint.ts';
 import { completeOptions } from '../train/options.ts';
 import { isTextEntry, modelEntry } from '../train/registry/registry.ts';
@@ -31,7 +33,7 @@ type Prepared = Awaited<ReturnType<typeof prepare>>;
 
 /** Finds what is needed and checks what can be told by then, before there is a browser or a folder. */
 async function prepare(parsed: Arguments, report: Report) {
-  const { given, data, out, resume } = parsed;
+  const { given, data, out, resume, tokenizer } = parsed;
   const saved = resume === undefined ? undefined : readSaved(resume, out);
   // --steps is for a quick look at one run; what goes on from it goes to the end.
   const before = saved && namedOptions(saved.checkpoint.progress.options, saved.path);
@@ -55,11 +57,25 @@ async function prepare(parsed: Arguments, report: Report) {
     saved,
     folder,
     data: data === undefined ? undefined : await findData(data, isText(options.model) ? 'text' : 'images'),
+    tokenizer: tokenizer === undefined ? undefined : await readTokenizer(tokenizer),
   };
 }
 
+/** Reads a tokenizer.json, and sees that it is one before there is a browser. */
+async function readTokenizer(path: string): Promise<{ name: string; text: string }> {
+  const name = showPath(path);
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    throw new DataError(`--tokenizer-file: ${name} cannot be read: ${(error as Error).message}`, { cause: error });
+  }
+  await tokenizerFromText(text, name);
+  return { name, text };
+}
+
 async function train(run: Prepared, parsed: Arguments, report: Report, server: ViteDevServer): Promise<number> {
-  const { options, saved, folder, data } = run;
+  const { options, saved, folder, data, tokenizer } = run;
   const began = performance.now();
   const out = showPath(folder.path);
   const history = saved?.history ?? [];
@@ -69,8 +85,12 @@ async function train(run: Prepared, parsed: Arguments, report: Report, server: V
   try {
     const { headed, patience, saveEvery } = parsed;
     const outcome = await trainLasting({
-      ...{ server, data, stop, headed, patience, checkpoint: saved?.bytes },
-      job: { options, history, saveEvery, ...(saved && { checkpoint: saved.path }) },
+      ...{ server, data, stop, headed, patience, checkpoint: saved?.bytes, tokenizer: tokenizer?.text },
+      job: {
+        ...{ options, history, saveEvery },
+        ...(saved && { checkpoint: saved.path }),
+        ...(tokenizer && { tokenizer: tokenizer.name }),
+      },
       tell(event) {
         if (event.event === 'reading') {
           report.reading(event);

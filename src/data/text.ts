@@ -1,5 +1,6 @@
 // Text to learn from, as tokens: nine tenths of it, and the last tenth to judge by, as nanoGPT divides it.
-import { DataError } from '../errors.ts';
+import { DataError, OptionError } from '../errors.ts';
+import { bpeVocabulary, PieceCounts } from './bpe.ts';
 import type { Files, ReadProgress } from './files.ts';
 import type { TensorDataset } from './tensors.ts';
 import { utf8Chunks } from './utf8.ts';
@@ -15,19 +16,48 @@ export interface TextDataset {
 /** Of the text, what is learned from. */
 const SHARE = 0.9;
 
-export const VOCABULARIES = ['characters', 'bytes'] as const;
-export type VocabularyKind = (typeof VOCABULARIES)[number];
+/** What a token may be: a character, a byte, what merges of bytes make, or what a `tokenizer.json` says. */
+export const TOKENIZERS = ['characters', 'bytes', 'bpe', 'file'] as const;
+
+/** How a text becomes tokens. */
+export interface Tokenizing {
+  readonly kind: (typeof TOKENIZERS)[number];
+  /** Tokens that merges make, the 256 bytes included; 1024 by default. */
+  readonly size?: number;
+  /** The vocabulary of a checkpoint or of a file, which the text must keep to. */
+  readonly given?: Vocabulary | undefined;
+}
 
 export const isText = (data: object): data is TextDataset => 'vocabulary' in data;
 
 /** A text in parts that can be gone through more than once. */
 type Parts = () => AsyncIterable<string>;
 
+/** The same text, cut in front of the spaces behind words alone. */
+async function* inPieces(parts: Parts): AsyncGenerator<string> {
+  let rest = '';
+  for await (const part of parts()) {
+    rest += part;
+    const cut = lastCut(rest);
+    if (cut > 0) yield rest.slice(0, cut);
+    rest = rest.slice(cut);
+  }
+  if (rest) yield rest;
+}
+
+/** Where the last space begins that stands behind a word and before another. */
+function lastCut(text: string): number {
+  for (let at = text.length - 2; at > 0; at--) {
+    if (/\s/.test(text[at]!) && !/\s/.test(text[at - 1]!)) return at;
+  }
+  return 0;
+}
+
 async function tokensOf(parts: Parts, vocabulary: Vocabulary): Promise<Uint8Array | Uint32Array> {
   const Kind = tokenArray(vocabulary.size);
   let tokens = new Kind(1 << 16);
   let length = 0;
-  for await (const part of parts()) {
+  for await (const part of vocabulary.inPieces ? inPieces(parts) : parts()) {
     const some = vocabulary.encode(part);
     while (length + some.length > tokens.length) {
       const larger = new Kind(2 * tokens.length);
@@ -40,22 +70,23 @@ async function tokensOf(parts: Parts, vocabulary: Vocabulary): Promise<Uint8Arra
   return tokens.slice(0, length);
 }
 
-/**
- * @param given the vocabulary of a checkpoint, which the text must keep to
- * @throws DataError if the text is empty, or has what a given vocabulary has not
- */
-async function textOf(
-  name: string,
-  parts: Parts,
-  kind: VocabularyKind,
-  given: Vocabulary | undefined,
-): Promise<TextDataset> {
-  let vocabulary = given ?? BYTES;
-  if (!given && kind === 'characters') {
-    const seen = new Set<string>();
-    for await (const part of parts()) for (const character of part) seen.add(character);
-    vocabulary = characterVocabulary(seen);
+async function vocabularyOf(parts: Parts, { kind, size = 1024, given }: Tokenizing): Promise<Vocabulary> {
+  if (given) return given;
+  if (kind === 'bytes') return BYTES;
+  if (kind === 'bpe') {
+    const counts = new PieceCounts();
+    for await (const part of inPieces(parts)) counts.add(part);
+    return bpeVocabulary(counts.merges(size));
   }
+  if (kind === 'file') throw new OptionError('a tokenizer that is a file is given by --tokenizer-file tokenizer.json');
+  const seen = new Set<string>();
+  for await (const part of parts()) for (const character of part) seen.add(character);
+  return characterVocabulary(seen);
+}
+
+/** @throws DataError if the text is empty, or has what a given vocabulary has not */
+async function textOf(name: string, parts: Parts, how: Tokenizing): Promise<TextDataset> {
+  const vocabulary = await vocabularyOf(parts, how);
   const tokens = await tokensOf(parts, vocabulary);
   if (tokens.length === 0) throw new DataError(`${name} is empty: give it text`);
   const cut = Math.floor(tokens.length * SHARE);
@@ -65,16 +96,14 @@ async function textOf(
 export function textFromString(
   name: string,
   text: string,
-  kind: VocabularyKind = 'characters',
-  given?: Vocabulary,
+  how: Tokenizing = { kind: 'characters' },
 ): Promise<TextDataset> {
   return textOf(
     name,
     async function* () {
       yield text;
     },
-    kind,
-    given,
+    how,
   );
 }
 
@@ -99,12 +128,7 @@ export function textPaths({ name, paths }: Files): readonly string[] {
  *
  * @throws DataError if they are empty or not UTF-8, with the offset of the first byte that is not
  */
-export function readText(
-  files: Files,
-  kind: VocabularyKind,
-  given?: Vocabulary,
-  progress: ReadProgress = () => {},
-): Promise<TextDataset> {
+export function readText(files: Files, how: Tokenizing, progress: ReadProgress = () => {}): Promise<TextDataset> {
   const paths = textPaths(files);
   const parts: Parts = async function* () {
     for (const [i, path] of paths.entries()) {
@@ -112,7 +136,7 @@ export function readText(
       yield* utf8Chunks((await files.read(path)).stream(), path);
     }
   };
-  return textOf(files.name, parts, kind, given);
+  return textOf(files.name, parts, how);
 }
 
 /** Windows of `context` tokens that an epoch has of so many, cut at any of so many places. */

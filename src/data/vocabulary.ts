@@ -3,11 +3,15 @@ import { DataError } from '../errors.ts';
 
 export interface Vocabulary {
   /** What it is, as JSON says it. */
-  readonly kind: 'characters' | 'bytes' | 'bpe';
+  readonly kind: 'characters' | 'bytes' | 'bpe' | 'file';
   readonly size: number;
+  /** Whether a text may be cut for `encode` in front of the space behind a word alone; anywhere, otherwise. */
+  readonly inPieces?: boolean;
   /** @throws DataError for what it does not have */
   encode(text: string): number[];
   decode(tokens: Iterable<number>): string;
+  /** Where tokens are parts of characters: their bytes of UTF-8. */
+  bytes?(tokens: Iterable<number>): Uint8Array;
   /** What `vocabularyFrom` makes it again of. */
   toJSON(): object;
 }
@@ -40,16 +44,9 @@ export const BYTES: Vocabulary = {
   size: 256,
   encode: (text) => [...new TextEncoder().encode(text)],
   decode: (tokens) => new TextDecoder().decode(Uint8Array.from(tokens)),
+  bytes: (tokens) => Uint8Array.from(tokens),
   toJSON: () => ({ kind: 'bytes' }),
 };
 
 /** The array that numbers below `size` are kept in. */
 export const tokenArray = (size: number) => (size <= 256 ? Uint8Array : Uint32Array);
-
-/** @throws DataError if it is none */
-export function vocabularyFrom(json: unknown, source: string): Vocabulary {
-  const { kind, characters } = (json ?? {}) as { kind?: unknown; characters?: unknown };
-  if (kind === 'bytes') return BYTES;
-  if (kind === 'characters' && typeof characters === 'string' && characters) return characterVocabulary(characters);
-  throw new DataError(`${source} has no vocabulary that is known: it was not made by a model of text`);
-}

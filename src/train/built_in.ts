@@ -4,7 +4,7 @@ import type { Files, ReadProgress } from '../data/files.ts';
 import { readDataset } from '../data/formats.ts';
 import { grammarText } from '../data/grammar.ts';
 import type { Dataset } from '../data/images.ts';
-import { readText, type TextDataset, textFromString, type VocabularyKind } from '../data/text.ts';
+import { readText, type TextDataset, type Tokenizing, textFromString } from '../data/text.ts';
 import type { Vocabulary } from '../data/vocabulary.ts';
 import type { TrainOptions } from './options.ts';
 import { isTextEntry, modelEntry } from './registry/registry.ts';
@@ -16,8 +16,13 @@ export async function builtInData(options: TrainOptions, vocabulary?: Vocabulary
   return isOfText(options) ? builtInText(options, vocabulary) : builtInDigits(options);
 }
 
-export function builtInText({ seed, vocabulary: kind }: TrainOptions, vocabulary?: Vocabulary): Promise<TextDataset> {
-  return textFromString('grammar', grammarText({ seed }), kind as VocabularyKind, vocabulary);
+export function builtInText(options: TrainOptions, given?: Vocabulary): Promise<TextDataset> {
+  return textFromString('grammar', grammarText({ seed: options.seed }), tokenizing(options, given));
+}
+
+/** How a run makes tokens. @param given the vocabulary of a checkpoint or a file */
+export function tokenizing({ tokenizer, vocabulary }: TrainOptions, given?: Vocabulary): Tokenizing {
+  return { kind: tokenizer as Tokenizing['kind'], size: Number(vocabulary), given };
 }
 
 /**
@@ -33,5 +38,5 @@ export function readData(
   progress?: ReadProgress,
 ): Promise<Dataset | TextDataset> {
   if (!isOfText(options)) return readDataset(files, options, progress);
-  return readText(files, options.vocabulary as VocabularyKind, vocabulary, progress);
+  return readText(files, tokenizing(options, vocabulary), progress);
 }

@@ -14,6 +14,7 @@ import { FREE, type TrainOptions } from './options.ts';
 import { exampleCount } from './pictures.ts';
 import type { ModelEntry } from './registry/entry.ts';
 import { createModel, createTextModel, modelEntry } from './registry/registry.ts';
+import { type OptimizerOptions, textOptimizer } from './registry/text_entry.ts';
 import { Trainer } from './trainer.ts';
 import type { TrainerOptions } from './trainer_options.ts';
 
@@ -55,12 +56,12 @@ export function describeStep(gpu: Gpu, dataset: Dataset, options: TrainOptions):
 function runOf(dataset: Dataset, options: TrainOptions): TrainerOptions {
   const data = imageTensors(dataset, options);
   const model = createModel(dataset, options);
-  const { lr, decay, batch, epochs, steps, seed, budget, average, skip } = options;
+  const { lr, decay, batch, epochs, steps, seed, budget, average, skip, accumulate } = options;
   const schedule = decay ? inverseTimeSchedule({ lr, steps: decay }) : lr;
   const { pictures } = modelEntry(options.model) as ModelEntry;
   return {
     ...{ model, data, batch, epochs, steps, seed, options },
-    optimizer: new Adam(new Parameters(model, seed), { lr: schedule, average, skip }),
+    optimizer: new Adam(new Parameters(model, seed), { lr: schedule, average, skip, accumulate }),
     budget: budget && budget * MB,
     ...(pictures && {
       pictures: {
@@ -79,18 +80,20 @@ const freeOptions = (dataset: Dataset | TextDataset) =>
 function trainText(gpu: Gpu, dataset: TextDataset, options: TrainOptions, run: NamedRun): Promise<Trainer> {
   const { checkpoint } = run;
   const { batch, epochs, steps, seed, budget, context } = options;
-  const data = textTensors(dataset, Number(context));
   const { entry, model } = createTextModel(dataset, options);
+  const about = { seed, context: Number(context) };
+  const data = (entry.examples ?? textTensors)(dataset, about.context);
   const total = Math.min(steps ?? Infinity, Math.ceil((epochs * data.train.count) / batch));
   return Trainer.create(gpu, {
     ...{ model, data, batch, epochs, steps, seed, options },
-    loss: ({ tokens }, about) => entry.loss(model, tokens, about),
-    optimizer: entry.optimizer(new Parameters(model, seed), options, total),
+    loss: ({ tokens }, context) => entry.loss(model, tokens!, context),
+    optimizer: textOptimizer(new Parameters(model, seed), options as unknown as OptimizerOptions, total),
     budget: budget && budget * MB,
     metadata: { vocabulary: JSON.stringify(dataset.vocabulary) },
-    ...(entry.texts && { texts: (device: Gpu) => entry.texts!(device, model, dataset, seed) }),
+    ...(entry.texts && { texts: (device: Gpu) => entry.texts!(device, model, dataset, about) }),
     free: Object.keys({ ...options, ...checkpoint?.progress.options }),
     ...run,
+    compile: { recompute: entry.recomputed?.(options as never), ...run.compile },
     ownsModel: true,
   });
 }

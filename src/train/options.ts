@@ -18,6 +18,8 @@ export interface TrainOptions {
   readonly average: number;
   /** Times its usual norm from which a gradient is skipped; 0 for never. */
   readonly skip: number;
+  /** Batches whose gradients are averaged for one step of the optimizer. */
+  readonly accumulate: number;
   readonly seed: number;
   readonly binarize: Binarization;
   readonly size: number | undefined;
@@ -50,6 +52,11 @@ const COMMON: Readonly<Record<string, OptionRule>> = {
     help: 'times its usual norm from which a gradient is skipped; 0 for never',
     default: 0,
     range: real(0, 1e6),
+  },
+  accumulate: {
+    help: 'batches whose gradients are averaged for one step of the optimizer: as one batch that large, in the memory of one',
+    default: 1,
+    range: count(65536),
   },
   seed: {
     help: 'of weights, noise, shuffle and built-in data',

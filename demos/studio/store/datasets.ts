@@ -1,8 +1,9 @@
 // Data as they are kept with a run: images decoded and resized, text as tokens, so that the run goes on with the same bytes in any
 // browser.
 import { checkDataset, type Dataset, type ImageSet } from '../../../src/data/images.ts';
+import { vocabularyFrom } from '../../../src/data/saved_vocabulary.ts';
 import { isText, type TextDataset } from '../../../src/data/text.ts';
-import { tokenArray, vocabularyFrom } from '../../../src/data/vocabulary.ts';
+import { tokenArray } from '../../../src/data/vocabulary.ts';
 import { CheckpointError } from '../../../src/errors.ts';
 import type { DataInfo } from './record.ts';
 
@@ -51,7 +52,7 @@ export async function decodeDataset(read: ReadFile, source: string): Promise<Any
   }
   const name = String(told.name);
   if (told.vocabulary !== undefined) {
-    const vocabulary = vocabularyFrom(told.vocabulary, source);
+    const vocabulary = await vocabularyFrom(told.vocabulary, source);
     const Kind = tokenArray(vocabulary.size);
     const split = async (split: (typeof SPLITS)[number]) => {
       const bytes = await read(fileOf(split, 'tokens'));

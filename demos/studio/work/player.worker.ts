@@ -114,7 +114,7 @@ function exchange(gpu: Gpu, values: ReturnType<typeof restoredModel>, next: Uses
 
 async function makeText(trained: Trained, run: string | undefined): Promise<Playable> {
   const gpu = await device();
-  const found = trainedText(trained);
+  const found = await trainedText(trained);
   const of = new TextUses(gpu, found);
   exchange(gpu, found.weights, of);
   current = { trained, run, model: found.model, parameters: found.parameters };

@@ -3,18 +3,18 @@ import type { Gpu } from '../../../src/gpu/gpu.ts';
 import type { Writing } from '../../../src/models/generate.ts';
 import { freeVariables } from '../../../src/runtime/variables.ts';
 import type { ShownText, TextSource, TextWriter } from '../../../src/train/texts.ts';
-import { textOf, type trainedText } from '../../../src/train/trained_text.ts';
+import { type TrainedText, textOf } from '../../../src/train/trained_text.ts';
 
 export class TextUses {
   readonly gpu: Gpu;
-  private readonly of: ReturnType<typeof trainedText>;
+  private readonly of: TrainedText;
   private writer: Promise<TextWriter> | undefined;
   private source: Promise<TextSource> | undefined;
   /** One thing is written at a time. */
   private queue: Promise<unknown> = Promise.resolve();
   private wanted = 0;
 
-  constructor(gpu: Gpu, of: ReturnType<typeof trainedText>) {
+  constructor(gpu: Gpu, of: TrainedText) {
     this.gpu = gpu;
     this.of = of;
   }
@@ -67,9 +67,9 @@ export class TextUses {
 
   /** Text that shows what it has learned. */
   samples(seed: number): Promise<readonly ShownText[]> {
-    const { entry, model, data } = this.of;
+    const { entry, model, data, context } = this.of;
     return this.inTurn(async () => {
-      this.source ??= entry.texts!(this.gpu, model, data, seed);
+      this.source ??= entry.texts!(this.gpu, model, data, { seed, context });
       const source = await this.source.catch((error) => {
         this.source = undefined;
         throw error;

@@ -65,7 +65,7 @@ const api = {
     const checkpoint =
       given.checkpoint && decodeCheckpoint(given.checkpoint.bytes as Uint8Array<ArrayBuffer>, given.checkpoint.name);
     stage(own ? 'Looking at the data …' : 'Making data …');
-    const { dataset, info } = await data.forNewRun(options, own, checkpoint && vocabularyOf(checkpoint));
+    const { dataset, info } = await data.forNewRun(options, own, checkpoint && (await vocabularyOf(checkpoint)));
     stage('Compiling shaders …');
     const run = { checkpoint, onRecovery: tellRecovery(listener) };
     const trainer = await trainByName(await device(), dataset, options, run);
@@ -93,7 +93,7 @@ const api = {
       const bytes = await runs.snapshot(id);
       if (!bytes) throw new CheckpointError(`${name} has no snapshot: it was interrupted before the first`);
       const checkpoint = decodeCheckpoint(bytes, name);
-      const dataset = await data.ofRun(runs, id, vocabularyOf(checkpoint));
+      const dataset = await data.ofRun(runs, id, await vocabularyOf(checkpoint));
       stage('Compiling shaders …');
       const now = { ...namedOptions(checkpoint.progress.options, name), ...options };
       const run = { checkpoint, onRecovery: tellRecovery(listener) };

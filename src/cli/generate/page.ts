@@ -2,7 +2,7 @@
 import { Gpu } from '../../gpu/gpu.ts';
 import { Writer } from '../../models/generate.ts';
 import { decodeTrained } from '../../train/checkpoint.ts';
-import { restoreGpt, textOf, trainedGpt } from '../../train/trained_text.ts';
+import { restoreText, textOf, trainedGpt } from '../../train/trained_text.ts';
 import { get } from '../train/fetch.ts';
 import { type Job, type Outcome, TELL, type Tell } from './protocol.ts';
 
@@ -19,11 +19,11 @@ export async function run(base: string): Promise<Outcome> {
 async function work(base: string): Promise<Outcome> {
   const job = JSON.parse(await (await get(base, 'job.json')).text()) as Job;
   const file = new Uint8Array(await (await get(base, 'trained')).arrayBuffer());
-  const trained = trainedGpt(decodeTrained(file, job.trained));
+  const trained = await trainedGpt(decodeTrained(file, job.trained));
   const { model, vocabulary } = trained;
   const prompt = vocabulary.encode(job.prompt);
   const gpu = await Gpu.request();
-  restoreGpt(gpu, trained);
+  restoreText(gpu, trained);
   using writer = await Writer.create(gpu, model, { seed: job.seed, cache: job.cache });
   const tell = (globalThis as unknown as Record<typeof TELL, Tell>)[TELL];
   const lost = gpu.lost.then((error) => {

@@ -1,6 +1,7 @@
 // The options of `npm run train`: those of the trainer's table, and those that only a command has.
 import { type Command, Option } from 'commander';
 import { ACCEPTED } from '../../data/formats.ts';
+import { OptionError } from '../../errors.ts';
 import type { GivenOptions } from '../../train/options.ts';
 import { parseValue, whole } from '../../train/rules.ts';
 import {
@@ -18,6 +19,8 @@ export interface Arguments {
   readonly given: GivenOptions;
   /** A folder or an address; the built-in digits without. */
   readonly data: string | undefined;
+  /** A tokenizer.json of Hugging Face. */
+  readonly tokenizer: string | undefined;
   readonly out: string | undefined;
   /** A checkpoint or run folder, or true for the one that suggests itself. */
   readonly resume: string | true | undefined;
@@ -49,10 +52,15 @@ Ctrl-C stops with a checkpoint; a second Ctrl-C stops at once.`;
 export function parseArguments(args: readonly string[]): Arguments | undefined {
   const command = describeCommand();
   if (!parse(command, args)) return undefined;
-  const { data, out, resume, saveEvery, patience, headed = false, json = false } = command.opts();
-  refuseEmpty({ data, out, resume });
+  const { data, tokenizerFile, out, resume, saveEvery, patience, headed = false, json = false } = command.opts();
+  refuseEmpty({ data, 'tokenizer-file': tokenizerFile, out, resume });
+  const given = givenOptions(command);
+  if (tokenizerFile && (given.tokenizer ?? 'file') !== 'file') {
+    throw new OptionError(`--tokenizer ${given.tokenizer} and --tokenizer-file exclude each other`);
+  }
   return {
-    given: givenOptions(command),
+    given: tokenizerFile ? { ...given, tokenizer: 'file' } : given,
+    tokenizer: tokenizerFile && resolvePath(tokenizerFile),
     data: data && resolveData(data),
     out: out && resolvePath(out),
     resume: typeof resume === 'string' ? resolvePath(resume) : resume,
@@ -71,6 +79,7 @@ function describeCommand(): Command {
     .description('Trains a model on the GPU, in headless Chrome, and writes what it learned into a run folder.');
   return addRunOptions(command)
     .option('--data <where>', `folder or http(s) address of images (default: built-in stroke digits): ${ACCEPTED}`)
+    .option('--tokenizer-file <file>', 'tokens of a text as a tokenizer.json of Hugging Face makes them')
     .option('--out <folder>', 'run folder to write to (default: runs/MODEL-TIME)')
     .option(
       '--resume [checkpoint]',

@@ -5,10 +5,10 @@ import type { ReadProgress } from '../../data/files.ts';
 import { readDataset } from '../../data/formats.ts';
 import type { Dataset } from '../../data/images.ts';
 import type { Look } from '../../data/resize.ts';
-import { readText, type TextDataset, type VocabularyKind } from '../../data/text.ts';
+import { readText, type TextDataset } from '../../data/text.ts';
 import type { Vocabulary } from '../../data/vocabulary.ts';
 import { DataError } from '../../errors.ts';
-import { builtInText } from '../../train/built_in.ts';
+import { builtInText, tokenizing } from '../../train/built_in.ts';
 import type { TrainOptions } from '../../train/options.ts';
 import { DATA, type DataList } from './protocol.ts';
 
@@ -41,7 +41,7 @@ export async function loadData(
  * Reads the text that --data means, or makes that of the built-in grammar.
  *
  * @param options what a token is, and the seed of the built-in text
- * @param vocabulary of a checkpoint, which the text must keep to
+ * @param vocabulary of a checkpoint or a file, which the text must keep to
  * @throws DataError if it is empty, or not UTF-8
  */
 export async function loadText(
@@ -52,6 +52,6 @@ export async function loadText(
 ): Promise<TextDataset> {
   const list = JSON.parse(await (await get(base, `${DATA}.json`)).text()) as DataList | null;
   if (!list) return builtInText(options, vocabulary);
-  const kind = options.vocabulary as VocabularyKind;
-  return readText({ ...list, read: (path) => get(base, `${DATA}/${path}`) }, kind, vocabulary, progress);
+  const files = { ...list, read: (path: string) => get(base, `${DATA}/${path}`) };
+  return readText(files, tokenizing(options, vocabulary), progress);
 }

@@ -2,6 +2,8 @@
 
 import type { Dataset } from '../../data/images.ts';
 import { isText, type TextDataset } from '../../data/text.ts';
+import { tokenizerFromText } from '../../data/tokenizer_file.ts';
+import type { Vocabulary } from '../../data/vocabulary.ts';
 import { DeviceLostError, NotFiniteError } from '../../errors.ts';
 import { Gpu } from '../../gpu/gpu.ts';
 import { decodeCheckpoint } from '../../train/checkpoint.ts';
@@ -44,7 +46,7 @@ async function train(base: string, stop: AbortSignal): Promise<Outcome> {
     told = performance.now();
     void tell([{ event: 'reading', done, total }]);
   };
-  const known = checkpoint && vocabularyOf(checkpoint);
+  const known = checkpoint ? await vocabularyOf(checkpoint) : await tokenizerOf(base, job);
   const dataset = isTextEntry(modelEntry(job.options.model))
     ? await loadText(base, job.options, known, progress)
     : await loadData(base, job.options, progress);
@@ -55,6 +57,13 @@ async function train(base: string, stop: AbortSignal): Promise<Outcome> {
   };
   const trainer = await trainByName(gpu, dataset, job.options, { checkpoint, onRecovery });
   return new Session(base, trainer, dataset, job).train(stop);
+}
+
+/** The vocabulary of a tokenizer.json that was given. */
+async function tokenizerOf(base: string, { tokenizer }: Job): Promise<Vocabulary | undefined> {
+  return tokenizer === undefined
+    ? undefined
+    : tokenizerFromText(await (await get(base, 'tokenizer.json')).text(), tokenizer);
 }
 
 /** Of what kind the data are, and how many. */
