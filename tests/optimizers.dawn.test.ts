@@ -9,10 +9,10 @@ import { Parameters } from '../src/nn/module.ts';
 import { LayerNorm } from '../src/nn/norm.ts';
 import { Adam, AdamW, type Optimizer, SGD } from '../src/nn/optimizers.ts';
 import { cosineSchedule, inverseTimeSchedule, type LearningRateSchedule, warmup } from '../src/nn/schedules.ts';
-import { mul, square, sub } from '../src/ops/elementwise.ts';
+import { add, mul, sin, square, sub, toF32 } from '../src/ops/elementwise.ts';
 import { randomKey } from '../src/ops/random.ts';
 import { mean, sum } from '../src/ops/reduce.ts';
-import { input } from '../src/ops/source.ts';
+import { input, iota } from '../src/ops/source.ts';
 import { compile } from '../src/runtime/compile.ts';
 import { freeVariables, readVariable } from '../src/runtime/variables.ts';
 import { Calls } from './calls.ts';
@@ -181,5 +181,44 @@ describe.skipIf(missing)('a learning rate', () => {
     };
     expect(await code(3, 100)).toEqual(await code(4, 500));
     expect(await code(3, 0)).toEqual(await code(0.5, 0));
+  });
+});
+
+describe.skipIf(missing)('gradients of several batches', () => {
+  let gpu: Gpu;
+  beforeAll(async () => {
+    gpu = await Gpu.request({ gpu: await startDawn('lavapipe') });
+  });
+  afterAll(() => gpu?.destroy());
+
+  /** The weights after two steps of twelve examples each, which come in batches. */
+  async function weightsOf(batch: number, stepsASubmit = 1): Promise<Float32Array> {
+    const model = new Linear(3, 70);
+    const parameters = new Parameters(model, 4);
+    const accumulate = 12 / batch;
+    const lr = warmup(2, cosineSchedule({ lr: 0.1, steps: 5 }));
+    const optimizer = new AdamW(parameters, { lr, maxNorm: 0.3, skip: 5, average: 0.9, accumulate });
+    // What an example is follows from its number: batch by batch, the same ones.
+    const at = add(mul(toF32(optimizer.step.tensor), batch), iota([batch, 3], 0));
+    const images = sin(add(at, mul(iota([batch, 3], 1), 0.7)));
+    const loss = mean(square(sub(model.forward(images), 1)));
+    const program = await compile(gpu, { outputs: { loss }, updates: optimizer.minimize(loss).updates });
+    for (let done = 0; done < 2 * accumulate; done += stepsASubmit) program.run({}, { steps: stepsASubmit });
+    const flat = (await readVariable(gpu, parameters.flat)) as Float32Array;
+    program.destroy();
+    freeVariables(gpu, [parameters.flat, ...optimizer.variables]);
+    return flat;
+  }
+
+  // Against one large batch: tests/checkpointing.node.test.ts.
+  test('are averaged to the same bits, however many batches share a submit', async () => {
+    const weights = await weightsOf(4);
+    expect(await weightsOf(4, 6)).toEqual(weights);
+    expect(weights.every(Number.isFinite)).toBe(true);
+  });
+
+  test('as many as a whole number says', () => {
+    const parameters = new Parameters(new Linear(1, 1));
+    expect(() => new SGD(parameters, { accumulate: 0 })).toThrow('accumulate must be a positive whole number, got 0');
   });
 });

@@ -1,6 +1,7 @@
 // A graph: what a program computes, as named outputs and updates of variables; how to walk, rewrite and print it.
 import type { Variable } from '../ops/source.ts';
 import { type Tensor, typeOf } from '../ops/tensor.ts';
+import { packOp } from '../ops/view.ts';
 
 /** After a run, `variable` holds `value`. All values are computed from what the variables held before. */
 export interface Update {
@@ -17,7 +18,10 @@ export function rootsOf(graph: Graph): Tensor[] {
   return [...Object.values(graph.outputs), ...graph.updates.map(({ value }) => value)];
 }
 
-/** All nodes below the roots, inputs before users, each once; neither those that `stop` names nor what is below them. */
+/**
+ * All nodes below the roots, inputs before users, each once; neither those that `stop` names nor what is below them. The parts of a
+ * pack come from the last on: so of gradients, which are packed in the order of the layers, each comes as soon as it is known.
+ */
 export function topological(roots: Iterable<Tensor>, stop: (node: Tensor) => boolean = () => false): Tensor[] {
   const order: Tensor[] = [];
   const seen = new Set<Tensor>();
@@ -29,7 +33,8 @@ export function topological(roots: Iterable<Tensor>, stop: (node: Tensor) => boo
     stack.push({ node: root, next: 0 });
     while (stack.length) {
       const top = stack.at(-1)!;
-      const child = top.node.inputs[top.next++];
+      const { op, inputs } = top.node;
+      const child = inputs[op === packOp ? inputs.length - 1 - top.next++ : top.next++];
       if (!child) {
         order.push(top.node);
         stack.pop();

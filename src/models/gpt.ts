@@ -10,6 +10,7 @@ import { crossEntropy } from '../ops/cross_entropy.ts';
 import { add, equal, less, where } from '../ops/elementwise.ts';
 import { gather } from '../ops/gather.ts';
 import { geluTanh } from '../ops/gelu_tanh.ts';
+import { chunkFor, linearCrossEntropy } from '../ops/linear_cross_entropy.ts';
 import { matmul } from '../ops/matmul.ts';
 import { mean } from '../ops/reduce.ts';
 import { constant, iota } from '../ops/source.ts';
@@ -231,14 +232,21 @@ export class GPT extends Module {
     return reshape(logits, [...hidden.shape.slice(0, -1), vocabulary]);
   }
 
-  /** −log p of the tokens behind the first, u32 [N, T + 1], each by those before it: nats a token, [N]. */
+  /**
+   * −log p of the tokens behind the first, u32 [N, T + 1], each by those before it: nats a token, [N]. Of a large vocabulary the logits
+   * are never all in memory.
+   */
   loss(tokens: Tensor): Tensor {
+    const { vocabulary, width } = this.options;
     const [batch, length] = tokens.shape as [number, number];
     const hidden = this.forward(slice(tokens, 1, 0, length - 1));
     return scope('loss', () => {
       const count = batch * (length - 1);
-      const logits = reshape(this.logits(hidden), [count, this.options.vocabulary]);
-      const losses = crossEntropy(logits, reshape(slice(tokens, 1, 1), [count]));
+      const next = reshape(slice(tokens, 1, 1), [count]);
+      const losses =
+        vocabulary > 2 * chunkFor(count)
+          ? linearCrossEntropy(reshape(hidden, [count, width]), this.transformer.wte.weight.tensor, next)
+          : crossEntropy(reshape(this.logits(hidden), [count, vocabulary]), next);
       return mean(reshape(losses, [batch, length - 1]), { axis: 1 });
     });
   }

@@ -5,6 +5,7 @@ export { RMSNorm } from '../nn/rms_norm.ts';
 export { type AttentionOptions, attention } from '../ops/attention.ts';
 export { embedding } from '../ops/embedding.ts';
 export { geluTanh } from '../ops/gelu_tanh.ts';
+export { linearCrossEntropy } from '../ops/linear_cross_entropy.ts';
 export { rmsNorm } from '../ops/norm.ts';
 export { rotary } from '../ops/rotary.ts';
 export { type SampleOptions, type Sampling, sample, sampleBy, sampleReference } from '../ops/sample.ts';

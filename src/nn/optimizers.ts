@@ -6,11 +6,14 @@ import type { Update } from '../graph/graph.ts';
 import {
   add,
   div,
+  divideFloor,
   equal,
   expm1,
   greater,
   isFinite,
+  less,
   minimum,
+  modulo,
   mul,
   neg,
   sqrt,
@@ -51,6 +54,11 @@ export interface OptimizerOptions {
   readonly average?: number | undefined;
   /** Leaves the weights as they are where the gradient's norm is above so many times its moving average; never by default. */
   readonly skip?: number | undefined;
+  /**
+   * Batches whose gradients are averaged for one step; 1 by default. `step` then counts batches, and schedules go by steps. Memory is
+   * that of one batch, and one gradient more.
+   */
+  readonly accumulate?: number;
   /** Factor of the loss while gradients are computed, so that few vanish where they are stored as f16; 1 by default. */
   readonly lossScale?: number;
 }
@@ -75,7 +83,7 @@ interface Factors {
 /** An optimizer's state lies beside the parameters, in the same layout, on the GPU. */
 export abstract class Optimizer {
   readonly parameters: Parameters;
-  /** Steps made, u32. */
+  /** Batches that gradients were taken of, u32: steps made, but where several make one. */
   readonly step = new Variable('step', [], { dtype: 'u32' });
   /** Moments by PyTorch's names, each laid out as the parameters. */
   abstract readonly state: Readonly<Record<string, Variable>>;
@@ -91,13 +99,18 @@ export abstract class Optimizer {
   /** The moving average of the weights, laid out as they are. */
   readonly average: Variable | undefined;
   private readonly skip: number;
+  private readonly accumulate: number;
+  /** The gradient of the batches since the last step, where several make one. */
+  readonly accumulated: Variable | undefined;
   /** The moving average of the gradient's norm, f32 scalar, where leaps of it are skipped. */
   readonly usualNorm: Variable | undefined;
 
-  constructor(
-    parameters: Parameters,
-    { lr = 1e-3, weightDecay = 0, groups = [], maxNorm, lossScale = 1, average = 0, skip = 0 }: OptimizerOptions,
-  ) {
+  constructor(parameters: Parameters, options: OptimizerOptions) {
+    const { lr = 1e-3, weightDecay = 0, groups = [], maxNorm, lossScale = 1, average = 0, skip = 0 } = options;
+    const { accumulate = 1 } = options;
+    if (!(Number.isSafeInteger(accumulate) && accumulate >= 1)) {
+      throw new OptionError(`accumulate must be a positive whole number, got ${accumulate}`);
+    }
     if (!(average >= 0 && average < 1)) throw new OptionError(`average must lie in [0, 1), got ${average}`);
     if (!(skip === 0 || skip > 1)) throw new OptionError(`skip must be above 1, or 0 for never, got ${skip}`);
     if (maxNorm !== undefined && !(maxNorm > 0)) throw new OptionError(`maxNorm must be above 0, got ${maxNorm}`);
@@ -114,22 +127,23 @@ export abstract class Optimizer {
     this.lossScale = lossScale;
     this.averageDecay = average;
     this.skip = skip;
+    this.accumulate = accumulate;
+    if (accumulate > 1) this.accumulated = this.moment('accumulated');
     if (average) this.average = this.moment('average');
     if (skip) this.usualNorm = new Variable('usual norm of the gradient', []);
     if (groups.length > 0) this.table = groupTable(parameters, groups, schedule, weightDecay);
   }
 
-  /** All that lies beside the parameters in their layout: the moments and, where it is kept, the average of the weights. */
+  /** All that lies beside the parameters in their layout: the moments and, where they are kept, average and gradient so far. */
   get blocks(): Readonly<Record<string, Variable>> {
-    return { ...this.state, ...(this.average && { average: this.average }) };
+    const { state, average, accumulated } = this;
+    return { ...state, ...(average && { average }), ...(accumulated && { accumulated }) };
   }
 
   /** Its own variables, beside the parameters: what `freeVariables` takes when it is done with. */
   get variables(): Variable[] {
-    const { step, rate, table, usualNorm, average, state } = this;
-    return [step, rate, table, usualNorm, average, ...Object.values(state)].filter(
-      (variable) => variable !== undefined,
-    );
+    const { step, rate, table, usualNorm, blocks } = this;
+    return [step, rate, table, usualNorm, ...Object.values(blocks)].filter((variable) => variable !== undefined);
   }
 
   /**
@@ -156,7 +170,7 @@ export abstract class Optimizer {
   ): Map<Variable, Tensor>;
 
   /**
-   * One step down the gradient of `loss`.
+   * One step down the gradient of `loss`; with `accumulate`, one in so many is, and the others add their gradient up.
    *
    * @param others what else changes with the step, as running statistics do: like the weights, they stay as they are
    * when the step is not made
@@ -168,11 +182,14 @@ export abstract class Optimizer {
         mul(loss, this.lossScale),
         [...named.values()].map(({ tensor }) => tensor),
       );
-      const gradient = mul(pack(scaled), 1 / this.lossScale);
+      const { accumulated, accumulate } = this;
+      const own = mul(pack(scaled), 1 / (this.lossScale * accumulate));
+      const gradient = accumulated ? add(accumulated.tensor, own) : own;
       const squares = sum(square(gradient));
       const gradientNorm = sqrt(squares);
       const finite = mul(isFinite(loss), isFinite(squares));
-      const step = toF32(this.step.tensor);
+      const count = constant(accumulate, 'u32');
+      const step = toF32(accumulated ? divideFloor(this.step.tensor, count) : this.step.tensor);
       const scale = this.maxNorm === undefined ? undefined : minimum(div(this.maxNorm, add(gradientNorm, 1e-6)), 1);
       const clipped = scale ? mul(gradient, scale) : gradient;
       const values = this.rule(flat.tensor, clipped, add(step, 1), this.rateAt(step), this.factors());
@@ -181,6 +198,11 @@ export abstract class Optimizer {
         const decay = minimum(div(step, add(step, 9)), this.averageDecay);
         const before = this.average.tensor;
         values.set(this.average, add(mul(before, decay), mul(values.get(flat)!, sub(1, decay))));
+      }
+      if (accumulated) {
+        const isLast = equal(modulo(this.step.tensor, count), constant(accumulate - 1, 'u32'));
+        for (const [variable, value] of values) values.set(variable, where(isLast, value, variable.tensor));
+        values.set(accumulated, where(isLast, 0, gradient));
       }
       values.set(this.step, add(this.step.tensor, 1));
       const all = [...[...values].map(([variable, value]) => ({ variable, value })), ...others];
@@ -191,7 +213,7 @@ export abstract class Optimizer {
 
   /** Where the gradient's norm leaps, its step is not made; the average of norms follows, but no further than that. */
   private skipLeaps(values: Map<Variable, Tensor>, usual: Variable, norm: Tensor): void {
-    const first = equal(this.step.tensor, 0);
+    const first = less(this.step.tensor, constant(this.accumulate, 'u32'));
     const most = where(first, norm, mul(usual.tensor, this.skip));
     const leaps = greater(norm, most);
     for (const [variable, value] of values) values.set(variable, where(leaps, variable.tensor, value));

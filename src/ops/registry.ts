@@ -1,4 +1,5 @@
 // Every op, by name: what the generic op test walks. An op that is not here does not exist.
+import { afterOp } from './after.ts';
 import { argmaxOp } from './argmax.ts';
 import {
   attentionKeyGradientOp,
@@ -15,6 +16,7 @@ import { elementwise } from './elementwise.ts';
 import { embeddingOp, segmentSumOp, sortIndicesOp } from './embedding.ts';
 import { gatherOp, scatterAddOp } from './gather.ts';
 import { geluTanhOp, geluTanhSlopeOp } from './gelu_tanh.ts';
+import { linearCrossEntropyOp } from './linear_cross_entropy.ts';
 import { matmulOp } from './matmul.ts';
 import { normalizeOp } from './norm.ts';
 import { discretizedLogisticNllOp, logisticMixtureNllOp } from './observation.ts';
@@ -36,9 +38,9 @@ export const ops: readonly Op[] = [
   ...[inputOp, variableOp, constantOp, iotaOp, resultOp],
   ...Object.values(elementwise),
   toU32Op,
-  ...[reshapeOp, transposeOp, broadcastToOp, sliceOp, padOp, concatOp, packOp, stopGradientOp],
+  ...[reshapeOp, transposeOp, broadcastToOp, sliceOp, padOp, concatOp, packOp, stopGradientOp, afterOp],
   ...[sumOp, maxOp, logsumexpOp, varianceOp],
-  ...[matmulOp, argmaxOp, crossEntropyOp],
+  ...[matmulOp, argmaxOp, crossEntropyOp, linearCrossEntropyOp],
   ...[gatherOp, scatterAddOp],
   ...[embeddingOp, sortIndicesOp, segmentSumOp],
   ...[patchesOp, sumPatchesOp, conv2dOp, convTranspose2dOp, conv2dWeightOp],

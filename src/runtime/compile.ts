@@ -23,6 +23,12 @@ export interface CompileOptions {
    * `shader-f16`, it is f32 all the same: `program.storage` says which. Gradients too small for f16 want a `lossScale`.
    */
   readonly storage?: 'f32' | 'f16';
+  /**
+   * Activation checkpointing: names the part of a model that a module path belongs to, `h.0` of `transformer.h.0.attn`, say, if it is
+   * one whose backward pass shall compute it again instead of reading what it kept. Memory falls to that of one part and what goes
+   * into each; the forward pass of these parts is paid for twice. The results are the same to the bit.
+   */
+  readonly recompute?: ((path: string) => string | undefined) | undefined;
 }
 
 /**
@@ -33,9 +39,9 @@ export interface CompileOptions {
 export async function compile<O extends Outputs = Outputs, const I extends readonly Input[] = readonly Input[]>(
   gpu: Gpu,
   graph: ProgramDescription<O, I>,
-  { chooseVariant, tune: tuning, storage = 'f32' }: CompileOptions = {},
+  { chooseVariant, tune: tuning, storage = 'f32', recompute }: CompileOptions = {},
 ): Promise<Program<O, InputsOf<I>>> {
-  const description: Work = { ...graph, storage };
+  const description: Work = { ...(await checkpointed(graph, recompute)), storage };
   if (gpu instanceof Gpu) await loadExperimental(gpu);
   // Few programs are tuned; those that are not need not load the tuner.
   const tuner = tuning ? await import('./tune.ts') : undefined;
@@ -59,9 +65,18 @@ export async function compile<O extends Outputs = Outputs, const I extends reado
 export async function memoryOf(
   gpu: Gpu,
   graph: ProgramDescription,
-  { chooseVariant, storage = 'f32' }: CompileOptions = {},
+  { chooseVariant, storage = 'f32', recompute }: CompileOptions = {},
 ): Promise<MemoryNeed> {
-  return memoryNeed((await plan(gpu, { ...graph, storage }, chooseVariant)).memory);
+  const description = { ...(await checkpointed(graph, recompute)), storage };
+  return memoryNeed((await plan(gpu, description, chooseVariant)).memory);
+}
+
+/** Few programs compute again what they might keep; those that do not need not load how. */
+async function checkpointed(graph: Work, recompute: CompileOptions['recompute']): Promise<Work> {
+  if (!recompute) return graph;
+  const { checkpoint } = await import('../graph/checkpoint.ts');
+  const { outputs = {}, updates = [] } = graph;
+  return { ...graph, ...checkpoint({ outputs, updates }, recompute) };
 }
 
 /** What a program may be given for an input. */

@@ -23,7 +23,17 @@ const APART = [
   ...['attention', 'attentionQueryGradient', 'attentionKeyGradient'],
   ...['maskedAttention', 'maskedAttentionQueryGradient', 'maskedAttentionKeyGradient'],
   ...['layerNorm', 'layerNormGradient', 'rmsNorm', 'rmsNormGradient', 'rotary', 'geluTanh', 'geluTanhSlope'],
-  ...['embedding', 'segmentSum', 'sortIndices', 'sample', 'discretizedLogisticNll', 'logisticMixtureNll', 'toU32'],
+  ...[
+    'embedding',
+    'segmentSum',
+    'sortIndices',
+    'sample',
+    'linearCrossEntropy',
+    'after',
+    'discretizedLogisticNll',
+    'logisticMixtureNll',
+    'toU32',
+  ],
 ];
 const held = ops.filter(({ name }) => !APART.includes(name));
 const sampled = held.map((op) => ({ op, ...checkOf(op) })).filter(({ samples, reference }) => samples && reference);

@@ -24,6 +24,7 @@ const shift = (coords: readonly number[], by: readonly number[], sign: 1 | -1) =
 export const views: Readonly<Record<string, View>> = {
   reshape: (_node, _coords, at) => ({ input: 0, at }),
   stopGradient: (_node, _coords, at) => ({ input: 0, at }),
+  after: (_node, _coords, at) => ({ input: 0, at }),
   transpose(node, coords) {
     const inner = new Array<number>(coords.length);
     (node.attrs as Attrs).axes.forEach((axis, i) => {
