@@ -6,7 +6,7 @@ import { afterEach, describe, expect, test, vi } from 'vitest';
 import { type Convolution, convNetwork, mlpNetwork, outputPadding } from '../src/bench/network.ts';
 import { type Row, ratioToGlia, select, shareOf, show, toJson } from '../src/bench/results.ts';
 import { verify } from '../src/bench/verify.ts';
-import { convTask, type NdArray, type Outcome, trainTask, WORKLOADS } from '../src/bench/workloads.ts';
+import { attentionTask, convTask, type NdArray, type Outcome, trainTask, WORKLOADS } from '../src/bench/workloads.ts';
 import { runPyTorch } from '../src/cli/bench/pytorch.ts';
 import { OptionError } from '../src/errors.ts';
 import { conv2dOp, conv2dWeightOp, convTranspose2dOp } from '../src/ops/conv.ts';
@@ -37,6 +37,42 @@ describe('products', () => {
     expect(await verify(task, [{ values }])).toMatch(/^wrong: .* at 255$/);
     expect(await verify(task, [{ values: values.subarray(1) }])).toMatch(/^wrong: 65535 numbers instead of 65536$/);
   });
+});
+
+test('attention: gradients that are those of its loss, and one wrong number among them is found', async () => {
+  const task = attentionTask(5, 2, 4);
+  const [q, k, v, g] = task.arrays.map(({ data }) => Float64Array.from(data)) as Float64Array[];
+  const loss = () => {
+    let total = 0;
+    for (let head = 0; head < 2; head++) {
+      for (let i = 0; i < 5; i++) {
+        const at = (j: number) => (j * 2 + head) * 4;
+        const dot = (a: Float64Array, from: number, b: Float64Array, to: number) =>
+          [0, 1, 2, 3].reduce((sum, d) => sum + a[from + d]! * b[to + d]!, 0);
+        const weights = Array.from({ length: i + 1 }, (_, j) => Math.exp(dot(q!, at(i), k!, at(j)) / 2));
+        const sum = weights.reduce((a, b) => a + b);
+        weights.forEach((weight, j) => {
+          total += (weight / sum) * dot(g!, at(i), v!, at(j));
+        });
+      }
+    }
+    return total;
+  };
+  const values = Float64Array.from(
+    [q!, k!, v!].flatMap((operand) =>
+      Array.from(operand, (value, i) => {
+        const [high, low] = [1e-5, -1e-5].map((step) => {
+          operand[i] = value + step;
+          return loss();
+        });
+        operand[i] = value;
+        return (high! - low!) / 2e-5;
+      }),
+    ),
+  );
+  expect(await verify(task, [{ values }])).toBeUndefined();
+  values[100]! += 0.01;
+  expect(await verify(task, [{ values }])).toMatch(/^wrong: .* at 100$/);
 });
 
 describe('convolutions', () => {

@@ -4,6 +4,7 @@ import { imageTensors } from '../data/tensors.ts';
 import {
   Adam,
   compile,
+  concat,
   constant,
   evaluate,
   freeVariables,
@@ -18,6 +19,7 @@ import {
   Parameters,
   type Program,
   ReLU,
+  reshape,
   Sequential,
   softmax,
   sum,
@@ -27,12 +29,13 @@ import {
 } from '../index.ts';
 import { VAE } from '../models/index.ts';
 import { convNetworks, type Networks } from '../models/networks.ts';
+import { attention } from '../models/text.ts';
 import { conv2d } from '../nn/vision.ts';
 import { measureCeilings } from '../runtime/ceilings.ts';
 import { GpuDataset } from '../train/dataset.ts';
 import { CHANNELS_FIRST, CHANNELS_LAST, permute } from './layout.ts';
 import type { LayerSpec, LinearLayer, Network } from './network.ts';
-import type { Batch, ConvTask, Engine, NdArray, OpTask, Prepared, TrainTask } from './workloads.ts';
+import type { AttentionTask, Batch, ConvTask, Engine, NdArray, OpTask, Prepared, TrainTask } from './workloads.ts';
 
 /** Runs in one submit; a page should not have to wait for more. */
 const RUNS_PER_SUBMIT = 50;
@@ -70,10 +73,17 @@ async function prepareOp(gpu: Gpu, task: OpTask): Promise<Prepared> {
 
 function operation(task: OpTask, toDevice: ToDevice): Tensor {
   if (task.kind === 'conv') return convolution(task, toDevice);
+  if (task.kind === 'attention') return attentionGradients(task, toDevice);
   if (task.kind === 'matmul') return matmul(toDevice(task.a), toDevice(task.b), task);
   const x = toDevice(task.x);
   if (task.kind === 'softmax') return softmax(x);
   return task.axis === undefined ? sum(x) : sum(x, { axis: task.axis });
+}
+
+function attentionGradients({ heads, length, size, arrays }: AttentionTask, toDevice: ToDevice): Tensor {
+  const [q, k, v, g] = arrays.map((array) => reshape(toDevice(array), [1, length, heads * size])) as Tensor[];
+  const [y] = attention(q!, k!, v!, { heads, causal: true });
+  return concat(gradients(sum(mul(y, g!)), [q!, k!, v!]), 1);
 }
 
 /** With images, and results that are images, as they lie between the layers of a network: channels last. */

@@ -98,8 +98,15 @@ function operation(task: OpTask): (...arrays: np.Array[]) => np.Array {
   if (task.kind === 'softmax') return (x) => nn.softmax(x!, -1);
   if (task.kind === 'sum') return (x) => np.sum(x!, task.axis ?? null);
   if (task.kind === 'conv') return convolution(task);
+  if (task.kind === 'attention') return attentionGradients;
   const { transposeA, transposeB } = task;
   return (a, b) => np.matmul(transposeA ? np.transpose(a!) : a!, transposeB ? np.transpose(b!) : b!);
+}
+
+function attentionGradients(...[q, k, v, cotangent]: np.Array[]): np.Array {
+  const weighed = (...[q, k, v, cotangent]: np.Array[]) =>
+    nn.dotProductAttention(q!, k!, v!, { isCausal: true }).mul(cotangent!).sum();
+  return np.concatenate(grad(weighed, { argnums: [0, 1, 2] })(q!, k!, v!, cotangent!) as np.Array[]);
 }
 
 /** Of the two arrays that the form needs; what of the gradient's own computation it does not need, jit leaves out. */
@@ -112,6 +119,7 @@ function convolution({ form, convolution, images, weight }: ConvTask): (...array
 
 function inputsOf(task: OpTask): readonly NdArray[] {
   if (task.kind === 'matmul') return [task.a, task.b];
+  if (task.kind === 'attention') return task.arrays;
   if (task.kind !== 'conv') return [task.x];
   const { form, images, weight, cotangent } = task;
   if (form === 'forward') return [images, weight];

@@ -4,7 +4,7 @@
 import { CHANNELS_FIRST, CHANNELS_LAST, permute } from './layout.ts';
 import { type ImageShape, type LayerSpec, type LinearLayer, type Network, shapesOf } from './network.ts';
 import { TFJS_URL } from './results.ts';
-import type { ConvTask, Engine, NdArray, OpTask, Prepared, TrainTask } from './workloads.ts';
+import type { AttentionTask, ConvTask, Engine, NdArray, OpTask, Prepared, TrainTask } from './workloads.ts';
 
 interface Tensor {
   data(): Promise<Float32Array>;
@@ -26,6 +26,8 @@ interface TensorFlow {
   matMul(a: Tensor, b: Tensor, transposeA: boolean, transposeB: boolean): Tensor;
   softmax(x: Tensor): Tensor;
   sum(x: Tensor, axis?: number): Tensor;
+  concat(parts: readonly Tensor[]): Tensor;
+  grads(f: (...inputs: Tensor[]) => Tensor): (inputs: readonly Tensor[]) => Tensor[];
   reshape(x: Tensor, shape: readonly number[]): Tensor;
   /** Images [N, H, W, C], filter [H, W, in, out]. */
   conv2d(x: Tensor, filter: Tensor, strides: number, padding: number): Tensor;
@@ -100,6 +102,7 @@ function prepared(
 
 function prepareOp(tf: TensorFlow, task: OpTask): Prepared {
   if (task.kind === 'conv') return prepareConvolution(tf, task);
+  if (task.kind === 'attention') return prepareAttention(tf, task);
   const toDevice = ({ data, shape }: NdArray) => tf.tensor(data, shape);
   const inputs = (task.kind === 'matmul' ? [task.a, task.b] : [task.x]).map(toDevice);
   const [x, y] = inputs as [Tensor, Tensor];
@@ -113,6 +116,37 @@ function prepareOp(tf: TensorFlow, task: OpTask): Prepared {
     () => tf.dispose(inputs),
   );
 }
+
+/** By separate ops, as there is none for it, with heads in front, as its matmul wants them. */
+function prepareAttention(tf: TensorFlow, { heads, length, size, arrays }: AttentionTask): Prepared {
+  const inputs = arrays.map((array) => {
+    const { shape, data } = permute(array, HEADS_FIRST);
+    return tf.tensor(data, shape);
+  });
+  const [q, k, v, cotangent] = inputs as [Tensor, Tensor, Tensor, Tensor];
+  const hidden = (_: unknown, at: number) => (at % length > Math.floor(at / length) ? -1e9 : 0);
+  const mask = tf.tensor(Float32Array.from({ length: length * length }, hidden), [1, length, length]);
+  const weighed = (...[q, k, v]: Tensor[]) => {
+    const scores = tf.add(tf.mul(tf.matMul(q!, k!, false, true), 1 / Math.sqrt(size)), mask);
+    return tf.sum(tf.mul(tf.matMul(tf.softmax(scores), v!, false, false), cotangent));
+  };
+  const inOrder = (data: Float32Array) => {
+    const count = data.length / 3;
+    const parts = [0, 1, 2].map(
+      (i) => permute({ shape: [heads, length, size], data: data.slice(i * count, (i + 1) * count) }, HEADS_FIRST).data,
+    );
+    return Float32Array.from(parts.flatMap((part) => [...part]));
+  };
+  return prepared(
+    tf,
+    () => tf.tidy(() => tf.concat(tf.grads(weighed)([q, k, v]))),
+    () => tf.dispose([...inputs, mask]),
+    inOrder,
+  );
+}
+
+/** From [length, heads, size] to [heads, length, size], and back. */
+const HEADS_FIRST = [1, 0, 2];
 
 /** From [out, in, H, W] to [H, W, in, out], and back. */
 const FILTER = [2, 3, 1, 0];

@@ -1,6 +1,6 @@
 // Whether a result is right: compared with plain JavaScript in float64 that shares nothing with any engine.
 import { sizeOf } from './network.ts';
-import { convolve, twoLosses } from './reference.ts';
+import { attentionGradients, convolve, twoLosses } from './reference.ts';
 import {
   type Batch,
   type ConvTask,
@@ -24,6 +24,8 @@ export async function verify(task: Task, outcomes: readonly Outcome[]): Promise<
   if (task.kind === 'matmul') return verifyMatmul(task, values);
   if (task.kind === 'conv') return verifyConvolution(task, values);
   if (task.kind === 'sum') return compare(values, sum(task), sumScale(task));
+  // Gradients of keys are sums over all queries.
+  if (task.kind === 'attention') return compare(values, attentionGradients(task), 1);
   return compare(values, softmax(task), 1 / task.x.shape[1]!);
 }
 

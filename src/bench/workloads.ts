@@ -66,6 +66,17 @@ export interface SumTask {
   readonly axis: 0 | 1 | undefined;
 }
 
+/** Causal attention, forward, and its gradients for queries, keys and values, one below the other: [3 · length, heads, size]. */
+export interface AttentionTask {
+  readonly kind: 'attention';
+  readonly heads: number;
+  readonly length: number;
+  /** Numbers of a head. */
+  readonly size: number;
+  /** [length, heads, size] each; the last is the cotangent of the result. */
+  readonly arrays: readonly [NdArray, NdArray, NdArray, NdArray];
+}
+
 export interface TrainTask {
   readonly kind: 'train';
   readonly network: Network;
@@ -80,7 +91,7 @@ export interface TrainTask {
 }
 
 /** An op, which is done again and again on the same data. */
-export type OpTask = ProductTask | ConvTask | SoftmaxTask | SumTask;
+export type OpTask = ProductTask | ConvTask | SoftmaxTask | SumTask | AttentionTask;
 export type Task = OpTask | TrainTask;
 
 export interface Workload {
@@ -202,6 +213,23 @@ function sums(axis: SumTask['axis'], id: string, name: string): Workload {
   return { id, name: `${name}, ${shape.join('×')}`, work, create };
 }
 
+export function attentionTask(length: number, heads = 4, size = 32): AttentionTask {
+  const random = randomFrom(5);
+  const array = () => uniform([length, heads, size], 1, random);
+  return { kind: 'attention', heads, length, size, arrays: [array(), array(), array(), array()] };
+}
+
+function attention(length: number): Workload {
+  const { heads, size } = attentionTask(1);
+  return {
+    id: `attention-${length}`,
+    name: `attention and its gradients, ${heads} heads of ${size}, length ${length}`,
+    // Two products forward and five backward, of which causality asks for half.
+    work: { flops: 7 * heads * size * length * length, bytes: 4 * 7 * length * heads * size },
+    create: () => attentionTask(length),
+  };
+}
+
 const DEFAULT_VAE = mlpNetwork({ pixels: 784, hidden: [400], latent: 20 });
 const WIDE_VAE = mlpNetwork({ pixels: 784, hidden: [1024, 512], latent: 32 });
 const CONV_VAE = convNetwork({ size: 28, widths: [32, 64], latent: 16 });
@@ -230,6 +258,7 @@ export const WORKLOADS: readonly Workload[] = [
   sums(1, 'sum-rows', 'sum over rows'),
   sums(0, 'sum-columns', 'sum over columns'),
   sums(undefined, 'sum-all', 'sum of all'),
+  ...[64, 256, 1024].map(attention),
   trainStep('vae-128', 'VAE', DEFAULT_VAE, 128),
   trainStep('vae-512', 'VAE', DEFAULT_VAE, 512),
   trainStep('wide-vae-128', 'wider VAE', WIDE_VAE, 128),
