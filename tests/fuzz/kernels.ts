@@ -206,6 +206,7 @@ export const kernels: Readonly<Record<string, Kernel>> = {
       return table!.data[Math.min(row, last) * width + (flat % width)]!;
     });
   },
+  embedding: (inputs, node) => kernels.gather!(inputs, node),
   scatterAdd: ([values, indices], node) => {
     const width = sizeOf(node.shape.slice(1));
     const sums = new Sums(sizeOf(node.shape));
@@ -342,5 +343,5 @@ export const kernels: Readonly<Record<string, Kernel>> = {
 
 /** Ops whose result is an element of an input, or exact anyway: nothing is rounded. */
 export const EXACT: ReadonlySet<string> = new Set([
-  ...['constant', 'iota', 'max', 'gather', 'patches', 'maxPool2d', 'uniform', 'permutation'],
+  ...['constant', 'iota', 'max', 'gather', 'embedding', 'patches', 'maxPool2d', 'uniform', 'permutation'],
 ]);
