@@ -91,6 +91,7 @@ export default defineConfig(({ command }) => ({
           name: 'node',
           environment: 'node',
           include: ['tests/**/*.node.test.ts'],
+          globalSetup: 'tests/pack.ts',
           testTimeout: 120_000,
           sequence: { groupOrder: 0 },
         },

@@ -4,7 +4,7 @@ import { readAdapter } from '../src/cli/profile/adapter.ts';
 import { Compounds } from '../src/graph/compound.ts';
 import { printExplained } from '../src/graph/explain.ts';
 import type { Graph } from '../src/graph/graph.ts';
-import { bytesOfType, outlineOf } from '../src/graph/link.ts';
+import { outlineOf } from '../src/graph/link.ts';
 import { kernelsOf, planGraph } from '../src/graph/plan.ts';
 import { titleOf } from '../src/graph/print_schedule.ts';
 import { add, div, exp, isFinite, mul, sqrt, square, where } from '../src/ops/elementwise.ts';
@@ -118,7 +118,16 @@ var<workgroup> found: array<vec4f, (COLUMNS + COLUMNS) * PARTS / 4>;
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) { workgroupBarrier(); }`;
   const outline = outlineOf({ source, constants: { PARTS: 8 }, workgroups: [3, 1, 1] });
   expect(outline).toMatchObject({ threads: 32, isBound: true, isLinkable: true });
-  expect(outline.shared.map(bytesOfType)).toEqual([256]);
+  expect(outline.shared.map(({ bytes }) => bytes)).toEqual([256]);
+  const half = {
+    source: `alias T = vec4f;\n${source}`.replace('array<vec4f,', 'array<T,'),
+    aliases: { T: 'vec4<f16>' },
+  };
+  expect(outlineOf({ ...half, constants: {}, workgroups: [1, 1, 1] }).shared).toEqual([
+    { type: 'array<vec4<f16>, 32>', element: 'vec4<f16>', bytes: 256 },
+  ]);
+  const atomic = source.replace('vec4f', 'atomic<u32>');
+  expect(outlineOf({ source: atomic, constants: {}, workgroups: [1, 1, 1] }).isLinkable).toBe(false);
   const other = source.replace('local_invocation_index) local: u32', 'subgroup_size) local: u32');
   expect(outlineOf({ source: other, constants: {}, workgroups: [1, 1, 1] }).isLinkable).toBe(false);
 });

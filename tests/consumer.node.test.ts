@@ -8,6 +8,7 @@ import { build } from 'vite';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { dawnPackage, swiftshaderFolder } from '../src/cli/dawn/dawn.ts';
 import { installPackages } from '../src/cli/npm.ts';
+import { packed } from './pack.ts';
 
 let project: string;
 const run = (file: string, args: string[], env = process.env) =>
@@ -20,14 +21,10 @@ function cached(name: string, packages: readonly string[]): string {
   return join(folder, 'node_modules');
 }
 
-beforeAll(() => {
+beforeAll(async () => {
   project = mkdtempSync(join(tmpdir(), 'glia-consumer-'));
-  const packed = execFileSync('npm', ['pack', '--json', '--pack-destination', project], {
-    encoding: 'utf8',
-    stdio: 'pipe',
-  });
   writeFileSync(join(project, 'package.json'), JSON.stringify({ name: 'app', private: true, type: 'module' }));
-  run('npm', ['install', '--offline', '--no-audit', '--no-fund', `./${JSON.parse(packed)[0].filename}`]);
+  run('npm', ['install', '--offline', '--no-audit', '--no-fund', await packed()]);
   cpSync('tests/consumer/app.ts', join(project, 'app.ts'));
 }, 180_000);
 

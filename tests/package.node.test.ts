@@ -23,6 +23,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { launchBrowser } from '../src/cli/browser.ts';
 import { dawnPackage, swiftshaderFolder } from '../src/cli/dawn/dawn.ts';
 import { VERSION } from '../src/version.ts';
+import { packed } from './pack.ts';
 
 let project: string;
 let server: Server;
@@ -39,10 +40,9 @@ function example(): string {
 
 beforeAll(async () => {
   project = mkdtempSync(join(tmpdir(), 'glia-package-'));
-  const [{ filename }] = JSON.parse(npm(['pack', '--json', '--pack-destination', project], '.'));
   mkdirSync(join(project, 'app'));
   writeFileSync(join(project, 'package.json'), JSON.stringify({ name: 'app', private: true, type: 'module' }));
-  npm(['install', '--offline', '--no-audit', '--no-fund', `./${filename}`], project);
+  npm(['install', '--offline', '--no-audit', '--no-fund', await packed()], project);
   const types = { '.js': 'text/javascript', '.html': 'text/html' } as Record<string, string>;
   server = createServer(({ url = '/' }, response) => {
     const path = join(project, new URL(url, 'http://x').pathname);

@@ -3,30 +3,34 @@
 // Each kernel's shader stays as it is, its names with a number behind, and its entry point becomes a function that is told which
 // workgroup and which thread it is. A workgroup finds its kernel by comparing its number with constants, so that all its threads
 // take the same branch, and barriers stand where all of them come by.
-import { ShaderError } from '../errors.ts';
+import { constantValue, declarationsOf } from '../gpu/declarations.ts';
 import type { Kernel } from '../ops/tensor.ts';
 
 export type Arrangement = 'side by side' | 'in turn';
 
-/** What can be read off a kernel before its hooks are written. */
+/** A variable in workgroup memory. */
+export interface Shared {
+  /** Its type, with numbers in place of constants. */
+  readonly type: string;
+  /** Of an array, the type of its elements. */
+  readonly element: string;
+  /** NaN where that is not known. */
+  readonly bytes: number;
+}
+
+/** What is known of a kernel before its hooks are written. */
 export interface Outline {
   /** Threads of a workgroup. */
   readonly threads: number;
   readonly workgroups: readonly [number, number, number];
   /** Whether its threads need their workgroup as it is: they meet at barriers, or share memory. */
   readonly isBound: boolean;
-  /** The types of its variables in workgroup memory, written out. */
-  readonly shared: readonly string[];
-  /** Whether it may be linked at all: its entry point asks for nothing that a part cannot be told. */
+  readonly shared: readonly Shared[];
+  /** Whether it may be linked at all: its entry point asks for nothing that a part cannot be told, and its memory is known. */
   readonly isLinkable: boolean;
 }
 
 type Source = Pick<Kernel, 'source' | 'constants' | 'aliases' | 'workgroups'>;
-
-const ENTRY = /@compute\s+@workgroup_size\(([^)]*)\)\s+fn main\(([^)]*(?:\([^)]*\)[^)]*)*)\) \{/;
-const PARAMETER = /@builtin\((\w+)\) (\w+): (\w+)/g;
-const SHARED = /^var<workgroup> (\w+): ([^;]+);/gm;
-const DECLARED = /^(?:(?:@group\(\d+\) @binding\(\d+\) )?var<[^>]*>|const|alias|fn|struct) (\w+)/gm;
 
 /** What a part is told, by the name of the builtin that it asked for. */
 const TOLD: Readonly<Record<string, string>> = {
@@ -36,79 +40,56 @@ const TOLD: Readonly<Record<string, string>> = {
   local_invocation_id: 'vec3u',
 };
 
-function entryOf(source: string) {
-  const found = ENTRY.exec(source);
-  if (!found) return undefined;
-  const [text, size, list] = found as unknown as [string, string, string];
-  const parameters = [...list.matchAll(PARAMETER)].map(([, builtin, name, type]) => ({ builtin, name, type }));
-  const isWhole = parameters.length === list.split('@builtin').length - 1;
-  return { text, size: size.split(',').map((part) => part.trim()), parameters, isWhole };
-}
-
-/** Values of a shader's constants and aliases, as a kernel sets them. */
-function valuesOf({ source, constants, aliases = {} }: Source): Map<string, string> {
-  const values = new Map<string, string>();
-  for (const [, name, value] of source.matchAll(/^(?:const|alias) (\w+)(?:: \w+)? = ([^;]+);/gm))
-    values.set(name!, value!);
-  for (const [name, value] of Object.entries({ ...constants, ...aliases })) values.set(name, String(value));
-  return values;
-}
-
-/** A text with the values of constants and aliases in place of their names. */
-function written(text: string, values: ReadonlyMap<string, string>): string {
-  return text.replace(/[A-Za-z_]\w*/g, (name) => {
-    const value = values.get(name);
-    return value === undefined ? name : /^\w+$/.test(value) ? value : written(value, values);
-  });
-}
-
-const sizeOf = (axis: string, values: ReadonlyMap<string, string>) => count(written(axis, values));
-
-export function outlineOf(kernel: Source): Outline {
-  const { source, workgroups } = kernel;
-  const values = valuesOf(kernel);
-  const entry = entryOf(source);
-  const threads = entry?.size.reduce((product, axis) => product * sizeOf(axis, values), 1) ?? 0;
-  return {
-    threads,
-    workgroups,
-    isBound: /Barrier\(|var<workgroup>|subgroup/.test(source),
-    shared: [...source.matchAll(SHARED)].map(([, , type]) => written(type!, values)),
-    isLinkable: entry?.isWhole === true && entry.parameters.every(({ builtin, type }) => TOLD[builtin!] === type),
+/** The values of a kernel's constants: those that it sets, and what the file says of others. */
+function valuesOf({ source, constants }: Source): (name: string) => number | undefined {
+  const { values } = declarationsOf(source);
+  return function valueOf(name): number | undefined {
+    const set = constants[name];
+    if (set !== undefined) return Number(set);
+    const text = values.get(name);
+    return text === undefined ? undefined : constantValue(text, valueOf);
   };
 }
 
 const BYTES: Readonly<Record<string, number>> = { f32: 4, u32: 4, i32: 4, f16: 2 };
 
-/** Bytes of a type that is written out, such as `array<vec4f, 16 * 64 / 4>`. */
-export function bytesOfType(type: string): number {
-  const name = type.trim();
-  const array = /^array<(.*), ([^<>]+)>$/.exec(name);
-  if (array) return bytesOfType(array[1]!) * count(array[2]!);
-  const vector = /^vec([24])(?:([fu])|<(\w+)>)$/.exec(name);
-  const element = vector?.[2] ? `${vector[2]}32` : (vector?.[3] ?? name);
-  const bytes = BYTES[element];
-  if (bytes === undefined) throw new ShaderError(`how many bytes a ${type} has is not known`);
-  return bytes * Number(vector?.[1] ?? 1);
-}
-
-/** The value of products, quotients and sums of numbers. */
-function count(text: string): number {
-  const inner = /\(([^()]*)\)/.exec(text);
-  if (inner) return count(text.replace(inner[0], String(count(inner[1]!))));
-  const terms = text.split('+');
-  const factors = (term: string) => term.trim().split(/\s*([*/])\s*/);
-  const value = (term: string) => {
-    const [first, ...rest] = factors(term);
-    return rest.reduce(
-      (all, token, i) => (i % 2 ? (rest[i - 1] === '*' ? all * num(token) : Math.floor(all / num(token))) : all),
-      num(first!),
-    );
+/** What a kernel has in workgroup memory. */
+function sharedOf(kernel: Source): Shared[] {
+  const { shared, values } = declarationsOf(kernel.source);
+  const valueOf = valuesOf(kernel);
+  const written = (name: string): Shared => {
+    const type = kernel.aliases?.[name] ?? values.get(name) ?? name;
+    const [, inside, length] = /^array<(.*), ([^<>]+)>$/.exec(type) ?? [];
+    if (inside) {
+      const inner = written(inside);
+      const count = constantValue(length!, valueOf);
+      return { type: `array<${inner.type}, ${count}>`, element: inner.type, bytes: inner.bytes * count };
+    }
+    const [, lanes = 1, letter, scalar] = /^vec([24])(?:([fu])|<(\w+)>)$/.exec(type) ?? [];
+    const bytes = BYTES[letter ? `${letter}32` : (scalar ?? type)] ?? NaN;
+    return { type, element: type, bytes: bytes * Number(lanes) };
   };
-  return terms.reduce((sum, term) => sum + value(term), 0);
+  return shared.map(({ type }) => written(type));
 }
 
-const num = (text: string) => Number(text.trim().replace(/u$/, ''));
+export function outlineOf(kernel: Source): Outline {
+  const { entry, isBound } = declarationsOf(kernel.source);
+  const shared = sharedOf(kernel);
+  const isTold = entry?.isWhole === true && entry.parameters.every(({ builtin, type }) => TOLD[builtin] === type);
+  return {
+    threads: entry ? sizesOf(kernel).reduce((product, axis) => product * axis, 1) : 0,
+    workgroups: kernel.workgroups,
+    isBound,
+    shared,
+    isLinkable: isTold && !shared.some(({ bytes }) => Number.isNaN(bytes)),
+  };
+}
+
+/** Threads of a workgroup along each axis. */
+function sizesOf(kernel: Source): number[] {
+  const valueOf = valuesOf(kernel);
+  return declarationsOf(kernel.source).entry!.size.map((axis) => constantValue(axis, valueOf));
+}
 
 /** The workgroups of a number of kernels side by side: a part may have several of its own in one of the dispatch. */
 function partWorkgroups({ threads, workgroups }: Outline, together: number): number {
@@ -140,7 +121,7 @@ export function link(
   const threads = threadsOf(outlines, arrangement, most);
   const shared = sharedBy(outlines);
   const names = new Map([...shared.keys()].map((key, i) => [key, `shared${i}`]));
-  const declared = [...shared].map(([key, type]) => `var<workgroup> ${names.get(key)}: ${type};`);
+  const declared = [...shared].map(([key, { type }]) => `var<workgroup> ${names.get(key)}: ${type};`);
   const parts = kernels.map((kernel, i) => partOf(kernel, `_${i}`, names));
   const calls = outlines.map((outline, i) => callOf(kernels[i]!, outline, `main_${i}`));
   const total = outlines.reduce((sum, outline) => sum + partWorkgroups(outline, threads), 0);
@@ -160,10 +141,9 @@ export function link(
 type Part = Required<Pick<Kernel, 'source' | 'constants' | 'hooks' | 'aliases'>>;
 
 /** What tells which variables in workgroup memory may be one: arrays of one element, of several the first, the second, … */
-function keysOf(types: readonly string[]): string[] {
+function keysOf(shared: readonly Shared[]): string[] {
   const seen = new Map<string, number>();
-  return types.map((type) => {
-    const element = /^array<(.*), [^<>]+>$/.exec(type)?.[1] ?? type;
+  return shared.map(({ element }) => {
     const n = seen.get(element) ?? 0;
     seen.set(element, n + 1);
     return `${element} ${n}`;
@@ -171,32 +151,30 @@ function keysOf(types: readonly string[]): string[] {
 }
 
 /** The variables in workgroup memory of several kernels that never use them at a time: each as large as the largest wants it. */
-export function sharedBy(outlines: readonly Outline[]): Map<string, string> {
-  const shared = new Map<string, string>();
-  for (const { shared: types } of outlines) {
-    keysOf(types).forEach((key, i) => {
-      const before = shared.get(key);
-      if (!before || bytesOfType(before) < bytesOfType(types[i]!)) shared.set(key, types[i]!);
+export function sharedBy(outlines: readonly Outline[]): Map<string, Shared> {
+  const all = new Map<string, Shared>();
+  for (const { shared } of outlines) {
+    keysOf(shared).forEach((key, i) => {
+      const before = all.get(key);
+      if (!before || before.bytes < shared[i]!.bytes) all.set(key, shared[i]!);
     });
   }
-  return shared;
+  return all;
 }
 
 /** A kernel under other names. */
 function partOf(kernel: Kernel, suffix: string, shared: ReadonlyMap<string, string>): Part {
-  const source = kernel.source.replace(/^[ \t]*\/\/.*\n/gm, '').replace(/\n{2,}/g, '\n');
-  const values = valuesOf(kernel);
-  const names = new Map([...source.matchAll(DECLARED)].map(([, name]) => [name!, `${name}${suffix}`]));
-  let text = source;
-  const own = [...source.matchAll(SHARED)];
-  const keysOfOwn = keysOf(own.map(([, , type]) => written(type!, values)));
-  own.forEach(([line, name], i) => {
+  const { names: all, shared: own, entry } = declarationsOf(kernel.source);
+  const names = new Map(all.map((name) => [name, `${name}${suffix}`]));
+  let text = kernel.source.replace(/^[ \t]*\/\/.*\n/gm, '').replace(/\n{2,}/g, '\n');
+  const keysOfOwn = keysOf(sharedOf(kernel));
+  own.forEach(({ line, name }, i) => {
     text = text.replace(line, '');
-    names.set(name!, shared.get(keysOfOwn[i]!)!);
+    names.set(name, shared.get(keysOfOwn[i]!)!);
   });
-  const { text: entry, parameters } = entryOf(text)!;
+  const { text: head, parameters } = entry!;
   const told = parameters.map(({ name, type }) => `${name}: ${type}`).join(', ');
-  text = text.replace(entry, `fn main(${told}) {`);
+  text = text.replace(head, `fn main(${told}) {`);
   const pattern = new RegExp(`(?<![.\\w@])(${[...names.keys()].join('|')})\\b`, 'g');
   const renamed = (code: string) => code.replace(pattern, (name) => names.get(name)!);
   const keys = <T>(record: Readonly<Record<string, T>>, value: (it: T) => T = (it) => it) =>
@@ -211,9 +189,8 @@ function partOf(kernel: Kernel, suffix: string, shared: ReadonlyMap<string, stri
 
 /** What calls a part, given WGSL for the number of its workgroup and of its thread. */
 function callOf(kernel: Kernel, { workgroups: [x, y, z] }: Outline, name: string) {
-  const { size, parameters } = entryOf(kernel.source)!;
-  const values = valuesOf(kernel);
-  const [sizeX = 1, sizeY = 1] = size.map((axis) => sizeOf(axis, values));
+  const { parameters } = declarationsOf(kernel.source).entry!;
+  const [sizeX = 1, sizeY = 1] = sizesOf(kernel);
   return (group: string, thread: string) => {
     const flat = y * z === 1;
     const told: Readonly<Record<string, string>> = {
@@ -224,7 +201,7 @@ function callOf(kernel: Kernel, { workgroups: [x, y, z] }: Outline, name: string
       local_invocation_index: thread,
       local_invocation_id: `vec3u(${thread} % ${sizeX}u, ${thread} / ${sizeX}u % ${sizeY}u, ${thread} / ${sizeX * sizeY}u)`,
     };
-    return `${name}(${parameters.map(({ builtin }) => told[builtin!]).join(', ')});`;
+    return `${name}(${parameters.map(({ builtin }) => told[builtin]).join(', ')});`;
   };
 }
 

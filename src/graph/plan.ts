@@ -10,5 +10,6 @@ export { kernelsOf, type Plan, type PlannedKernel, prepareGraph } from './planne
 
 /** Plans a graph for an adapter. Throws what the planner throws. */
 export function planGraph(graph: Graph, adapter: AdapterTraits, options: Omit<PlanOptions, 'passes'> = {}): Plan {
-  return planWith(graph, { kernels, ...adapter }, { ...options, passes: adapter.software ? undefined : passes });
+  const traits = { ...adapter, kernels: adapter.kernels ?? kernels };
+  return planWith(graph, traits, { ...options, passes: adapter.software ? undefined : passes });
 }

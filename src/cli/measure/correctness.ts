@@ -1,6 +1,6 @@
 // Every op, every kernel variant, f16 and random shapes against float64, on this driver; and the same bits however steps
 // are submitted.
-import functions from '../../../shaders/functions.wgsl?raw';
+import functions from '../../../shaders/random.wgsl?raw';
 import { strokeDigits } from '../../data/digits.ts';
 import type { Gpu } from '../../gpu/gpu.ts';
 import { variantsOf } from '../../ops/kernels_all.ts';
