@@ -1,7 +1,7 @@
 // Makes one shader out of a .wgsl file: replaces constants and hook bodies by name, unrolls marked loops, and adds the
 // buffer declarations and library functions that the hooks use. Nothing else in the file changes.
 import { ShaderError } from '../errors.ts';
-import { constantValue, numberOf } from './declarations.ts';
+import { constantValue, numberOf } from './constants.ts';
 import { closing } from './library.ts';
 
 export interface Specialisation {

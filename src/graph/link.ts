@@ -3,7 +3,8 @@
 // Each kernel's shader stays as it is, its names with a number behind, and its entry point becomes a function that is told which
 // workgroup and which thread it is. A workgroup finds its kernel by comparing its number with constants, so that all its threads
 // take the same branch, and barriers stand where all of them come by.
-import { constantValue, declarationsOf } from '../gpu/declarations.ts';
+import { constantValue } from '../gpu/constants.ts';
+import { declarationsOf } from '../gpu/declarations.ts';
 import type { Kernel } from '../ops/tensor.ts';
 
 export type Arrangement = 'side by side' | 'in turn';
