@@ -227,9 +227,9 @@ export const STEPS = {
   },
   whole(b, p) {
     const x = b.integer(p);
-    b.push(
-      p.pick(WHOLE)(x, p.chance(3) ? constant(p.pick([1, 3, 0xffffffff]), 'u32') : b.fit(b.integer(p), x.shape, p)),
-    );
+    const number = () => constant(p.pick([1, 3, 0xffffffff, 0x10001]), 'u32');
+    const other = p.chance(3) ? number() : p.chance(5) ? p.pick(WHOLE)(number(), number()) : undefined;
+    b.push(p.pick(WHOLE)(x, other ?? b.fit(b.integer(p), x.shape, p)));
   },
   wholeToFloat(b, p) {
     const x = p.chance(3) && b.bytes.length ? p.pick(b.bytes) : modulo(b.integer(p), p.pick([7, 100, 60000]));

@@ -1,0 +1,32 @@
+// Holds what the compiler makes of a random graph before it fuses (simplified, with long sums cut) against the graph as it was traced:
+// both evaluated in float64, without a device.
+import { rootsOf } from '../../src/graph/graph.ts';
+import { prepareGraph } from '../../src/graph/plan.ts';
+import { ADAPTERS } from './adapters.ts';
+import { difference, type Tally } from './compare.ts';
+import { evaluateStep, type Memory, variableValue } from './evaluate.ts';
+import type { Picker } from './picker.ts';
+import type { Case } from './random_graph.ts';
+import { describe } from './run_case.ts';
+
+/** @throws Error that names what is another value */
+export function checkSimplified(made: Case, p: Picker, tally: Tally): void {
+  const { graph, numbers, variables } = made;
+  if (rootsOf(graph).length === 0) return;
+  const adapter = { ...p.pick(ADAPTERS), f16: true };
+  const memories: [Memory, Memory] = [new Map(), new Map()];
+  const expected = evaluateStep(graph, numbers, memories[0]);
+  const actual = evaluateStep(prepareGraph(graph, adapter), numbers, memories[1], { samples: 1 });
+  const wrong: string[] = [];
+  const check = (name: string, values: ArrayLike<number>, value: (typeof expected)[string]) => {
+    const problem = difference(values, value, tally);
+    if (problem) wrong.push(`${name}: ${problem}`);
+  };
+  for (const [name, value] of Object.entries(expected)) check(`output ${name}`, actual[name]!.samples[0]!, value);
+  for (const variable of variables) {
+    if (!memories[0].has(variable.place())) continue;
+    const value = variableValue(memories[1], variable, 1).samples[0]!;
+    check(`variable ${variable.name}`, value, variableValue(memories[0], variable));
+  }
+  if (wrong.length > 0) throw new Error(`${wrong.join('\n')}\n${describe(made)}`);
+}
