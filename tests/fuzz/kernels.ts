@@ -284,7 +284,12 @@ export const kernels: Readonly<Record<string, Kernel>> = {
       }
     });
     // The weights themselves are computed in f32.
-    return mode === 'nearest' ? { data: sums.data } : { data: sums.data, terms: sums.terms.map((size) => 8 * size) };
+    // One that should be 0 may be some 1e-7 of a neighbour.
+    const largest = x!.data.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+    const absolute = Number.isFinite(largest) ? 2 ** -22 * largest : 0;
+    return mode === 'nearest'
+      ? { data: sums.data }
+      : { data: sums.data, terms: sums.terms.map((size) => 8 * size), absolute };
   },
   normalize: ([x], node) => {
     const { axes, epsilon } = node.attrs as { axes: readonly number[]; epsilon: number };
