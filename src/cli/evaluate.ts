@@ -28,7 +28,7 @@ export async function main(args: string[], { server }: { server: ViteDevServer }
   });
   try {
     const outcome = await inPage<Outcome>({
-      ...{ server, headed: parsed.headed, path: 'src/cli/evaluate/page', during: 'the model was evaluated' },
+      ...{ server, headed: parsed.headed, name: 'evaluate', during: 'the model was evaluated' },
       call: callOf<typeof evaluatePage>('run', base),
       functions: { [TELL]: tell },
     });
