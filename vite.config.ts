@@ -17,7 +17,7 @@ export const bareShaders: Plugin = {
   load(id) {
     const [path, query] = id.split('?');
     if (!path?.endsWith('.wgsl') || query !== 'raw') return undefined;
-    const text = readFileSync(path, 'utf8').replace(/ *\/\/(?! unroll).*$/gm, '');
+    const text = readFileSync(path, 'utf8').replace(/ *\/\/(?! unroll| include).*$/gm, '');
     return `export default ${JSON.stringify(text.replace(/^\s+/gm, ''))};`;
   },
 };

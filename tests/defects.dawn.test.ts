@@ -6,7 +6,6 @@ import { Gpu } from '../src/gpu/gpu.ts';
 import { gradients } from '../src/graph/autodiff.ts';
 import type { ChooseVariant } from '../src/graph/variants.ts';
 import { argmax } from '../src/ops/argmax.ts';
-import { softmax } from '../src/ops/composite.ts';
 import { crossEntropy } from '../src/ops/cross_entropy.ts';
 import {
   add,
@@ -32,6 +31,7 @@ import { variantsOf } from '../src/ops/kernels_all.ts';
 import { matmul, matmulOp } from '../src/ops/matmul.ts';
 import { maxPool2d } from '../src/ops/pool.ts';
 import { logsumexp, max, maxOp, sum } from '../src/ops/reduce.ts';
+import { softmax } from '../src/ops/softmax.ts';
 import { constant, input, Variable } from '../src/ops/source.ts';
 import { apply, type Op, type Tensor } from '../src/ops/tensor.ts';
 import { broadcastTo } from '../src/ops/view.ts';

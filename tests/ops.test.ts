@@ -48,7 +48,9 @@ describe.each(ops.filter((op) => !SOURCES.has(op)).map((op) => [op.name, op] as 
     test('its samples, forward and backward', () => check(op, samples));
   }
 
-  for (const variant of variantsOf(op)) {
+  // Where there is but one, all samples were by it.
+  const variants = variantsOf(op);
+  for (const variant of variants.length > 1 ? variants : []) {
     test(`some of its samples by ${variant.name}`, () => check(op, samples!, { variant, most: TRIED }));
   }
 

@@ -3,35 +3,36 @@
 // Each kernel's shader stays as it is, its names with a number behind, and its entry point becomes a function that is told which
 // workgroup and which thread it is. A workgroup finds its kernel by comparing its number with constants, so that all its threads
 // take the same branch, and barriers stand where all of them come by.
-import { constantValue } from '../gpu/constants.ts';
-import { declarationsOf } from '../gpu/declarations.ts';
 import type { Kernel } from '../ops/tensor.ts';
+import {
+  accessesOf,
+  count,
+  flattened,
+  type InWorkgroup,
+  keysOf,
+  SHARED,
+  type Shared,
+  sharedBy,
+} from './workgroup_memory.ts';
 
 export type Arrangement = 'side by side' | 'in turn';
 
-/** A variable in workgroup memory. */
-export interface Shared {
-  /** Its type, with numbers in place of constants. */
-  readonly type: string;
-  /** Of an array, the type of its elements. */
-  readonly element: string;
-  /** NaN where that is not known. */
-  readonly bytes: number;
-}
-
-/** What is known of a kernel before its hooks are written. */
-export interface Outline {
+/** What can be read off a kernel before its hooks are written. */
+export interface Outline extends InWorkgroup {
   /** Threads of a workgroup. */
   readonly threads: number;
   readonly workgroups: readonly [number, number, number];
   /** Whether its threads need their workgroup as it is: they meet at barriers, or share memory. */
   readonly isBound: boolean;
-  readonly shared: readonly Shared[];
-  /** Whether it may be linked at all: its entry point asks for nothing that a part cannot be told, and its memory is known. */
+  /** Whether it may be linked at all: its entry point asks for nothing that a part cannot be told. */
   readonly isLinkable: boolean;
 }
 
 type Source = Pick<Kernel, 'source' | 'constants' | 'aliases' | 'workgroups'>;
+
+const ENTRY = /@compute\s+@workgroup_size\(([^)]*)\)\s+fn main\(([^)]*(?:\([^)]*\)[^)]*)*)\) \{/;
+const PARAMETER = /@builtin\((\w+)\) (\w+): (\w+)/g;
+const DECLARED = /^(?:(?:@group\(\d+\) @binding\(\d+\) )?var<[^>]*>|const|alias|fn|struct) (\w+)/gm;
 
 /** What a part is told, by the name of the builtin that it asked for. */
 const TOLD: Readonly<Record<string, string>> = {
@@ -41,55 +42,47 @@ const TOLD: Readonly<Record<string, string>> = {
   local_invocation_id: 'vec3u',
 };
 
-/** The values of a kernel's constants: those that it sets, and what the file says of others. */
-function valuesOf({ source, constants }: Source): (name: string) => number | undefined {
-  const { values } = declarationsOf(source);
-  return function valueOf(name): number | undefined {
-    const set = constants[name];
-    if (set !== undefined) return Number(set);
-    const text = values.get(name);
-    return text === undefined ? undefined : constantValue(text, valueOf);
-  };
+function entryOf(source: string) {
+  const found = ENTRY.exec(source);
+  if (!found) return undefined;
+  const [text, size, list] = found as unknown as [string, string, string];
+  const parameters = [...list.matchAll(PARAMETER)].map(([, builtin, name, type]) => ({ builtin, name, type }));
+  const isWhole = parameters.length === list.split('@builtin').length - 1;
+  return { text, size: size.split(',').map((part) => part.trim()), parameters, isWhole };
 }
 
-const BYTES: Readonly<Record<string, number>> = { f32: 4, u32: 4, i32: 4, f16: 2 };
-
-/** What a kernel has in workgroup memory. */
-function sharedOf(kernel: Source): Shared[] {
-  const { shared, values } = declarationsOf(kernel.source);
-  const valueOf = valuesOf(kernel);
-  const written = (name: string): Shared => {
-    const type = kernel.aliases?.[name] ?? values.get(name) ?? name;
-    const [, inside, length] = /^array<(.*), ([^<>]+)>$/.exec(type) ?? [];
-    if (inside) {
-      const inner = written(inside);
-      const count = constantValue(length!, valueOf);
-      return { type: `array<${inner.type}, ${count}>`, element: inner.type, bytes: inner.bytes * count };
-    }
-    const [, lanes = 1, letter, scalar] = /^vec([24])(?:([fu])|<(\w+)>)$/.exec(type) ?? [];
-    const bytes = BYTES[letter ? `${letter}32` : (scalar ?? type)] ?? NaN;
-    return { type, element: type, bytes: bytes * Number(lanes) };
-  };
-  return shared.map(({ type }) => written(type));
+/** Values of a shader's constants and aliases, as a kernel sets them. */
+function valuesOf({ source, constants, aliases = {} }: Source): Map<string, string> {
+  const values = new Map<string, string>();
+  for (const [, name, value] of source.matchAll(/^(?:const|alias) (\w+)(?:: \w+)? = ([^;]+);/gm))
+    values.set(name!, value!);
+  for (const [name, value] of Object.entries({ ...constants, ...aliases })) values.set(name, String(value));
+  return values;
 }
+
+/** A text with the values of constants and aliases in place of their names. */
+function written(text: string, values: ReadonlyMap<string, string>): string {
+  return text.replace(/[A-Za-z_]\w*/g, (name) => {
+    const value = values.get(name);
+    return value === undefined ? name : /^\w+$/.test(value) ? value : written(value, values);
+  });
+}
+
+const sizeOf = (axis: string, values: ReadonlyMap<string, string>) => count(written(axis, values));
 
 export function outlineOf(kernel: Source): Outline {
-  const { entry, isBound } = declarationsOf(kernel.source);
-  const shared = sharedOf(kernel);
-  const isTold = entry?.isWhole === true && entry.parameters.every(({ builtin, type }) => TOLD[builtin] === type);
+  const { source, workgroups } = kernel;
+  const values = valuesOf(kernel);
+  const entry = entryOf(source);
+  const threads = entry?.size.reduce((product, axis) => product * sizeOf(axis, values), 1) ?? 0;
   return {
-    threads: entry ? sizesOf(kernel).reduce((product, axis) => product * axis, 1) : 0,
-    workgroups: kernel.workgroups,
-    isBound,
-    shared,
-    isLinkable: isTold && !shared.some(({ bytes }) => Number.isNaN(bytes)),
+    threads,
+    workgroups,
+    isBound: /Barrier\(|var<workgroup>|subgroup/.test(source),
+    shared: [...source.matchAll(SHARED)].map(([, , type]) => written(type!, values)),
+    byElement: [...source.matchAll(SHARED)].map(([, name, type]) => accessesOf(source, name!, type!) !== undefined),
+    isLinkable: entry?.isWhole === true && entry.parameters.every(({ builtin, type }) => TOLD[builtin!] === type),
   };
-}
-
-/** Threads of a workgroup along each axis. */
-function sizesOf(kernel: Source): number[] {
-  const valueOf = valuesOf(kernel);
-  return declarationsOf(kernel.source).entry!.size.map((axis) => constantValue(axis, valueOf));
 }
 
 /** The workgroups of a number of kernels side by side: a part may have several of its own in one of the dispatch. */
@@ -120,10 +113,9 @@ export function link(
 ): Kernel {
   const outlines = kernels.map(outlineOf);
   const threads = threadsOf(outlines, arrangement, most);
-  const shared = sharedBy(outlines);
-  const names = new Map([...shared.keys()].map((key, i) => [key, `shared${i}`]));
-  const declared = [...shared].map(([key, { type }]) => `var<workgroup> ${names.get(key)}: ${type};`);
-  const parts = kernels.map((kernel, i) => partOf(kernel, `_${i}`, names));
+  const shared = new Map([...sharedBy(outlines)].map(([key, one], i) => [key, { ...one, name: `shared${i}` }]));
+  const declared = [...shared.values()].map(({ name, type }) => `var<workgroup> ${name}: ${type};`);
+  const parts = kernels.map((kernel, i) => partOf(kernel, `_${i}`, outlines[i]!, shared));
   const calls = outlines.map((outline, i) => callOf(kernels[i]!, outline, `main_${i}`));
   const total = outlines.reduce((sum, outline) => sum + partWorkgroups(outline, threads), 0);
   const main = arrangement === 'in turn' ? inTurn(outlines, calls, threads) : sideBySide(outlines, calls, threads);
@@ -141,41 +133,26 @@ export function link(
 
 type Part = Required<Pick<Kernel, 'source' | 'constants' | 'hooks' | 'aliases'>>;
 
-/** What tells which variables in workgroup memory may be one: arrays of one element, of several the first, the second, … */
-function keysOf(shared: readonly Shared[]): string[] {
-  const seen = new Map<string, number>();
-  return shared.map(({ element }) => {
-    const n = seen.get(element) ?? 0;
-    seen.set(element, n + 1);
-    return `${element} ${n}`;
-  });
-}
-
-/** The variables in workgroup memory of several kernels that never use them at a time: each as large as the largest wants it. */
-export function sharedBy(outlines: readonly Outline[]): Map<string, Shared> {
-  const all = new Map<string, Shared>();
-  for (const { shared } of outlines) {
-    keysOf(shared).forEach((key, i) => {
-      const before = all.get(key);
-      if (!before || before.bytes < shared[i]!.bytes) all.set(key, shared[i]!);
-    });
-  }
-  return all;
-}
-
 /** A kernel under other names. */
-function partOf(kernel: Kernel, suffix: string, shared: ReadonlyMap<string, string>): Part {
-  const { names: all, shared: own, entry } = declarationsOf(kernel.source);
-  const names = new Map(all.map((name) => [name, `${name}${suffix}`]));
-  let text = kernel.source.replace(/^[ \t]*\/\/.*\n/gm, '').replace(/\n{2,}/g, '\n');
-  const keysOfOwn = keysOf(sharedOf(kernel));
-  own.forEach(({ line, name }, i) => {
+function partOf(
+  kernel: Kernel,
+  suffix: string,
+  outline: Outline,
+  shared: ReadonlyMap<string, Shared & { name: string }>,
+): Part {
+  const source = kernel.source.replace(/^[ \t]*\/\/.*\n/gm, '').replace(/\n{2,}/g, '\n');
+  const names = new Map([...source.matchAll(DECLARED)].map(([, name]) => [name!, `${name}${suffix}`]));
+  let text = source;
+  const keysOfOwn = keysOf(outline);
+  [...source.matchAll(SHARED)].forEach(([line, name, type], i) => {
+    const one = shared.get(keysOfOwn[i]!)!;
     text = text.replace(line, '');
-    names.set(name, shared.get(keysOfOwn[i]!)!);
+    if (one.isFlat) text = flattened(text, name!, type!);
+    names.set(name!, one.name);
   });
-  const { text: head, parameters } = entry!;
+  const { text: entry, parameters } = entryOf(text)!;
   const told = parameters.map(({ name, type }) => `${name}: ${type}`).join(', ');
-  text = text.replace(head, `fn main(${told}) {`);
+  text = text.replace(entry, `fn main(${told}) {`);
   const pattern = new RegExp(`(?<![.\\w@])(${[...names.keys()].join('|')})\\b`, 'g');
   const renamed = (code: string) => code.replace(pattern, (name) => names.get(name)!);
   const keys = <T>(record: Readonly<Record<string, T>>, value: (it: T) => T = (it) => it) =>
@@ -190,8 +167,9 @@ function partOf(kernel: Kernel, suffix: string, shared: ReadonlyMap<string, stri
 
 /** What calls a part, given WGSL for the number of its workgroup and of its thread. */
 function callOf(kernel: Kernel, { workgroups: [x, y, z] }: Outline, name: string) {
-  const { parameters } = declarationsOf(kernel.source).entry!;
-  const [sizeX = 1, sizeY = 1] = sizesOf(kernel);
+  const { size, parameters } = entryOf(kernel.source)!;
+  const values = valuesOf(kernel);
+  const [sizeX = 1, sizeY = 1] = size.map((axis) => sizeOf(axis, values));
   return (group: string, thread: string) => {
     const flat = y * z === 1;
     const told: Readonly<Record<string, string>> = {
@@ -202,7 +180,7 @@ function callOf(kernel: Kernel, { workgroups: [x, y, z] }: Outline, name: string
       local_invocation_index: thread,
       local_invocation_id: `vec3u(${thread} % ${sizeX}u, ${thread} / ${sizeX}u % ${sizeY}u, ${thread} / ${sizeX * sizeY}u)`,
     };
-    return `${name}(${parameters.map(({ builtin }) => told[builtin]).join(', ')});`;
+    return `${name}(${parameters.map(({ builtin }) => told[builtin!]).join(', ')});`;
   };
 }
 

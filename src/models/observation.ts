@@ -1,8 +1,9 @@
 // What a pixel is to a decoder: how many numbers it says of each, and what these make of the pixel.
-import { bernoulliNll, softmax } from '../ops/composite.ts';
+import { bernoulliNll } from '../ops/composite.ts';
 import { add, floor, mul, sigmoid } from '../ops/elementwise.ts';
 import { discretizedLogisticNll, logisticMixtureNll } from '../ops/observation.ts';
 import { sum } from '../ops/reduce.ts';
+import { softmax } from '../ops/softmax.ts';
 import type { Tensor } from '../ops/tensor.ts';
 import { reshape, slice, transpose } from '../ops/view.ts';
 

@@ -1,8 +1,11 @@
 // Reductions by workgroups, which fold their threads' results in workgroup memory: what a GPU wants.
-import columns from '../../shaders/reduce/columns_workgroup.wgsl?raw';
+import columnsText from '../../shaders/reduce/columns_workgroup.wgsl?raw';
 import rows from '../../shaders/reduce/rows_workgroup.wgsl?raw';
-import { A_THREAD, isByRows, lengthOf, type ReduceAttrs, reduceKernel } from './reduce.ts';
+import { include } from '../gpu/include.ts';
+import { A_THREAD, isByRows, lengthOf, type ReduceAttrs, reduceKernel, texts } from './reduce.ts';
 import type { Variant } from './tensor.ts';
+
+const columns = /* @__PURE__ */ include(columnsText, texts);
 
 /** In the order of the rule's preference. */
 export function workgroupReductions(kind: 'sum' | 'max' | 'logsumexp'): readonly Variant<ReduceAttrs>[] {

@@ -7,6 +7,7 @@ import {
   type MatmulAttrs,
   matmulHooks,
   PROBE,
+  pinned,
   sizesOf,
   spread,
 } from './matmul_kernel.ts';
@@ -58,7 +59,7 @@ function subgroupTile(
       );
       const isBare = writer.storesBare && m % tileM === 0 && n % (4 * tileN4) === 0;
       return {
-        source: subgroupShader,
+        source: pinned(subgroupShader, writer.traits),
         constants: {
           ...constantsOf(node),
           ...constants,

@@ -4,16 +4,7 @@ import { gradients } from '../../src/graph/autodiff.ts';
 import { topological } from '../../src/graph/graph.ts';
 import { argmax } from '../../src/ops/argmax.ts';
 import { attention } from '../../src/ops/attention.ts';
-import {
-  bernoulliNll,
-  gaussianKl,
-  gaussianNll,
-  gelu,
-  leakyRelu,
-  logSoftmax,
-  silu,
-  softmax,
-} from '../../src/ops/composite.ts';
+import { bernoulliNll, gaussianKl, gaussianNll, gelu, leakyRelu, silu } from '../../src/ops/composite.ts';
 import { conv2d, convTranspose2d } from '../../src/ops/conv.ts';
 import { crossEntropy } from '../../src/ops/cross_entropy.ts';
 import {
@@ -64,6 +55,7 @@ import { normal, permutation, uniform } from '../../src/ops/random.ts';
 import { logsumexp, max, mean, sum } from '../../src/ops/reduce.ts';
 import { rotary } from '../../src/ops/rotary.ts';
 import { layerNormRows, rmsNormRows } from '../../src/ops/row_norm.ts';
+import { logSoftmax, softmax, softmaxRowsGradientOp, softmaxRowsOp } from '../../src/ops/softmax.ts';
 import { constant, iota } from '../../src/ops/source.ts';
 import { apply, resultOp, type Shape, type Tensor } from '../../src/ops/tensor.ts';
 import { toU32 } from '../../src/ops/to_u32.ts';
@@ -342,7 +334,14 @@ export const STEPS = {
     const x = b.float(p);
     if (x.shape.length === 0 || x.size === 0) return;
     const axis = p.int(x.shape.length);
-    if (p.chance(2)) b.push(logSoftmax(x, axis), 2 * b.boundOf(x) + 8);
+    if (p.chance(3)) {
+      const length = x.shape.at(-1)!;
+      const attrs = { log: p.chance(2) };
+      const y = apply(softmaxRowsOp, [reshape(x, [x.size / length, length])], attrs);
+      const g = b.fitted(p, y.shape);
+      if (p.chance(2)) b.push(apply(softmaxRowsGradientOp, [y, g], attrs), (2 + length) * b.boundOf(g));
+      else b.push(y, attrs.log ? 2 * b.boundOf(x) + 8 : 1);
+    } else if (p.chance(2)) b.push(logSoftmax(x, axis), 2 * b.boundOf(x) + 8);
     else b.push(softmax(x, axis), 1);
   },
   crossEntropy(b, p) {
