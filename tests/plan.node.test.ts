@@ -1,8 +1,8 @@
 // From traced graph to WGSL without a device: how many dispatches the models' steps take on described adapters.
 import { describe, expect, test } from 'vitest';
+import { gptStep } from '../src/cli/bench/compile.ts';
 import { readAdapter } from '../src/cli/profile/adapter.ts';
 import type { Dataset } from '../src/data/images.ts';
-import { textFromString } from '../src/data/text.ts';
 import type { Graph } from '../src/graph/graph.ts';
 import { kernelsOf, planGraph } from '../src/graph/plan.ts';
 import { Parameters } from '../src/nn/module.ts';
@@ -12,9 +12,8 @@ import { mean } from '../src/ops/reduce.ts';
 import { input, Variable } from '../src/ops/source.ts';
 import { type AdapterTraits, DEFAULT_LIMITS } from '../src/ops/tensor.ts';
 import { traitsOf } from '../src/runtime/build.ts';
-import { completeOptions, type GivenOptions } from '../src/train/options.ts';
-import { createModel, createTextModel } from '../src/train/registry/registry.ts';
-import { textOptimizer } from '../src/train/registry/text_entry.ts';
+import { completeOptions } from '../src/train/options.ts';
+import { createModel } from '../src/train/registry/registry.ts';
 
 const limits = { ...DEFAULT_LIMITS, maxStorageBuffersPerShaderStage: 10 };
 const CPU: AdapterTraits = { software: true, subgroupSize: 4, f16: false, limits };
@@ -66,32 +65,18 @@ describe('the step of each model', () => {
   });
 });
 
-/** Dispatches of a step of a model of text, on the CPU and on a GPU: not to grow. */
-const OF_TEXT: readonly [GivenOptions, readonly [number, number], readonly [number, number]][] = [
-  [{ model: 'gpt', layers: 1 }, [12, 65], [52, 36]],
-  [{ model: 'gpt', layers: 4 }, [12, 65], [131, 99]],
-];
+/** Dispatches of a step of `gpt` with so many blocks, on the CPU and on a GPU: not to grow. */
+const OF_LAYERS: Readonly<Record<number, readonly [number, number]>> = { 1: [52, 36], 4: [131, 99] };
 
-describe('the step of a model of text', () => {
-  test.each(OF_TEXT)('%j takes no more dispatches', async (given, shape, most) => {
-    const data = await textFromString('x', Array.from({ length: 65 }, (_, i) => String.fromCharCode(48 + i)).join(''));
-    const options = completeOptions(given);
-    const { entry, model } = createTextModel(data, options);
-    const optimizer = textOptimizer(new Parameters(model), options as never, 100);
-    const counter = optimizer.step.tensor;
-    const about = {
-      key: { key: new Variable('key', [2], { dtype: 'u32' }).tensor, counter, stream: 1 },
-      step: counter,
-    };
-    const tokens = input('tokens', shape, 'u32');
-    const { value, updates } = inTraining(about.key, () => mean(entry.loss(model, tokens, about).loss!));
-    const graph = { outputs: { loss: value }, updates: [...optimizer.minimize(value).updates, ...updates] };
+describe('the step of gpt', () => {
+  test.each(Object.keys(OF_LAYERS).map(Number))('of %i blocks takes no more dispatches', async (layers) => {
+    const graph = await gptStep(layers);
     const counts = [CPU, M2].map((adapter) => {
       const plan = planGraph(graph, adapter);
-      expect(plan.memory.peak).toBeLessThan(1.3 * plan.memory.lowerBound);
+      expect(plan.memory.peak).toBeLessThan(1.25 * plan.memory.lowerBound);
       return [...kernelsOf(plan)].length;
     });
-    expect(counts[0]).toBeLessThanOrEqual(most[0]);
-    expect(counts[1]).toBeLessThanOrEqual(most[1]);
+    expect(counts[0]).toBeLessThanOrEqual(OF_LAYERS[layers]![0]);
+    expect(counts[1]).toBeLessThanOrEqual(OF_LAYERS[layers]![1]);
   });
 });

@@ -80,14 +80,17 @@ function kernel(node: Tensor<RowsAttrs>, writer: KernelWriter, gradient: boolean
   };
 }
 
-const variantsOf = (gradient: boolean): Variant<RowsAttrs>[] => [
-  {
-    name: 'one workgroup a row',
-    heuristic: (node, { software }) => !software && node.shape[1]! >= LONG,
-    kernel: (node, writer) => kernel(node, writer, gradient, true),
-  },
-  { name: 'one thread a row', kernel: (node, writer) => kernel(node, writer, gradient, false) },
-];
+/* @__NO_SIDE_EFFECTS__ */
+function variantsOf(gradient: boolean): Variant<RowsAttrs>[] {
+  return [
+    {
+      name: 'one workgroup a row',
+      heuristic: (node, { software }) => !software && node.shape[1]! >= LONG,
+      kernel: (node, writer) => kernel(node, writer, gradient, true),
+    },
+    { name: 'one thread a row', kernel: (node, writer) => kernel(node, writer, gradient, false) },
+  ];
+}
 
 function checkRows(inputs: readonly Tensor[]): void {
   const fits = inputs.every(
@@ -153,7 +156,7 @@ export const softmaxRowsGradientOp: Op<RowsAttrs> = defineOp<RowsAttrs>({
       apply(softmaxRowsGradientOp, [y, v], attrs),
     ];
   },
-  variants: variantsOf(true),
+  variants: /* @__PURE__ */ variantsOf(true),
   check: CHECKS && {
     reference: reference(([y, g], log) => {
       const total = g!.reduce((sum, value, i) => sum + value * (log ? 1 : y![i]!), 0);
@@ -172,7 +175,7 @@ export const softmaxRowsOp = defineOp<RowsAttrs>({
     return { shape: inputs[0]!.shape, dtype: 'f32' };
   },
   grad: (node, g) => [apply(softmaxRowsGradientOp, [node, g], node.attrs)],
-  variants: variantsOf(false),
+  variants: /* @__PURE__ */ variantsOf(false),
   check: CHECKS && {
     reference: reference(([x], log) => {
       const most = Math.max(...x!);
