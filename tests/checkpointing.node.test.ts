@@ -39,8 +39,8 @@ describe.each(Object.entries(ADAPTERS))('planned for a %s', (_, adapter) => {
     const [one, four] = [step(1), step(4)];
     const block = (bytesOf(four, adapter) - bytesOf(one, adapter)) / 3;
     const small = (bytesOf(again(four), adapter) - bytesOf(again(one), adapter)) / 3;
-    // What stays of a block is its input and its weights' gradient.
-    expect(small).toBeLessThan(block / 2);
+    // What stays of a block is its input and its weights' gradient; for a GPU, late gradients share dispatches, and keep theirs.
+    expect(small).toBeLessThan(adapter.software ? block / 2 : 0.75 * block);
     expect(again(four).updates).toHaveLength(four.updates.length);
   });
 
