@@ -6,6 +6,7 @@ import type { VAE } from '../models/vae.ts';
 import { Linear, ReLU, type Sequential, Tanh } from '../nn/layers.ts';
 import type { Parameters } from '../nn/module.ts';
 import { type Codec, digestOf } from './bits_back.ts';
+import { BetaBinomialCoder, CategoricalCoder } from './byte_coders.ts';
 import {
   BernoulliCoder,
   CODE_STEPS,
@@ -59,10 +60,12 @@ function layersOf(
 function pixelCoder({ observation }: VAE, binary: boolean, pixels: number): PixelCoder {
   if (observation === OBSERVATIONS.logistic) return new LogisticCoder(pixels, 1, false);
   if (observation === OBSERVATIONS['logistic-mixture']) return new LogisticCoder(pixels, COMPONENTS, true);
+  if (observation === OBSERVATIONS.categorical) return new CategoricalCoder(pixels);
+  if (observation === OBSERVATIONS['beta-binomial']) return new BetaBinomialCoder(pixels);
   if (binary) return new BernoulliCoder();
   throw new OptionError(
     'the model takes pixels as probabilities, which cannot be coded: train with --likelihood logistic-mixture for grey ' +
-      'images, or with --binarize dynamic or threshold',
+      'or coloured images, or with --binarize dynamic or threshold',
   );
 }
 
