@@ -279,7 +279,26 @@ describe.skipIf(missing)("ops of one's own", () => {
     const flat = defineOp({ ...rowNormSpec, grad: (_: Tensor<object>, _gn: Tensor, gu: Tensor) => [gu] });
     await expect(checkOp(gpu, flat)).rejects.toThrow(/gradient \[\d,\d\] of input 0 is/);
     const short = defineOp({ ...rowNormSpec, check: { ...rowNormSpec.check, reference: () => new Float64Array(2) } });
-    await expect(checkOp(gpu, short)).rejects.toThrow('rowNorm: its reference gives 2 numbers, wanted are 3, 15');
+    await expect(checkOp(gpu, short)).rejects.toThrow(
+      /^rowNorm, sample .*: its reference gives 2 numbers, and its infer says f32\[3\], f32\[3, 5\]: 3, 15$/,
+    );
+    // An infer that is wrong is named, and not the gradient that was made of what it said.
+    const larger = defineOp({ ...rowNormSpec, infer: ([x]) => [f32([x!.shape[0]! + 1]), f32(x!.shape)] });
+    await expect(checkOp(gpu, larger)).rejects.toThrow(
+      /^rowNorm, sample .*: its reference gives 3, 15 numbers, and its infer says f32\[4\], f32\[3, 5\]: 4, 15$/,
+    );
+    const turned = defineOp({ ...rowNormSpec, infer: ([x]) => [f32([x!.shape[0]!]), f32([...x!.shape].reverse())] });
+    await expect(checkOp(gpu, turned)).rejects.toThrow(
+      /^rowNorm: its grad fails for cotangents f32\[3\], f32\[5, 3\]: grad: mul: shapes .* do not broadcast/,
+    );
+    const whole = defineOp({
+      ...rowNormSpec,
+      infer: ([x]) => [{ shape: [x!.shape[0]!], dtype: 'u32' }, f32(x!.shape)] as const,
+      grad: ({ inputs: [x] }: Tensor<object>) => [x],
+    });
+    await expect(checkOp(gpu, whole)).rejects.toThrow(
+      /^rowNorm, sample .* of result 0 is .*; its infer says u32\[3\], and what its kernel stores is right as f32$/,
+    );
     const { check: _, ...unchecked } = rowNormSpec;
     await expect(checkOp(gpu, defineOp(unchecked))).rejects.toThrow(CheckError);
     await expect(checkOp(gpu, defineOp(unchecked))).rejects.toThrow('rowNorm has no reference');

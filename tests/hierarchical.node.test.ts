@@ -171,7 +171,10 @@ test.each([
   const graph = { outputs: { loss, kl: mean(terms.kl) }, ...adam.minimize(loss) };
   // White to the left, or to the right: what no bias can tell.
   const images = Float64Array.from({ length: batch * 16 }, (_, i) => Number(i % 4 < 2 === i % 32 < 16));
-  const given = { images, noise: Float64Array.from({ length: batch * model.latent }, (_, i) => Math.sin(3 * i * i + 1)) };
+  const given = {
+    images,
+    noise: Float64Array.from({ length: batch * model.latent }, (_, i) => Math.sin(3 * i * i + 1)),
+  };
   const memory: Memory = new Map();
   const losses: number[] = [];
   for (let step = 0; step < steps; step++) {

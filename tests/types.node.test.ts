@@ -4,6 +4,7 @@ import {
   add,
   argmax,
   compile,
+  defineOp,
   evaluate,
   exp,
   type Gpu,
@@ -71,6 +72,36 @@ async function typed() {
   return [list, described, h];
 }
 
+/** A mistake in an op is told where it stands, once: never called. */
+function mistaken() {
+  const infer = ([x]: readonly Tensor[]) => ({ shape: x!.shape, dtype: 'f32' }) as const;
+  defineOp({
+    name: 'byKernel',
+    infer,
+    kernel: {
+      wgsl: '',
+      inputs: ['x'],
+      outputs: ['y'],
+      // @ts-expect-error x may be undefined
+      constants: ({ inputs: [x] }) => ({ SIZE: x.size }),
+      workgroups: () => 1,
+    },
+    grad: ({ inputs: [x] }, g) => [mul(x!, g)],
+  });
+  // @ts-expect-error a misspelt option of a pointwise op
+  defineOp({ name: 'pointwise', wgsl: (x) => `${x} + 1.0`, grad: (g, [x]) => [mul(g, x!)], flop: 3 });
+  const composite = defineOp<{ by: number }>({
+    name: 'composite',
+    decompose: ([x], { by }) => mul(x!, by),
+    // @ts-expect-error it has no attribute but
+    grad: ({ attrs }, g) => [mul(g, attrs.but)],
+  });
+  // What is spread into a definition is of no form that TypeScript sees.
+  const spec = { name: 'spread', infer, kernel: { wgsl: '', inputs: ['x'], outputs: ['y'], workgroups: () => 1 } };
+  return [composite, defineOp({ ...spec, check: { reference: ([x]) => x!.data, samples: [] } })];
+}
+
 test('outputs and inputs of a program are typed by what compile was given', () => {
   expectTypeOf(typed).toBeFunction();
+  expectTypeOf(mistaken).toBeFunction();
 });

@@ -45,7 +45,14 @@ function byRule(node: Tensor, cotangents: readonly Tensor[]): readonly (Tensor |
       `${at} has no gradient rule, and a gradient through it was asked for: give the op a grad (zeroGrad if it is flat)`,
     );
   }
-  const parts = op.grad(node, ...cotangents);
+  let parts: readonly (Tensor | undefined)[];
+  try {
+    parts = op.grad(node, ...cotangents);
+  } catch (error) {
+    if (!(error instanceof ShapeError)) throw error;
+    const given = cotangents.map(typeOf).join(', ');
+    throw new ShapeError(`${at}: its grad fails for cotangents ${given}: ${error.message}`, { cause: error });
+  }
   if (parts.length !== inputs.length) {
     throw new ShapeError(`${at}: its grad gives ${parts.length} cotangents for ${inputs.length} inputs`);
   }

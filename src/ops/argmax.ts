@@ -1,11 +1,13 @@
 // Where the greatest element of a row stands.
+
 import shader from '../../shaders/reduce/argmax.wgsl?raw';
 import { ShapeError } from '../errors.ts';
 import { Affine } from './affine.ts';
-import { apply, axisOf, elementType, type Op, show, sizeOf, type Tensor, type TensorOf } from './tensor.ts';
+import { defineOp } from './define.ts';
+import { apply, axisOf, elementType, show, sizeOf, type Tensor, type TensorOf } from './tensor.ts';
 import { transpose } from './view.ts';
 
-export const argmaxOp: Op<object> = {
+export const argmaxOp = defineOp<object>({
   name: 'argmax',
   infer([x]) {
     if (elementType(x!.dtype) !== 'f32' || !x!.shape.at(-1))
@@ -50,7 +52,7 @@ export const argmaxOp: Op<object> = {
     ],
     random: (int) => ({ inputs: [{ shape: Array.from({ length: int(1, 3) }, () => int(1, 12)) }], attrs: {} }),
   },
-};
+});
 
 /** The position of the greatest element along an axis, the last by default; of equal ones, the first; a NaN counts as greatest. u32. */
 export function argmax(x: Tensor, axis = -1): TensorOf<'u32'> {

@@ -1,5 +1,7 @@
 // Ops that are made of others: activations, softmax, likelihoods, divergences. Their gradients follow from their parts.
+
 import { ShapeError } from '../errors.ts';
+import { defineOp } from './define.ts';
 import { add, erf, exp, greater, mul, neg, sigmoid, softplus, square, sub, where } from './elementwise.ts';
 import { erfReference } from './erf.ts';
 import { logsumexp } from './reduce.ts';
@@ -28,7 +30,7 @@ type Build<A> = (inputs: readonly Tensor[], attrs: A) => Tensor;
 /** An op of one shape in, the same shape out. */
 /* @__NO_SIDE_EFFECTS__ */
 function define<A>(name: string, decompose: Build<A>, check: false | Check<A>): Op<A> {
-  return {
+  return defineOp<A>({
     name,
     infer(inputs) {
       for (const { shape, dtype } of inputs) {
@@ -55,7 +57,7 @@ function define<A>(name: string, decompose: Build<A>, check: false | Check<A>): 
         return { inputs: inputs.map((spec) => ({ ...spec, shape })), attrs };
       },
     },
-  };
+  });
 }
 
 const same = (count: number, range: { min?: number; max?: number }[] = []) =>
@@ -124,7 +126,7 @@ export const gaussianKlOp = define<object>(
   },
 );
 
-export const softmaxOp: Op<{ axis: number; log: boolean }> = {
+export const softmaxOp = defineOp<{ axis: number; log: boolean }>({
   name: 'softmax',
   infer([x], { axis }) {
     if (elementType(x!.dtype) !== 'f32') throw new ShapeError(`wants f32, got ${x!.dtype}`);
@@ -158,7 +160,7 @@ export const softmaxOp: Op<{ axis: number; log: boolean }> = {
       return { inputs: [{ shape }], attrs: { axis: int(0, shape.length - 1), log: int(0, 1) === 1 } };
     },
   },
-};
+});
 
 /** x·Φ(x), with the exact normal distribution function. */
 export const gelu = (x: Tensor): Tensor => apply(geluOp, [x], {});

@@ -18,6 +18,7 @@ import {
   windowOf,
 } from './conv_geometry.ts';
 import { randomCase, samples, transposedSample, weightSample } from './conv_samples.ts';
+import { defineOp } from './define.ts';
 import { matmul } from './matmul.ts';
 import { type Pair, patches, sumPatches, type Window } from './patches.ts';
 import { apply, type Op, show, sizeOf, type Tensor } from './tensor.ts';
@@ -90,7 +91,7 @@ function weightMatrix(weight: Tensor, groups: number, tapsFirst: boolean): Tenso
   return groups === 1 ? reshape(matrix, matrix.shape.slice(1)) : matrix;
 }
 
-export const conv2dOp: Op<ConvAttrs> = {
+export const conv2dOp: Op<ConvAttrs> = defineOp({
   name: 'conv2d',
   infer([x, weight], attrs) {
     checkAttrs(attrs);
@@ -145,9 +146,9 @@ export const conv2dOp: Op<ConvAttrs> = {
       return { inputs: [{ shape: images }, { shape: weight }], attrs };
     },
   },
-};
+});
 
-export const convTranspose2dOp: Op<TransposeAttrs> = {
+export const convTranspose2dOp: Op<TransposeAttrs> = defineOp({
   name: 'convTranspose2d',
   infer([x, weight], attrs) {
     checkAttrs(attrs);
@@ -208,9 +209,9 @@ export const convTranspose2dOp: Op<TransposeAttrs> = {
     samples: samples().map(transposedSample),
     random: (int) => transposedSample(randomCase(int)),
   },
-};
+});
 
-export const conv2dWeightOp: Op<WeightAttrs> = {
+export const conv2dWeightOp = defineOp<WeightAttrs>({
   name: 'conv2dWeight',
   infer([x, g], attrs) {
     checkAttrs(attrs);
@@ -258,7 +259,7 @@ export const conv2dWeightOp: Op<WeightAttrs> = {
     samples: samples().map(weightSample),
     random: (int) => weightSample(randomCase(int)),
   },
-};
+});
 
 export interface ConvOptions {
   /** One number for both axes, or one each; as in PyTorch, 1, 0, 1 and 1 by default. */

@@ -1,13 +1,15 @@
 // The cross entropy of logits and labels: softmax, logarithm and the choice of the label's entry in one formula.
+
 import { ShapeError } from '../errors.ts';
+import { defineOp } from './define.ts';
 import { add, mul, sub } from './elementwise.ts';
 import { gather, oneHot } from './gather.ts';
 import { logsumexp, sum } from './reduce.ts';
 import { constant } from './source.ts';
-import { apply, elementType, type Op, type Sample, show, type Tensor, type TensorOf } from './tensor.ts';
+import { apply, elementType, type Sample, show, type Tensor, type TensorOf } from './tensor.ts';
 import { broadcastTo } from './view.ts';
 
-export const crossEntropyOp: Op<object> = {
+export const crossEntropyOp = defineOp<object>({
   name: 'crossEntropy',
   infer([logits, labels]) {
     const [x, y] = [logits!, labels!];
@@ -41,7 +43,7 @@ export const crossEntropyOp: Op<object> = {
     samples: [sample(7, 10), sample(4, 12, 'u8'), sample(1, 2), sample(5, 1)],
     random: (int) => sample(int(1, 20), int(1, 20)),
   },
-};
+});
 
 function sample(count: number, classes: number, dtype: 'u32' | 'u8' = 'u32'): Sample<object> {
   const labels = { shape: [count], dtype, min: 0, max: classes - 1 } as const;

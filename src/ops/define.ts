@@ -74,6 +74,9 @@ export interface KernelSpec<A = object> {
   readonly probe?: readonly Sample<A>[];
 }
 
+/** One that has none of some properties, by which the forms of an op are told apart. */
+type Without<K extends string> = { readonly [P in K]?: undefined };
+
 interface KernelOpSpec<A> extends Omit<Op<A>, 'emit' | 'variants' | 'decompose'> {
   readonly kernel: KernelSpec<A> | readonly KernelSpec<A>[];
 }
@@ -85,6 +88,16 @@ interface CompositeSpec<A> extends Omit<Op<A>, 'infer' | 'emit' | 'variants' | '
 }
 
 /**
+ * What an op is defined by, in one of its forms. `wgsl` is looked for first: an object that is spread into another shows
+ * TypeScript none of its properties, and counts as no pointwise op then.
+ */
+export type OpSpec<A> =
+  | (PointwiseSpec & Without<'kernel' | 'decompose' | 'infer'>)
+  | (Without<'wgsl' | 'decompose'> & KernelOpSpec<A>)
+  | (Without<'wgsl' | 'kernel'> & CompositeSpec<A>)
+  | (Without<'wgsl' | 'kernel'> & Op<A>);
+
+/**
  * An op from what is true of it; `apply` and `applyAll` make nodes of it, and `checkOp` of glia/testing tests it. What
  * distinguishes ops is the object that this returns, and not its name.
  *
@@ -93,17 +106,16 @@ interface CompositeSpec<A> extends Omit<Op<A>, 'infer' | 'emit' | 'variants' | '
  *   fused to them
  * - composite: `decompose`
  *
+ * Glia's own ops are made by it, too: its views and sources say by `emit` what an element is.
+ *
  * @throws ShaderError if a kernel does not bind what the op has
  */
-export function defineOp(spec: PointwiseSpec): Op<object>;
-export function defineOp<A = object>(spec: KernelOpSpec<A>): Op<A>;
-export function defineOp<A = object>(spec: Op<A> | CompositeSpec<A>): Op<A>;
 /* @__NO_SIDE_EFFECTS__ */
-export function defineOp<A>(spec: PointwiseSpec | KernelOpSpec<A> | CompositeSpec<A> | Op<A>): Op<A> {
-  if ('wgsl' in spec && typeof spec.wgsl === 'function') return pointwise(spec as PointwiseSpec) as Op<A>;
-  if ('kernel' in spec) return kernelOp(spec);
-  const op = spec as CompositeSpec<A>;
-  return { ...op, infer: op.infer ?? ((inputs, attrs) => typesOf(op.decompose(inputs, attrs))) };
+export function defineOp<A = object>(spec: OpSpec<A>): Op<A> {
+  if (spec.wgsl) return pointwise(spec) as Op<A>;
+  if (spec.kernel) return kernelOp(spec);
+  const { decompose } = spec;
+  return { ...spec, infer: spec.infer ?? ((inputs, attrs) => typesOf(decompose!(inputs, attrs))) };
 }
 
 const typesOf = (made: Tensor | readonly Tensor[]): ResultType | readonly ResultType[] =>

@@ -2,17 +2,18 @@
 
 import functions from '../../shaders/functions.wgsl?raw';
 import { ShapeError } from '../errors.ts';
+import { defineOp } from './define.ts';
 import { equal, less, where } from './elementwise.ts';
 import { wgsl } from './expression.ts';
 import { iota } from './source.ts';
-import { apply, elementType, type Op, show, sizeOf, type Tensor } from './tensor.ts';
+import { apply, elementType, show, sizeOf, type Tensor } from './tensor.ts';
 import { reshape } from './view.ts';
 
 function checkIndices({ dtype }: Tensor): void {
   if (elementType(dtype) !== 'u32') throw new ShapeError(`wants indices of u32 or u8, got ${dtype}`);
 }
 
-export const gatherOp: Op<object> = {
+export const gatherOp = defineOp<object>({
   name: 'gather',
   traits: { flops: 10 },
   infer([table, indices]) {
@@ -60,7 +61,7 @@ export const gatherOp: Op<object> = {
       return { inputs: [table, { shape: [int(1, 12)], dtype: 'u32', min: 0, max: rows - 1 }], attrs: {} };
     },
   },
-};
+});
 
 /**
  * Rows of `table` [V, …] at `indices` (u32 or u8): [...indices, …]. An index beyond the table gives NaN, so that a loss
@@ -70,7 +71,7 @@ export function gather(table: Tensor, indices: Tensor): Tensor {
   return apply(gatherOp, [table, indices], {});
 }
 
-export const scatterAddOp: Op<{ rows: number }> = {
+export const scatterAddOp = defineOp<{ rows: number }>({
   name: 'scatterAdd',
   // Each element looks at every index: no atomics, so the order of the additions is fixed.
   traits: { flops: 1000, rereads: true, isolated: true, long: true },
@@ -126,7 +127,7 @@ export const scatterAddOp: Op<{ rows: number }> = {
       };
     },
   },
-};
+});
 
 /**
  * Sums rows of `values` that share an index (u32 or u8): the result's row r is Σ values[i] over indices[i] = r. An index

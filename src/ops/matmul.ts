@@ -1,7 +1,9 @@
 // The matmul, in the forms A·B, A·Bᵀ and Aᵀ·B (and Aᵀ·Bᵀ), so that no backward pass transposes anything; the op is of two
 // matrices, or of as many pairs as a first axis counts, and `matmul` brings operands of any rank to that.
+
 import { ShapeError } from '../errors.ts';
 import type { Affine } from './affine.ts';
+import { defineOp } from './define.ts';
 import { wgsl } from './expression.ts';
 import { type MatmulAttrs, type Sizes, sizes } from './matmul_kernel.ts';
 import { matmulVariants } from './matmul_variants.ts';
@@ -10,7 +12,6 @@ import {
   broadcastShapes,
   currentPath,
   elementType,
-  type Op,
   type Shape,
   show,
   sizeOf,
@@ -22,7 +23,7 @@ import { broadcastTo, reshape } from './view.ts';
 
 export type { MatmulAttrs } from './matmul_kernel.ts';
 
-export const matmulOp: Op<MatmulAttrs> = {
+export const matmulOp = defineOp<MatmulAttrs>({
   name: 'matmul',
   traits: { rereads: true },
   infer([a, b], attrs) {
@@ -108,7 +109,7 @@ export const matmulOp: Op<MatmulAttrs> = {
       return sample(size(), size(), size(), int(0, 1) === 1, int(0, 1) === 1, batch);
     },
   },
-};
+});
 
 function sample(m: number, n: number, k: number, transposeA = false, transposeB = false, batch: number[] = []) {
   const shapes = [

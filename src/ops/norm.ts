@@ -1,5 +1,7 @@
 // Normalisation: mean 0 and variance 1 over some axes. Batch, group and layer norm are this over other axes.
+
 import { ShapeError } from '../errors.ts';
+import { defineOp } from './define.ts';
 import { add, mul, relu, rsqrt, square, sub } from './elementwise.ts';
 import { mean } from './reduce.ts';
 import { isWide, layerNormRows, rmsNormRows } from './row_norm.ts';
@@ -7,7 +9,6 @@ import {
   apply,
   axisOf,
   elementType,
-  type Op,
   type RandomInt,
   type Sample,
   type Shape,
@@ -40,7 +41,7 @@ export function moments(x: Tensor, axes: readonly number[], epsilon: number) {
   return { mean: add(first, shift), variance, scale: rsqrt(add(variance, epsilon)) };
 }
 
-export const normalizeOp: Op<NormalizeAttrs> = {
+export const normalizeOp = defineOp<NormalizeAttrs>({
   name: 'normalize',
   infer([x], { axes, epsilon }) {
     if (elementType(x!.dtype) !== 'f32') throw new ShapeError(`wants f32, got ${x!.dtype}`);
@@ -94,7 +95,7 @@ export const normalizeOp: Op<NormalizeAttrs> = {
       );
     },
   },
-};
+});
 
 function sample(shape: Shape, axes: readonly number[]): Sample<NormalizeAttrs> {
   // Of few numbers, the gradient is large where they are near each other; a large ε keeps it testable in f32.

@@ -1,11 +1,13 @@
 // What bytes are to a decoder: −log p of values from 0 to 255, in nats, from what it says of each. Probabilities sum to 1 over the 256
 // values, since the tails beyond 0 and 255 belong to these.
+
 import { ShapeError } from '../errors.ts';
 import { logSoftmax } from './composite.ts';
+import { defineOp } from './define.ts';
 import { add, clamp, equal, exp, expm1, log, mul, neg, softplus, sub, where } from './elementwise.ts';
 import { logsumexp, sum } from './reduce.ts';
 import { iota } from './source.ts';
-import { apply, elementType, type NdArray, type Op, sameShape, show, sizeOf, type Tensor } from './tensor.ts';
+import { apply, elementType, type NdArray, sameShape, show, sizeOf, type Tensor } from './tensor.ts';
 import { broadcastTo, reshape } from './view.ts';
 
 /** Logarithms of scales, in units of a byte, are cut to these: below, a value is as good as certain; above, all are alike. */
@@ -40,7 +42,7 @@ function nll(mean: Tensor, logScale: Tensor, value: Tensor): Tensor {
   return where(equal(value, 0), above, where(equal(value, MOST), below, inner));
 }
 
-export const discretizedLogisticNllOp: Op<object> = {
+export const discretizedLogisticNllOp = defineOp<object>({
   name: 'discretizedLogisticNll',
   infer(inputs) {
     checkPair(inputs);
@@ -67,9 +69,9 @@ export const discretizedLogisticNllOp: Op<object> = {
       attrs: {},
     })),
   },
-};
+});
 
-export const logisticMixtureNllOp: Op<object> = {
+export const logisticMixtureNllOp = defineOp<object>({
   name: 'logisticMixtureNll',
   infer(inputs) {
     checkPair(inputs);
@@ -119,9 +121,9 @@ export const logisticMixtureNllOp: Op<object> = {
       attrs: {},
     })),
   },
-};
+});
 
-export const categoricalNllOp: Op<object> = {
+export const categoricalNllOp = defineOp<object>({
   name: 'categoricalNll',
   infer([logits, value]) {
     if (elementType(logits!.dtype) !== 'f32' || value?.dtype !== 'u32') {
@@ -156,7 +158,7 @@ export const categoricalNllOp: Op<object> = {
       attrs: {},
     })),
   },
-};
+});
 
 /**
  * −log p of one of some classes, such as the 256 bytes, in nats.

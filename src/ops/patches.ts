@@ -6,12 +6,12 @@
 
 import { ShapeError } from '../errors.ts';
 import type { Affine } from './affine.ts';
+import { defineOp } from './define.ts';
 import { Expr, wgsl } from './expression.ts';
 import {
   apply,
   type Emitter,
   elementType,
-  type Op,
   type RandomInt,
   type Sample,
   type Shape,
@@ -89,7 +89,7 @@ const PATCHES: readonly Sample<Window>[] = CHECKS
     ]
   : [];
 
-export const patchesOp: Op<Window> = {
+export const patchesOp = defineOp<Window>({
   name: 'patches',
   traits: { view: true },
   wide: ({ inputs: [x] }) => x!.shape[3]! % 4 === 0,
@@ -126,7 +126,7 @@ export const patchesOp: Op<Window> = {
       return sample(shape, window);
     },
   },
-};
+});
 
 function sample(shape: Shape, window: Window): Sample<Window> {
   return { inputs: [{ shape }], attrs: window };
@@ -181,7 +181,7 @@ function taps(emitter: Emitter, at: Affine, { kernel, stride, dilation, start, o
   return found;
 }
 
-export const sumPatchesOp: Op<Target> = {
+export const sumPatchesOp = defineOp<Target>({
   name: 'sumPatches',
   // A few reads an element, whatever the kernel.
   traits: { flops: 16, gathers: true },
@@ -224,7 +224,7 @@ export const sumPatchesOp: Op<Target> = {
     samples: PATCHES.map(transposed),
     random: (int) => transposed(sample(...randomWindow(int))),
   },
-};
+});
 
 /** The sample that sums what the other cuts out. */
 function transposed({ inputs, attrs }: Sample<Window>): Sample<Target> {

@@ -2,9 +2,11 @@
 //
 // A pooling folds the patches of the images, which are never stored. Bilinear interpolation is linear along each axis: a
 // small matrix of hat functions, which the compiler makes, times rows and columns.
+
 import { ShapeError } from '../errors.ts';
 import { both } from './conv.ts';
 import { type ConvAttrs, pairOf, positions, type Shape4, windowOf } from './conv_geometry.ts';
+import { defineOp } from './define.ts';
 import { abs, maximum, minimum, mul, relu, sub, where } from './elementwise.ts';
 import { matmul } from './matmul.ts';
 import { type Pair, patches } from './patches.ts';
@@ -36,7 +38,7 @@ function pool(
   decompose: Op<PoolAttrs>['decompose'] & {},
   fold: (values: number[], taps: number) => number,
 ): Op<PoolAttrs> {
-  return {
+  return defineOp<PoolAttrs>({
     name,
     infer([x], attrs) {
       const [n, channels, ...size] = checkImages(x!);
@@ -83,7 +85,7 @@ function pool(
         return poolSample([int(1, 3), int(1, 9), int(3, 8), int(3, 8)], kernel, pair(1, 3), padding);
       },
     },
-  };
+  });
 }
 
 function poolSample(shape: Shape4, kernel: Pair, stride: Pair, padding: Pair): Sample<PoolAttrs> {
@@ -149,7 +151,7 @@ function hats(size: number, scale: number): Tensor {
   return relu(sub(1, abs(sub(position, iota([1, size], 1)))));
 }
 
-export const upsample2dOp: Op<UpsampleAttrs> = {
+export const upsample2dOp = defineOp<UpsampleAttrs>({
   name: 'upsample2d',
   infer([x], { scale, mode }) {
     const [n, channels, height, width] = checkImages(x!);
@@ -194,7 +196,7 @@ export const upsample2dOp: Op<UpsampleAttrs> = {
       attrs: { scale: pairOf(() => int(1, 3)), mode: int(0, 1) ? 'nearest' : 'bilinear' },
     }),
   },
-};
+});
 
 export interface PoolOptions {
   /** The kernel's size by default. */

@@ -3,6 +3,7 @@
 import functions from '../../shaders/functions.wgsl?raw';
 import { ShapeError } from '../errors.ts';
 import { Affine } from './affine.ts';
+import { defineOp } from './define.ts';
 import { less } from './elementwise.ts';
 import { Expr, wgsl } from './expression.ts';
 import { halfBits, permute, philox } from './philox.ts';
@@ -51,7 +52,7 @@ function define(
   fromBitsReference: (words: Uint32Array) => number[],
   tolerance: number,
 ): Op<RandomAttrs> {
-  return {
+  return defineOp<RandomAttrs>({
     name,
     traits: { flops: 100 },
     infer(inputs, { shape }) {
@@ -89,7 +90,7 @@ function define(
         attrs: { shape: [int(1, 9), int(1, 9)], stream: int(0, 1000) },
       }),
     },
-  };
+  });
 }
 
 const SCALE = 2 ** -24;
@@ -144,7 +145,7 @@ export function bernoulli(probability: Tensor, key: RandomKey): Tensor {
   return less(uniform(probability.shape, key), probability);
 }
 
-export const permutationOp: Op<{ count: number }> = {
+export const permutationOp = defineOp<{ count: number }>({
   name: 'permutation',
   traits: { flops: 300, long: true },
   infer([index, epoch, key], { count }) {
@@ -175,7 +176,7 @@ export const permutationOp: Op<{ count: number }> = {
       attrs: { count },
     })),
   },
-};
+});
 
 /**
  * Where `index` goes in a shuffle of 0 … count−1; every epoch has its own.

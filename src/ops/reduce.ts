@@ -1,10 +1,12 @@
 // Reductions over any axes: sum, max, logsumexp, and mean.
+
 import columnsShader from '../../shaders/reduce/columns.wgsl?raw';
 import columnsWorkgroupShader from '../../shaders/reduce/columns_workgroup.wgsl?raw';
 import rowsShader from '../../shaders/reduce/rows.wgsl?raw';
 import rowsWorkgroupShader from '../../shaders/reduce/rows_workgroup.wgsl?raw';
 import { ShapeError } from '../errors.ts';
 import { Affine } from './affine.ts';
+import { defineOp } from './define.ts';
 import { div, equal, exp, maximum, mul, neg, sub } from './elementwise.ts';
 import {
   apply,
@@ -216,7 +218,7 @@ function define(
   fold: (values: Float64Array) => number,
   grad: (node: Tensor<ReduceAttrs>, g: (t: Tensor) => Tensor, cotangent: Tensor) => Tensor,
 ): Op<ReduceAttrs> {
-  return {
+  return defineOp<ReduceAttrs>({
     name,
     infer([x], { axes }) {
       if (elementType(x!.dtype) !== 'f32') throw new ShapeError(`wants f32, got ${x!.dtype}`);
@@ -252,7 +254,7 @@ function define(
       samples: name === 'sum' ? [...SAMPLES, ...EMPTY] : SAMPLES,
       random,
     },
-  };
+  });
 }
 
 export const sumOp = define(

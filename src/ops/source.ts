@@ -1,12 +1,12 @@
 // Where values come from: the caller's inputs, variables that live on the GPU from run to run, constants, indices.
 
 import { ShapeError } from '../errors.ts';
+import { defineOp } from './define.ts';
 import { Expr, wgsl } from './expression.ts';
 import {
   apply,
   type DType,
   elementType,
-  type Op,
   type Shape,
   show,
   sizeOf,
@@ -131,10 +131,10 @@ export function tensor(
   return new Variable('tensor', shape, { dtype: type[0], init: () => copy }).tensor;
 }
 
-export const inputOp: Op<{ name: string; shape: Shape; dtype: DType }> = {
+export const inputOp = defineOp<{ name: string; shape: Shape; dtype: DType }>({
   name: 'input',
   infer: (_, { shape, dtype }) => ({ shape, dtype }),
-};
+});
 
 /** What the caller gives at every run. Its name is there for TypeScript alone; any tensor of the type may follow in a `let`. */
 export type Input<N extends string = string, D extends DType = DType> = TensorOf<D> & { readonly inputName?: N };
@@ -151,10 +151,10 @@ export function input<N extends string, D extends DType = 'f32'>(
   return apply(inputOp, [], { name, shape, dtype }) as Input<N, D>;
 }
 
-export const variableOp: Op<{ variable: Variable }> = {
+export const variableOp = defineOp<{ variable: Variable }>({
   name: 'variable',
   infer: (_, { variable }) => ({ shape: variable.shape, dtype: variable.dtype }),
-};
+});
 
 /** A finite number as a WGSL literal of an element type. */
 export function literal(value: number, dtype: DType): string {
@@ -166,7 +166,7 @@ export function literal(value: number, dtype: DType): string {
   return /[.e]/.test(text) ? text : `${text}.0`;
 }
 
-export const constantOp: Op<{ value: number; dtype: DType }> = {
+export const constantOp = defineOp<{ value: number; dtype: DType }>({
   name: 'constant',
   traits: { view: true },
   infer: (_, { value, dtype }) => {
@@ -180,14 +180,14 @@ export const constantOp: Op<{ value: number; dtype: DType }> = {
   check: CHECKS && {
     reference: (_, { value }) => Float64Array.of(value),
   },
-};
+});
 
 /** A scalar that is known when the graph is built. */
 export function constant<D extends DType = 'f32'>(value: number, dtype: D = 'f32' as D): TensorOf<D> {
   return apply(constantOp, [], { value, dtype }) as TensorOf<D>;
 }
 
-export const iotaOp: Op<{ shape: Shape; axis: number; dtype: DType }> = {
+export const iotaOp = defineOp<{ shape: Shape; axis: number; dtype: DType }>({
   name: 'iota',
   traits: { view: true },
   infer: (_, { shape, dtype }) => ({ shape, dtype }),
@@ -203,7 +203,7 @@ export const iotaOp: Op<{ shape: Shape; axis: number; dtype: DType }> = {
       { inputs: [], attrs: { shape: [7], axis: 0, dtype: 'f32' } },
     ],
   },
-};
+});
 
 /** The position along an axis: 0, 1, 2, … */
 export function iota(shape: Shape, axis = 0, dtype: DType = 'f32'): Tensor {

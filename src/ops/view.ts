@@ -2,6 +2,7 @@
 
 import { ShapeError } from '../errors.ts';
 import { Affine } from './affine.ts';
+import { defineOp } from './define.ts';
 import { type Expr, wgsl } from './expression.ts';
 import { ALIGNMENT, alignedSize } from './source.ts';
 import {
@@ -11,7 +12,6 @@ import {
   type DType,
   elementType,
   type NdArray,
-  type Op,
   type Shape,
   sameShape,
   show,
@@ -36,7 +36,7 @@ function at(array: NdArray, coords: readonly number[]): number {
 
 const elementDtype = (tensor: Tensor) => elementType(tensor.dtype);
 
-export const reshapeOp: Op<{ shape: Shape }> = {
+export const reshapeOp = defineOp<{ shape: Shape }>({
   name: 'reshape',
   traits: { view: true, aligned: true },
   infer([x], { shape }) {
@@ -56,7 +56,7 @@ export const reshapeOp: Op<{ shape: Shape }> = {
       { inputs: [{ shape: [1] }], attrs: { shape: [] } },
     ],
   },
-};
+});
 
 /** The same elements in row-major order under another shape; one size may be −1. */
 export function reshape<D extends DType>(x: TensorOf<D>, shape: Shape): TensorOf<D> {
@@ -65,7 +65,7 @@ export function reshape<D extends DType>(x: TensorOf<D>, shape: Shape): TensorOf
   return apply(reshapeOp, [x], { shape: resolved }) as TensorOf<D>;
 }
 
-export const transposeOp: Op<{ axes: readonly number[] }> = {
+export const transposeOp = defineOp<{ axes: readonly number[] }>({
   name: 'transpose',
   traits: { view: true },
   // Rows stay rows.
@@ -105,7 +105,7 @@ export const transposeOp: Op<{ axes: readonly number[] }> = {
       return { inputs: [{ shape }], attrs: { axes } };
     },
   },
-};
+});
 
 /** The last axis of more than one element. */
 function lastAxis(shape: Shape): number | undefined {
@@ -125,7 +125,7 @@ export function transpose(x: Tensor, axes: readonly number[] = x.shape.map((_, i
   return apply(transposeOp, [x], { axes });
 }
 
-export const broadcastToOp: Op<{ shape: Shape }> = {
+export const broadcastToOp = defineOp<{ shape: Shape }>({
   name: 'broadcastTo',
   traits: { view: true },
   infer([x], { shape }) {
@@ -157,7 +157,7 @@ export const broadcastToOp: Op<{ shape: Shape }> = {
       { inputs: [{ shape: [] }], attrs: { shape: [5] } },
     ],
   },
-};
+});
 
 /** Repeats axes of size 1 (and adds axes in front) until the shape fits. */
 export function broadcastTo(x: Tensor, shape: Shape): Tensor {
@@ -169,7 +169,7 @@ export interface Slice {
   readonly sizes: readonly number[];
 }
 
-export const sliceOp: Op<Slice> = {
+export const sliceOp = defineOp<Slice>({
   name: 'slice',
   traits: { view: true },
   infer([x], { starts, sizes }) {
@@ -204,7 +204,7 @@ export const sliceOp: Op<Slice> = {
       return { inputs: [{ shape }], attrs: { starts, sizes: shape.map((dim, i) => int(1, dim - starts[i]!)) } };
     },
   },
-};
+});
 
 /** Elements `start` to `end` (excluded; to the end by default) of an axis. */
 export function slice(x: Tensor, axis: number, start: number, end?: number): Tensor {
@@ -214,7 +214,7 @@ export function slice(x: Tensor, axis: number, start: number, end?: number): Ten
   return apply(sliceOp, [x], { starts, sizes: x.shape.map((dim, i) => (i === along ? stop - start : dim)) });
 }
 
-export const padOp: Op<{ starts: readonly number[]; shape: Shape }> = {
+export const padOp = defineOp<{ starts: readonly number[]; shape: Shape }>({
   name: 'pad',
   traits: { flops: 2 },
   infer([x], { starts, shape }) {
@@ -254,7 +254,7 @@ export const padOp: Op<{ starts: readonly number[]; shape: Shape }> = {
       };
     },
   },
-};
+});
 
 /** Puts `x` at `starts` into zeros of a shape. */
 export function padTo(x: Tensor, shape: Shape, starts: readonly number[]): Tensor {
@@ -271,7 +271,7 @@ function offsets(inputs: readonly { shape: Shape }[], axis: number): number[] {
   });
 }
 
-export const concatOp: Op<{ axis: number }> = {
+export const concatOp = defineOp<{ axis: number }>({
   name: 'concat',
   traits: { flops: 3 },
   infer(inputs, { axis }) {
@@ -329,14 +329,14 @@ export const concatOp: Op<{ axis: number }> = {
       return { inputs: Array.from({ length: int(1, 4) }, part), attrs: { axis } };
     },
   },
-};
+});
 
 /** Joins tensors along an axis. */
 export function concat(inputs: readonly Tensor[], axis = 0): Tensor {
   return apply(concatOp, inputs, { axis: inputs[0] ? axisOf(axis, inputs[0].shape.length) : 0 });
 }
 
-export const packOp: Op<object> = {
+export const packOp = defineOp<object>({
   name: 'pack',
   traits: { flops: 3 },
   infer: (inputs) => ({ shape: [inputs.reduce((sum, { size }) => sum + alignedSize(size), 0)], dtype: 'f32' }),
@@ -372,14 +372,14 @@ export const packOp: Op<object> = {
     },
     samples: [{ inputs: [{ shape: [3, 5] }, { shape: [ALIGNMENT] }, { shape: [70] }], attrs: {} }],
   },
-};
+});
 
 /** Flattens tensors into one, each at a 256-byte boundary with zeros between: the layout of packed variables. */
 export function pack(inputs: readonly Tensor[]): Tensor {
   return apply(packOp, inputs, {});
 }
 
-export const stopGradientOp: Op<object> = {
+export const stopGradientOp = defineOp<object>({
   name: 'stopGradient',
   traits: { view: true, aligned: true },
   infer: ([x]) => ({ shape: x!.shape, dtype: elementDtype(x!) }),
@@ -388,7 +388,7 @@ export const stopGradientOp: Op<object> = {
     reference: ([x]) => x!.data.slice(),
     samples: [{ inputs: [{ shape: [3, 5] }], attrs: {} }],
   },
-};
+});
 
 /** The same value, as a constant to the autodiff. */
 export function stopGradient(x: Tensor): Tensor {

@@ -2,72 +2,22 @@
 // A Program: a flat list of dispatches with their buffers, encoded into one compute pass as often as it is run.
 import { OptionError } from '../errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
-import type { Allocation, MemoryPlan } from '../graph/memory.ts';
-import type { Schedule } from '../graph/schedule.ts';
-import { type MemoryNeed, memoryNeed, slotNames } from '../graph/sizes.ts';
-import { alignedSize, type Block, type Variable } from '../ops/source.ts';
-import { type DType, type Shape, show, sizeOf, type Tensor, wordsFor } from '../ops/tensor.ts';
+import { type MemoryNeed, memoryNeed } from '../graph/sizes.ts';
+import type { Variable } from '../ops/source.ts';
+import { checkRun, type Given, outputOf } from './arguments.ts';
+import { Bindings, type Bound, type ProgramInput, type ProgramParts } from './bindings.ts';
 import { type Command, type Dispatch, type OutputArray, type Outputs, type RunInputs, record } from './dispatch.ts';
 import type { Profile, ProfileOptions } from './profile.ts';
-import { ARRAYS, type BufferRange, copyOut, type HostArray } from './readback.ts';
+import { type BufferRange, copyOut } from './readback.ts';
 import { Uploads } from './uploads.ts';
-import { rangeOf } from './variables.ts';
 
-export interface ProgramInput {
-  readonly name: string;
-  readonly shape: Shape;
-  readonly dtype: DType;
-}
-
-interface ProgramParts {
-  readonly storage: 'f32' | 'f16';
-  readonly dispatches: readonly Dispatch[];
-  readonly memory: MemoryPlan;
-  readonly inputs: ReadonlyMap<string, ProgramInput>;
-  readonly schedule: Schedule;
-  /** The outputs as they were named, with the shapes that they were given. */
-  readonly names: Readonly<Record<string, Tensor>>;
-  readonly warnings: readonly string[];
-}
+export type { ProgramInput } from './bindings.ts';
 
 export interface RunOptions<O extends Outputs = Outputs> {
   /** How many times in a row, in one pass; 1 by default. */
   readonly steps?: number;
   /** Buffers of the app to write outputs to, without a copy; created with STORAGE usage. */
   readonly outputs?: { readonly [N in keyof O]?: GPUBuffer };
-}
-
-/** Buffers of the app that bind groups are kept for; beyond that, the oldest is made anew. */
-const KEPT_GROUPS = 64;
-
-const buffersSeen = new WeakMap<GPUBuffer, number>();
-let nextBuffer = 0;
-function idOf(buffer: GPUBuffer): number {
-  const id = buffersSeen.get(buffer) ?? nextBuffer++;
-  buffersSeen.set(buffer, id);
-  return id;
-}
-
-/** WebGPU implementations differ in their classes, so what a buffer can do tells it. */
-function isBuffer(data: unknown): data is GPUBuffer {
-  return typeof (data as GPUBuffer | undefined)?.mapAsync === 'function';
-}
-
-/** Bytes to bind for a tensor: whole words, and never none. */
-function boundBytes(tensor: Tensor): number {
-  return Math.max(4, wordsFor(tensor.size, tensor.dtype) * 4);
-}
-
-/** Buffers of the app by the place that they stand for: `input x`, `slot 3`. */
-type Bound = Map<string, GPUBuffer>;
-
-/** What a run was given, checked. */
-interface Given {
-  readonly bound: Bound;
-  /** Arrays in whole words, and the input buffers that they go to. */
-  readonly arrays: readonly (readonly [GPUBuffer, Uint8Array])[];
-  /** Buffers of the app that hold a pack, and its slot. */
-  readonly packs: readonly (readonly [GPUBuffer, number])[];
 }
 
 /** What `compile` makes: `O` are its outputs, `I` what it is given at every run, as far as `compile` was told. */
@@ -82,19 +32,10 @@ export class Program<O extends Outputs = Outputs, I extends RunInputs = RunInput
   /** What the user should know: kernels that this driver gets wrong, and what takes their place. */
   readonly warnings: readonly string[];
   private readonly parts: ProgramParts;
-  private readonly slots: GPUBuffer[] = [];
-  private readonly inputBuffers = new Map<string, GPUBuffer>();
-  private readonly groups = new Map<string, GPUBindGroup>();
-  /** The places a dispatch touches that the app's buffers may stand for; most touch none. */
-  private readonly external: readonly (readonly string[])[];
-  private readonly outputSlots = new Set<number>();
-  /** Bytes between the parts of a pack that others write in place, by its slot: zeros. */
-  private readonly gaps = new Map<number, readonly (readonly [offset: number, size: number])[]>();
-  /** The memory of variables that bind groups were made for. */
-  private readonly blocks = new Map<Block, GPUBuffer>();
+  private readonly bindings: Bindings;
   /** Where outputs went in the last run: the app's buffers by slot, and the names they were given under. */
   private given: Bound = new Map();
-  private elsewhere = new Set<string>();
+  private elsewhere: Given['elsewhere'] = new Set();
   private uploads: Uploads | undefined;
   private destroyed = false;
 
@@ -105,31 +46,12 @@ export class Program<O extends Outputs = Outputs, I extends RunInputs = RunInput
     this.inputs = parts.inputs;
     this.storage = parts.storage;
     this.warnings = parts.warnings;
-    const { slots, allocations } = parts.memory;
     this.memory = memoryNeed(parts.memory);
-    for (const tensor of Object.values(parts.schedule.outputs)) {
-      const allocation = allocations.get(tensor);
-      if (allocation?.kind === 'slot') this.outputSlots.add(allocation.slot);
-    }
-    for (const { inPlaceConcat, outputs } of parts.schedule.groups) {
-      const allocation = allocations.get(outputs[0]!);
-      if (inPlaceConcat && allocation?.kind === 'slot') this.gaps.set(allocation.slot, gapsOf(outputs[0]!));
-    }
-    this.external = parts.dispatches.map(({ kernel }) => {
-      const keys = kernel.bindings.map(({ allocation }) => this.keyOf(allocation));
-      return [...new Set(keys.filter((key) => key !== undefined))];
-    });
     gpu.hold(this.pipelines());
     try {
-      // STORAGE, COPY_SRC and COPY_DST.
-      const usage = 0x80 | 0x04 | 0x08;
-      const names = slotNames(parts.memory);
-      for (const [i, size] of slots.entries()) {
-        this.slots.push(gpu.createBuffer({ label: names[i]!, size: size * 4, usage }));
-      }
-      this.bindAll();
+      this.bindings = new Bindings(gpu, parts);
     } catch (error) {
-      this.destroy();
+      gpu.release(this.pipelines());
       throw error;
     }
   }
@@ -138,153 +60,15 @@ export class Program<O extends Outputs = Outputs, I extends RunInputs = RunInput
     return this.dispatches.map(({ pipeline }) => pipeline);
   }
 
-  /** Makes the bind groups that no buffer of the app is in, and the variables, so that no step creates anything. */
-  private bindAll(): void {
-    this.groups.clear();
-    for (const { kernel } of this.dispatches) {
-      for (const { allocation } of kernel.bindings) {
-        if (allocation.kind === 'variable')
-          this.blocks.set(allocation.variable.place(), rangeOf(this.gpu, allocation.variable).buffer);
-      }
-    }
-    this.dispatches.forEach((_, i) => {
-      if (this.external[i]!.length === 0) this.bindGroup(i, new Map());
-    });
-  }
-
-  /** What a buffer of the app is bound under, where one may be. */
-  private keyOf(allocation: Allocation): string | undefined {
-    if (allocation.kind === 'input') return `input ${allocation.name}`;
-    return allocation.kind === 'slot' && this.outputSlots.has(allocation.slot) ? `slot ${allocation.slot}` : undefined;
-  }
-
-  private bindGroup(index: number, bound: Bound): GPUBindGroup {
-    const names = this.external[index]!;
-    const key = `${index}:${names.map((name) => (bound.has(name) ? idOf(bound.get(name)!) : '-')).join()}`;
-    let group = this.groups.get(key);
-    if (group) return group;
-    const { kernel, layout } = this.dispatches[index]!;
-    group = this.gpu.device.createBindGroup({
-      label: kernel.label,
-      layout,
-      entries: kernel.bindings.map(({ allocation, tensor }, binding) => ({
-        binding,
-        resource: this.resource(allocation, tensor, bound),
-      })),
-    });
-    if (names.length > 0 && this.groups.size > this.dispatches.length + KEPT_GROUPS) {
-      const oldest = [...this.groups.keys()].find((old) => this.external[Number(old.split(':')[0])]!.length > 0);
-      if (oldest) this.groups.delete(oldest);
-    }
-    this.groups.set(key, group);
-    return group;
-  }
-
-  private resource(allocation: Allocation, tensor: Tensor, bound: Bound): BufferRange {
-    const size = boundBytes(tensor);
-    if (allocation.kind === 'variable') return { ...rangeOf(this.gpu, allocation.variable), size };
-    const app = bound.get(this.keyOf(allocation) ?? '');
-    if (allocation.kind === 'input') return { buffer: app ?? this.inputBuffer(allocation.name), offset: 0, size };
-    return { buffer: app ?? this.slots[allocation.slot]!, offset: allocation.offset * 4, size };
-  }
-
-  private inputBuffer(name: string): GPUBuffer {
-    let buffer = this.inputBuffers.get(name);
-    if (!buffer || !this.gpu.isAlive(buffer)) {
-      // A bind group may hold one that there was no memory for.
-      if (buffer) this.groups.clear();
-      const { shape, dtype } = this.inputs.get(name)!;
-      // STORAGE and COPY_DST.
-      buffer = this.gpu.createBuffer({
-        label: `input ${name}`,
-        size: Math.max(16, wordsFor(sizeOf(shape), dtype) * 4),
-        usage: 0x80 | 0x08,
-      });
-      this.inputBuffers.set(name, buffer);
-    }
-    return buffer;
-  }
-
-  /** Checks what the caller gave. */
-  private bind(inputs: RunInputs, outputs: RunOptions['outputs'] = {}): Given {
+  /** What a run is given, once it is checked; where its outputs lie from then on. */
+  private bind(inputs: RunInputs, outputs?: RunOptions['outputs']): Given {
     if (this.destroyed) throw new OptionError('this program was destroyed');
     this.gpu.check();
-    // Variables that were freed come back elsewhere.
-    if ([...this.blocks].some(([block, buffer]) => this.gpu.peek(block) !== buffer)) this.bindAll();
-    const updated = this.updated.map((variable) => variable.place());
-    const bound: Bound = new Map();
-    const arrays: [GPUBuffer, Uint8Array][] = [];
-    for (const name of Object.keys(inputs)) {
-      if (!this.inputs.has(name)) {
-        const known = [...this.inputs.keys()].join(', ') || 'none';
-        throw new OptionError(`the program has no input ${name}; its inputs are: ${known}`);
-      }
-    }
-    for (const [name, { shape, dtype }] of this.inputs) {
-      const data = inputs[name];
-      const wants = `input ${name} is ${dtype}${show(shape)}`;
-      if (data === undefined || data === null) throw new OptionError(`${wants}, and was not given`);
-      if (isBuffer(data)) {
-        checkBuffer(data, 4 * Math.max(1, wordsFor(sizeOf(shape), dtype)), wants);
-        this.checkShared(data, `input ${name}`, updated);
-        bound.set(`input ${name}`, data);
-        continue;
-      }
-      const type = ARRAYS[dtype];
-      if (!(data instanceof type) || data.length !== sizeOf(shape)) {
-        throw new OptionError(
-          `${wants}: it takes a ${type.name} of ${sizeOf(shape)} or a GPUBuffer, got ${describe(data)}`,
-        );
-      }
-      arrays.push([this.inputBuffer(name), wholeWords(data)]);
-    }
-    const given: Bound = new Map();
-    const packs: [GPUBuffer, number][] = [];
-    const names = new Map<string, string>();
-    for (const [name, buffer] of Object.entries(outputs) as [string, GPUBuffer][]) {
-      const { named, stored, allocation } = this.output(name);
-      checkBuffer(buffer, boundBytes(stored), `output ${name} is ${stored.dtype}${show(named.shape)}`);
-      this.checkShared(buffer, `output ${name}`, [...this.blocks.keys()]);
-      if ([...bound.values(), ...given.values()].includes(buffer)) {
-        throw new OptionError(`output ${name} cannot go to a buffer that is bound as another input or output`);
-      }
-      const key = this.keyOf(allocation);
-      if (allocation.kind !== 'slot' || !key || names.has(key)) {
-        const reason = key ? `it is the same value as output ${names.get(key)}` : 'it is the new value of a variable';
-        throw new OptionError(`output ${name} cannot go to a buffer of its own, because ${reason}`);
-      }
-      const gaps = this.gaps.get(allocation.slot) ?? [];
-      if (gaps.length > 0 && !(buffer.usage & 0x08)) {
-        throw new OptionError(
-          `output ${name} is a pack, with zeros between its parts: its buffer wants COPY_DST usage`,
-        );
-      }
-      if (gaps.length > 0) packs.push([buffer, allocation.slot]);
-      names.set(key, name);
-      given.set(key, buffer);
-    }
-    this.elsewhere = new Set(names.values());
-    this.given = given;
-    return { bound: new Map([...bound, ...given]), arrays, packs };
-  }
-
-  /** @throws OptionError if the caller's buffer is memory that a run writes, or may not write */
-  private checkShared(buffer: GPUBuffer, name: string, blocks: readonly Block[]): void {
-    const cure = 'give it a buffer of its own';
-    if (this.slots.includes(buffer)) throw new OptionError(`${name} cannot be memory of the program's own: ${cure}`);
-    const block = blocks.find((one) => this.blocks.get(one) === buffer);
-    if (block) throw new OptionError(`${name} cannot be the memory of variable ${block.variables[0]!.name}: ${cure}`);
-  }
-
-  /** An output as it was named, and as it lies in memory: there, what was bytes is u32. */
-  private output(name: string): { named: Tensor; stored: Tensor; allocation: Allocation } {
-    const named = this.parts.names[name];
-    if (!named) {
-      const known = Object.keys(this.parts.names).join(', ') || 'none';
-      throw new OptionError(`the program has no output ${name}; its outputs are: ${known}`);
-    }
-    const stored = this.parts.schedule.outputs[name]!;
-    return { named, stored, allocation: this.parts.memory.allocations.get(stored)! };
+    this.bindings.refresh();
+    const given = checkRun(this.parts, this.bindings, inputs, outputs);
+    this.elsewhere = given.elsewhere;
+    this.given = given.outputs;
+    return given;
   }
 
   /** What a run sets and dispatches, in order. Arrays among the inputs are copied now. */
@@ -297,7 +81,7 @@ export class Program<O extends Outputs = Outputs, I extends RunInputs = RunInput
   private commandsOf(bound: Bound): Command[] {
     return this.dispatches.map(({ pipeline, kernel: { workgroups } }, i) => ({
       pipeline,
-      group: this.bindGroup(i, bound),
+      group: this.bindings.group(i, bound),
       workgroups,
     }));
   }
@@ -343,8 +127,8 @@ export class Program<O extends Outputs = Outputs, I extends RunInputs = RunInput
   ): void {
     const { bound, arrays, packs } = this.bind(inputs, options.outputs);
     upload(arrays);
-    for (const [buffer, slot] of packs) {
-      for (const [offset, size] of this.gaps.get(slot)!) encoder.clearBuffer(buffer, offset, size);
+    for (const [buffer, gaps] of packs) {
+      for (const [offset, size] of gaps) encoder.clearBuffer(buffer, offset, size);
     }
     const pass = encoder.beginComputePass();
     this.recordPass(pass, bound, options);
@@ -389,11 +173,11 @@ export class Program<O extends Outputs = Outputs, I extends RunInputs = RunInput
 
   /** Where an output lies after a run: to copy from, or to bind in the app's own kernels. */
   outputRange(name: keyof O & string): BufferRange {
-    const { stored, allocation } = this.output(name);
+    const { stored, allocation } = outputOf(this.parts, name);
     if (this.elsewhere.has(name))
       throw new OptionError(`output ${name} went to the buffer that was given: read it there`);
     // An output of the same value may have gone to a buffer of the app.
-    return this.resource(allocation, stored, this.given);
+    return this.bindings.resource(allocation, stored, this.given);
   }
 
   /** The value of an output after the last run; bytes and what is computed of them are u32. */
@@ -404,7 +188,7 @@ export class Program<O extends Outputs = Outputs, I extends RunInputs = RunInput
         `output ${name} is in a buffer of the app without COPY_SRC usage: it equals another output`,
       );
     }
-    const { size, dtype } = this.output(name).stored;
+    const { size, dtype } = outputOf(this.parts, name).stored;
     const values = await copyOut(this.gpu, range, dtype);
     return values.subarray(0, size) as OutputArray<O[N]>;
   }
@@ -414,43 +198,11 @@ export class Program<O extends Outputs = Outputs, I extends RunInputs = RunInput
     if (this.destroyed) return;
     this.destroyed = true;
     this.gpu.release(this.pipelines());
-    for (const buffer of [...this.slots, ...this.inputBuffers.values()]) buffer.destroy();
+    this.bindings.destroy();
     this.uploads?.destroy();
-    this.inputBuffers.clear();
-    this.groups.clear();
   }
 
   [Symbol.dispose](): void {
     this.destroy();
   }
-}
-
-function checkBuffer(buffer: GPUBuffer, bytes: number, wants: string): void {
-  if (buffer.size < bytes) throw new OptionError(`${wants}, ${bytes} bytes; the buffer given has ${buffer.size}`);
-  if (!(buffer.usage & 0x80)) throw new OptionError(`${wants}; the buffer given was created without STORAGE usage`);
-}
-
-/** The bytes of an array, in whole words: what a copy on the GPU must cover. */
-function wholeWords({ buffer, byteOffset, byteLength }: HostArray): Uint8Array {
-  const bytes = new Uint8Array(buffer, byteOffset, byteLength);
-  if (byteLength % 4 === 0) return bytes;
-  const whole = new Uint8Array(Math.ceil(byteLength / 4) * 4);
-  whole.set(bytes);
-  return whole;
-}
-
-/** Where a pack has no part: ranges in bytes. */
-function gapsOf(pack: Tensor): [offset: number, size: number][] {
-  let end = 0;
-  return pack.inputs.flatMap(({ size }): [number, number][] => {
-    const from = end + size;
-    end += alignedSize(size);
-    return from < end ? [[from * 4, (end - from) * 4]] : [];
-  });
-}
-
-function describe(data: unknown): string {
-  const { length } = data as { length?: number };
-  const name = (data as object).constructor?.name ?? typeof data;
-  return length === undefined ? name : `${name} of ${length}`;
 }

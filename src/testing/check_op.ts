@@ -15,6 +15,7 @@ import {
   type Sample,
   sizeOf,
   type Tensor,
+  typeOf,
   type Variant,
 } from '../ops/tensor.ts';
 import { build, plan, traitsOf } from '../runtime/build.ts';
@@ -127,9 +128,24 @@ function expectedOf(op: Op, { sample, results }: Case, operands: readonly NdArra
   const list = made instanceof Float64Array ? [made] : made;
   const lengths = list.map(({ length }) => length).join(', ');
   const wanted = results.map(({ size }) => size).join(', ');
-  if (lengths !== wanted)
-    throw new CheckError(`${op.name}: its reference gives ${lengths} numbers, wanted are ${wanted}`);
+  if (lengths !== wanted) {
+    throw new CheckError(
+      `${op.name}, sample ${JSON.stringify(sample)}: its reference gives ${lengths} numbers, and its infer says ${results.map(typeOf).join(', ')}: ${wanted}`,
+    );
+  }
   return list;
+}
+
+/** What results were taken for, if their bits are right as the other type: `infer` says one, and the kernel stores the other. */
+function misread(y: Tensor, got: HostArray, expected: Float64Array, terms: number, allowed: number): string {
+  const other = y.dtype === 'f32' ? 'u32' : y.dtype === 'u32' ? 'f32' : undefined;
+  if (!other || got.byteLength !== 4 * y.size) return '';
+  const bits =
+    other === 'u32'
+      ? new Uint32Array(got.buffer, got.byteOffset, y.size)
+      : new Float32Array(got.buffer, got.byteOffset, y.size);
+  if (expected.every((value) => value === 0) || worstOf(bits, expected, terms).error >= allowed) return '';
+  return `; its infer says ${typeOf(y)}, and what its kernel stores is right as ${other}`;
 }
 
 const nameOf = (input: Tensor) => (input.attrs as { name: string }).name;
@@ -188,6 +204,8 @@ export async function checkOp<A>(
     return { ...report, skipped: `${op.name} gives f16, which ${gpu.name} has not` };
   if (cases.length === 0)
     return { ...report, skipped: `${op.name} by ${variant?.name} is not possible on ${gpu.name}` };
+  // An infer that is wrong is told as such, before gradients of what it says.
+  const references = cases.map((of) => expectedOf(op, of, operandValues(of)));
   const outputs: Record<string, Tensor> = {};
   const given: Record<string, HostArray> = {};
   // The gradients of a matmul are matmuls again: a variant proves itself forward, over samples of every form.
@@ -232,15 +250,15 @@ export async function checkOp<A>(
     // Pointwise ops round their result; the others add terms up, which may cancel.
     const terms = op.emit ? 0 : largest(operands.filter((_, i) => isReal(of.operands[i]!)));
     report.samples++;
-    for (const [r, expected] of expectedOf(op, of, operands).entries()) {
+    for (const [r, expected] of references[index]!.entries()) {
       const y = of.results[r]!;
       const got = values[`y${index}_${r}`]!;
       const numbers = y.dtype === 'f16' ? Float64Array.from(got, halfOfBits) : got;
       const of_ = of.results.length > 1 ? ` of result ${r}` : '';
-      report.worst.forward = Math.max(
-        report.worst.forward,
-        hold(`element`, of_, what, y.shape, numbers, expected, terms, tolerance ?? FORWARD),
-      );
+      const allowed = tolerance ?? FORWARD;
+      const why = () => misread(y, got, expected, terms, allowed);
+      const error = hold('element', of_, what, y.shape, numbers, expected, terms, allowed, { why });
+      report.worst.forward = Math.max(report.worst.forward, error);
       report.elements += y.size;
     }
     if (!differentiable(of)) continue;
@@ -251,7 +269,9 @@ export async function checkOp<A>(
       const actual = probes.map((at) => gradient[at]!);
       const differences = probes.map((at) => centralDifference(op, of, i, at));
       const allowed = Math.max(BACKWARD, tolerance ?? 0);
-      const error = hold('gradient', ` of input ${i}`, what, x.shape, actual, differences, TERMS, allowed, probes);
+      const error = hold('gradient', ` of input ${i}`, what, x.shape, actual, differences, TERMS, allowed, {
+        indices: probes,
+      });
       report.worst.gradient = Math.max(report.worst.gradient, error);
       report.gradients += probes.length;
     });
@@ -269,7 +289,7 @@ function hold(
   expected: ArrayLike<number>,
   terms: number,
   allowed: number,
-  indices?: readonly number[],
+  { indices, why }: { readonly indices?: readonly number[]; readonly why?: () => string } = {},
 ): number {
   const { error, at } = worstOf(actual, expected, terms);
   if (error < allowed) return error;
@@ -277,7 +297,7 @@ function hold(
   const coords = shape.map((dim, axis) => Math.floor(flat / sizeOf(shape.slice(axis + 1))) % dim);
   const [wanted, got] = [expected[at], actual[at]].map((x) => (x === undefined ? 'nothing' : x.toPrecision(7)));
   throw new CheckError(
-    `${what}: ${kind} [${coords}]${of} is ${got}, expected ${wanted}: a relative error of ${error.toPrecision(2)}, allowed is ${allowed}`,
+    `${what}: ${kind} [${coords}]${of} is ${got}, expected ${wanted}: a relative error of ${error.toPrecision(2)}, allowed is ${allowed}${why?.() ?? ''}`,
   );
 }
 
