@@ -168,8 +168,17 @@ export class VaeCodec {
     return new CodecOnGpu(gpu, this);
   }
 
-  /** Whether this device computes what every other does, by a few inputs. */
-  async proves({ encoder, decoder }: Codec): Promise<boolean> {
+  /** The networks computed here, without a device. */
+  onHost(): Codec & { destroy(): Promise<void> } {
+    const { pixels, latent, pixel, toInput } = this;
+    const forward = (layers: readonly ExactLayer[]) => async (x: Float32Array, rows: number) =>
+      exactForward(layers, x, rows);
+    const networks = { encoder: forward(this.encoder), decoder: forward(this.decoder) };
+    return { pixels, latent, pixel, toInput, ...networks, destroy: async () => {} };
+  }
+
+  /** Whether a device computes what every other does, by a few inputs. */
+  async proves({ encoder, decoder }: CodecOnGpu['onDevice']): Promise<boolean> {
     const [x, z] = this.probeInputs();
     const [codes, said] = [await encoder(x, PROBES), await decoder(z, PROBES)];
     return (digestOf(codes, codes.length) + digestOf(said, said.length)) >>> 0 === this.probe();
@@ -183,6 +192,8 @@ export class CodecOnGpu implements Codec {
   readonly toInput: Codec['toInput'];
   readonly encoder: Codec['encoder'];
   readonly decoder: Codec['decoder'];
+  /** Without what is computed here. */
+  readonly onDevice: Pick<Codec, 'encoder' | 'decoder'>;
   private readonly programs: readonly ExactProgram[];
 
   constructor(gpu: Gpu, { pixels, latent, pixel, toInput, encoder, decoder }: VaeCodec) {
@@ -193,6 +204,10 @@ export class CodecOnGpu implements Codec {
     const [first, second] = [new ExactProgram(gpu, encoder), new ExactProgram(gpu, decoder)];
     this.encoder = (x, rows) => first.run(x, rows);
     this.decoder = (x, rows) => second.run(x, rows);
+    this.onDevice = {
+      encoder: (x, rows) => first.runOnDevice(x, rows),
+      decoder: (x, rows) => second.runOnDevice(x, rows),
+    };
     this.programs = [first, second];
   }
 
