@@ -184,6 +184,7 @@ describe.skipIf(missing)('on lavapipe', () => {
       [{ model: { ...model, digest: '0'.repeat(64) } }, /was not made with drawn/],
       [{ model: { ...model, probe: 5 } }, /probe differs/],
       [{ model: { ...model, scales: [[3], [1]] } }, /scaled/],
+      [{ model: { ...model, scales: [] } }, /scaled/],
       [{ model: { ...model, scales: [[1024], [128]] } }, /as many layers/],
       [{ binarize: 'none' }, /do not fit/],
     ];

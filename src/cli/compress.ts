@@ -7,9 +7,8 @@ import { OptionError } from '../errors.ts';
 import { decodeTrained } from '../train/checkpoint.ts';
 import { createCommand, parse, refuseEmpty, resolveData, resolvePath, showPath } from './arguments.ts';
 import { compareCoders, type Size } from './compress/compare.ts';
-import { runWork, showTime } from './compress/run.ts';
+import { CODER_DRIVER_HELP, runWork, showTime } from './compress/run.ts';
 import { type CompressEnd, SPLITS } from './compress/work.ts';
-import { DRIVER_HELP } from './dawn/dawn.ts';
 import { findModel } from './evaluate/model.ts';
 import { printJson } from './progress.ts';
 import { findData } from './train/data.ts';
@@ -57,7 +56,7 @@ export async function main(args: string[], { server }: { server: ViteDevServer }
       'tell what gzip, bzip2, xz, zstd, PNG, WebP and JPEG XL make of the same images, where installed',
     )
     .option('--node', 'in Node, without a browser; reads IDX and CIFAR files')
-    .option('--driver <name>', `with --node: ${DRIVER_HELP}`)
+    .option('--driver <name>', `with --node: ${CODER_DRIVER_HELP}`)
     .option('--headed', 'show the browser')
     .option('--json', 'one JSON line an event on standard output, and nothing else')
     .addHelpText('after', NOTES);

@@ -4,7 +4,7 @@ import type { Files } from '../../data/files.ts';
 import { readDataset } from '../../data/formats.ts';
 import { Gpu } from '../../gpu/gpu.ts';
 import { decodeTrained } from '../../train/checkpoint.ts';
-import { startDawn } from '../dawn/dawn.ts';
+import { DRIVER_HELP, startDawn } from '../dawn/dawn.ts';
 import { callOf, errorOf, inPage } from '../page.ts';
 import { ProgressBar, printJson, showDuration } from '../progress.ts';
 import { serveFiles } from '../train/serve.ts';
@@ -20,6 +20,10 @@ import {
   type ProgressEvent,
   type StartEvent,
 } from './work.ts';
+
+/** What --driver is called where networks are computed without WebGPU. */
+const NO_DRIVER = 'none';
+export const CODER_DRIVER_HELP = `${DRIVER_HELP}; or ${NO_DRIVER}, without WebGPU`;
 
 export interface Work {
   readonly job: CompressJob | DecompressJob;
@@ -47,7 +51,7 @@ export async function runWork(work: Work): Promise<CompressEnd | DecompressEnd> 
 }
 
 async function inNode({ job, trained, archive, data, driver, save }: Work, tell: Report['tell']) {
-  const gpu = await Gpu.request({ gpu: await startDawn(driver) });
+  const gpu = driver === NO_DRIVER ? undefined : await Gpu.request({ gpu: await startDawn(driver) });
   try {
     if (job.kind === 'decompress') {
       const { file, end } = await decompressWork(gpu, job, archive!, trained, tell);
@@ -61,7 +65,7 @@ async function inNode({ job, trained, archive, data, driver, save }: Work, tell:
     if (job.compare) save('images', images);
     return end;
   } finally {
-    gpu.destroy();
+    gpu?.destroy();
   }
 }
 
