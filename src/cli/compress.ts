@@ -41,10 +41,10 @@ function splitOf(text: string): (typeof SPLITS)[number] {
 
 export async function main(args: string[], { server }: { server: ViteDevServer }): Promise<number> {
   const command = createCommand(COMMAND)
-    .usage('--checkpoint <file> --data <where> --out <file.glia> [options]')
+    .usage('--checkpoint <file> --out <file.glia> [options]')
     .description('Compresses images without loss, by a VAE that was trained on images of their kind.')
     .requiredOption('--checkpoint <file>', 'checkpoint.safetensors or model.safetensors of a run, or its folder')
-    .requiredOption('--data <where>', `folder or http(s) address of images: ${ACCEPTED}`)
+    .option('--data <where>', `folder or http(s) address of images (default: the built-in digits): ${ACCEPTED}`)
     .requiredOption('--out <file>', 'archive to write')
     .option('--split <name>', `which of them: ${SPLITS.join(', ')}`, splitOf, 'all')
     .option('--images <n>', 'only the first n of these', whole('images', MOST_IMAGES))
@@ -85,7 +85,7 @@ export async function main(args: string[], { server }: { server: ViteDevServer }
   let coded: Uint8Array | undefined;
   const end = (await runWork({
     job: { kind: 'compress', trained: name, split, images, block, withModel, bound, compare },
-    ...{ trained, archive: undefined, data: await findData(resolveData(where)) },
+    ...{ trained, archive: undefined, data: where === undefined ? undefined : await findData(resolveData(where)) },
     ...{ server, headed, node, driver, json },
     save(name, bytes) {
       if (name === 'images') {

@@ -107,7 +107,7 @@ export async function compressImages(
   };
   const pixels = height * width * channels;
   const parts = [encodeHeader(header, model)];
-  const times = { gpu: 0, coder: 0 };
+  const times = { networks: 0, coder: 0 };
   const onGpu = await provedOn(gpu, codec);
   try {
     for (let first = 0; first < count; first += block) {
@@ -211,7 +211,7 @@ export async function decompressImages(
   const codec = await codecFor(archive, name, trained);
   if (codec.probe() !== header.model.probe) throw new DataError(`${name} is damaged: its model's probe differs`);
   onOpen?.(header);
-  const times = { gpu: 0, coder: 0 };
+  const times = { networks: 0, coder: 0 };
   const recovered: Recovered[] = [];
   const images = wanted.reduce((sum, block) => sum + block.images, 0);
   let done = 0;

@@ -138,8 +138,48 @@ export function calibrate(layers: readonly TrainedLayer[], most: readonly number
 /** Rows that are computed side by side, so that each weight is loaded once for all of them. */
 const SIDE = 4;
 
+/** Weights as [inputs, outputs], of layers whose inputs are mostly 0. */
+const transposed = new WeakMap<ExactLayer, Float64Array>();
+
+function transposedWeight(layer: ExactLayer): Float64Array {
+  let found = transposed.get(layer);
+  if (!found) {
+    const { weight, inputs, outputs } = layer;
+    found = Float64Array.from(
+      { length: weight.length },
+      (_, i) => weight[(i % outputs) * inputs + Math.floor(i / outputs)]!,
+    );
+    transposed.set(layer, found);
+  }
+  return found;
+}
+
+/** From this share of zeros on, what is 0 is passed over. */
+const SPARSE = 0.7;
+
+function sparseSums(layer: ExactLayer, x: Float32Array, rows: number): Float64Array {
+  const { bias, inputs, outputs } = layer;
+  const weight = transposedWeight(layer);
+  const sums = new Float64Array(rows * outputs);
+  for (let row = 0; row < rows; row++) {
+    const at = row * outputs;
+    sums.set(bias, at);
+    for (let i = 0; i < inputs; i++) {
+      const value = x[row * inputs + i]!;
+      if (value === 0) continue;
+      const first = i * outputs;
+      for (let out = 0; out < outputs; out++) sums[at + out]! += value * weight[first + out]!;
+    }
+  }
+  return sums;
+}
+
 /** Sums of a layer: in doubles, which hold them all, so that their order does not matter here either. */
-function sumsOf({ weight, bias, inputs, outputs }: ExactLayer, x: Float32Array, rows: number): Float64Array {
+function sumsOf(layer: ExactLayer, x: Float32Array, rows: number): Float64Array {
+  let zeros = 0;
+  for (let i = 0; i < x.length; i++) if (x[i] === 0) zeros++;
+  if (zeros > SPARSE * x.length) return sparseSums(layer, x, rows);
+  const { weight, bias, inputs, outputs } = layer;
   const sums = new Float64Array(rows * outputs);
   let row = 0;
   for (; row + SIDE <= rows; row += SIDE) {

@@ -53,8 +53,8 @@ export interface ProgressEvent {
 
 interface Timing {
   readonly seconds: number;
-  /** Of these: waiting for the GPU, and coding. */
-  readonly gpu: number;
+  /** Of these: networks, on the GPU or not, and coding. */
+  readonly networks: number;
   readonly coder: number;
 }
 
@@ -109,8 +109,8 @@ function startOf(gpu: Gpu | undefined, { count, height, width, channels }: Count
   return { event: 'start', adapter, software, count, size: [height, width, channels], binarize };
 }
 
-const timing = (began: number, { gpu, coder }: { gpu: number; coder: number }) => ({
-  ...{ seconds: (performance.now() - began) / 1000, gpu: gpu / 1000, coder: coder / 1000 },
+const timing = (began: number, { networks, coder }: { networks: number; coder: number }) => ({
+  ...{ seconds: (performance.now() - began) / 1000, networks: networks / 1000, coder: coder / 1000 },
 });
 
 export async function compressWork(
