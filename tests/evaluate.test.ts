@@ -138,10 +138,7 @@ describe('a VAE of digits', () => {
     for await (const _ of trainer.train());
     return decodeTrained(await trainer.checkpoint(), 'trained');
   };
-  const evaluated = async (
-    checkpoint: ReturnType<typeof decodeTrained>,
-    how: EvaluateOptions = { samples: [1, 5, 25, 100] },
-  ) => {
+  const evaluated = async (checkpoint: ReturnType<typeof decodeTrained>, how: EvaluateOptions) => {
     const model = trainedVae(checkpoint, digits);
     restoreVae(gpu, model);
     try {
@@ -160,18 +157,21 @@ describe('a VAE of digits', () => {
     { model: 'beta-vae', likelihood: 'bernoulli' },
     { model: 'cvae', likelihood: 'bernoulli' },
     { model: 'iwae', likelihood: 'bernoulli', particles: 5 },
-    { model: 'conv-vae', likelihood: 'bernoulli' },
-  ])('$model $likelihood: the bound falls as K grows, and K = 1 is the ELBO', async (given) => {
-    const { loss, kl, nll, images } = await evaluated(await trained({ ...given, epochs: 4 }));
-    expect(images).toBe(70);
-    for (const [i, bound] of nll.slice(1).entries()) expect(bound.mean).toBeLessThan(nll[i]!.mean);
-    const one = difference(nll[0]!, loss);
-    expect(Math.abs(one.mean)).toBeLessThan(4 * one.standardError);
-    const { below } = nll.at(-1)!;
-    expect(below.mean).toBeGreaterThan(4 * below.standardError);
-    expect(below.mean).toBeCloseTo(loss.mean - nll.at(-1)!.mean, 9);
-    expect(kl.mean).toBeGreaterThan(0);
-  });
+    { model: 'conv-vae', likelihood: 'bernoulli', epochs: 1, samples: [1, 5, 25] },
+  ])(
+    '$model $likelihood: the bound falls as K grows, and K = 1 is the ELBO',
+    async ({ samples = [1, 5, 25, 100], ...given }) => {
+      const { loss, kl, nll, images } = await evaluated(await trained({ epochs: 4, ...given }), { samples });
+      expect(images).toBe(70);
+      for (const [i, bound] of nll.slice(1).entries()) expect(bound.mean).toBeLessThan(nll[i]!.mean);
+      const one = difference(nll[0]!, loss);
+      expect(Math.abs(one.mean)).toBeLessThan(4 * one.standardError);
+      const { below } = nll.at(-1)!;
+      expect(below.mean).toBeGreaterThan(4 * below.standardError);
+      expect(below.mean).toBeCloseTo(loss.mean - nll.at(-1)!.mean, 9);
+      expect(kl.mean).toBeGreaterThan(0);
+    },
+  );
 
   test('of an iwae, K as it was trained is its own test loss', async () => {
     const options = optionsFor({ hidden: 32, latent: 4, batch: 20, model: 'iwae', particles: 5, epochs: 4 });

@@ -2,7 +2,7 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import type { Gpu } from '../src/gpu/gpu.ts';
 import { relu } from '../src/ops/elementwise.ts';
-import { type MatmulAttrs, matmul, matmulOp } from '../src/ops/matmul.ts';
+import { type MatmulAttrs, matmulOp } from '../src/ops/matmul.ts';
 import { input } from '../src/ops/source.ts';
 import { apply, type Op, type Variant } from '../src/ops/tensor.ts';
 import { compile } from '../src/runtime/compile.ts';
@@ -25,11 +25,6 @@ function memory(): TuneStore & { values: Map<string, string> } {
   };
 }
 
-const graph = () => {
-  const hidden = relu(matmul(input('a', [32, 48]), input('b', [48, 64])));
-  return { outputs: { y: matmul(hidden, input('c', [40, 64]), { transposeB: true }) } };
-};
-
 const plain = matmulOp.variants!.at(-1)!;
 
 /** A product that leaves out the last four of its terms. */
@@ -47,6 +42,18 @@ function productWith(variants: readonly Variant<MatmulAttrs>[]): Op<MatmulAttrs>
 
 const attrs = { transposeA: false, transposeB: false };
 
+/** Three variants alone, of which one is not possible for these sizes: each is a shader to compile. */
+const few = productWith([
+  matmulOp.variants!.find(({ name }) => name.startsWith('matrix by vectors'))!,
+  matmulOp.variants!.find(({ name }) => name === 'register tile 4×4')!,
+  plain,
+]);
+
+const graph = () => {
+  const hidden = relu(apply(few, [input('a', [32, 48]), input('b', [48, 64])], attrs));
+  return { outputs: { y: apply(few, [hidden, input('c', [40, 64])], { ...attrs, transposeB: true }) } };
+};
+
 describe('the tuner', () => {
   test('times every variant that is possible, and a second start measures nothing', async () => {
     const store = memory();
@@ -56,7 +63,7 @@ describe('the tuner', () => {
     expect(told).toEqual(first.results);
     for (const { candidates, winner } of first.results) {
       const timed = candidates.filter(({ ms }) => ms !== undefined);
-      expect(timed.length).toBeGreaterThan(1);
+      expect(timed.map(({ name }) => name)).toEqual(['register tile 4×4', plain.name]);
       expect(winner).toBe(timed.reduce((best, one) => (one.ms! < best.ms! ? one : best)).name);
     }
     const second = await tune(gpu, graph(), { store });
