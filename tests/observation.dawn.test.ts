@@ -11,6 +11,7 @@ import {
   betaBinomialNll,
   betaBinomialNllOp,
   betaBinomialNllReference,
+  digammaDifferenceOp,
   logGammaRatioOp,
 } from '../src/ops/beta_binomial.ts';
 import {
@@ -129,7 +130,7 @@ describe.skipIf(missing)('on lavapipe', () => {
 
   test.each([
     ...[discretizedLogisticNllOp, logisticMixtureNllOp, toU32Op],
-    ...[categoricalNllOp, logGammaRatioOp, betaBinomialNllOp],
+    ...[categoricalNllOp, logGammaRatioOp, digammaDifferenceOp, betaBinomialNllOp],
   ])('$name is its reference, and its gradient the slope', async (op) => {
     await checkOp(gpu, op);
   });

@@ -7,6 +7,7 @@ import { add, div, log1p, mul, neg, sub, toF32 } from './elementwise.ts';
 import { gather } from './gather.ts';
 import { constant, tensor } from './source.ts';
 import { apply, sameShape, show, type Tensor } from './tensor.ts';
+import { stopGradient } from './view.ts';
 
 const MOST = 255;
 
@@ -20,30 +21,33 @@ fn gamma_stirling(x: f32) -> f32 {
   let r = 1.0 / x;
   return r * (0.083333333 - r * r * (0.0027777778 - r * r * 0.00079365079));
 }
+// a·(a + 1) … (a + 7), whose factors pair off around a + 3.5; and the slope of its logarithm.
+fn gamma_rise(a: f32) -> f32 {
+  let s = a * (a + 7.0);
+  return s * (s + 6.0) * (s + 10.0) * (s + 12.0);
+}
+fn gamma_rise_slope(a: f32) -> f32 {
+  let s = a * (a + 7.0);
+  return (2.0 * a + 7.0) * (1.0 / s + 1.0 / (s + 6.0) + 1.0 / (s + 10.0) + 1.0 / (s + 12.0));
+}
 fn log_gamma_ratio(a: f32, count: u32) -> f32 {
   let n = f32(count);
-  var x = a;
-  var ratio = 1.0;
-  if (a < 8.0) {
-    for (var i = 0.0; i < 8.0; i += 1.0) { ratio *= (a + i) / (a + n + i); }
-    x = a + 8.0;
-  }
+  let shifted = a < 8.0;
+  let x = select(a, a + 8.0, shifted);
+  let below = select(0.0, log(gamma_rise(min(a, 8.0)) / gamma_rise(min(a, 8.0) + n)) + n * gamma_log1p(8.0 / a), shifted);
   let stirling = (x + n - 0.5) * gamma_log1p(n / x) - n + gamma_stirling(x + n) - gamma_stirling(x);
-  return select(log(ratio) + stirling + n * gamma_log1p((x - a) / a), 0.0, count == 0u);
+  return select(below + stirling, 0.0, count == 0u);
 }
 fn gamma_digamma_rest(x: f32) -> f32 {
   let r = 1.0 / x;
   return -r * (0.5 + r * (0.083333333 - r * r * (0.0083333333 - r * r * 0.003968254)));
 }
-fn log_gamma_ratio_slope(a: f32, count: u32) -> f32 {
+fn digamma_difference(a: f32, count: u32) -> f32 {
   let n = f32(count);
-  var x = a;
-  var below = 0.0;
-  if (a < 8.0) {
-    for (var i = 0.0; i < 8.0; i += 1.0) { below += n / ((a + i) * (a + n + i)); }
-    x = a + 8.0;
-  }
-  return below + gamma_log1p(n / x) - n / a + gamma_digamma_rest(x + n) - gamma_digamma_rest(x);
+  let shifted = a < 8.0;
+  let x = select(a, a + 8.0, shifted);
+  let below = select(0.0, gamma_rise_slope(a) - gamma_rise_slope(a + n), shifted);
+  return below + gamma_log1p(n / x) + gamma_digamma_rest(x + n) - gamma_digamma_rest(x);
 }`;
 
 /** In float64, by the sum that it is. */
@@ -53,21 +57,30 @@ const ratioReference = (a: number, n: number) => {
   return total;
 };
 
-const slopeReference = (a: number, n: number) => {
+const differenceReference = (a: number, n: number) => {
   let total = 0;
-  for (let i = 0; i < n; i++) total += 1 / (a + i) - 1 / a;
+  for (let i = 0; i < n; i++) total += 1 / (a + i);
   return total;
 };
 
-export const logGammaRatioSlopeOp = defineOp({
-  name: 'logGammaRatioSlope',
+export const digammaDifferenceOp = defineOp({
+  name: 'digammaDifference',
   functions: FUNCTIONS,
   dtypes: ['f32', 'u32'],
   result: 'f32',
   flops: 60,
-  wgsl: (a, n) => `log_gamma_ratio_slope(${a}, ${n})`,
-  reference: slopeReference,
+  range: [
+    [0.05, 40],
+    [0, MOST],
+  ],
+  tolerance: 1e-4,
+  wgsl: (a, n) => `digamma_difference(${a}, ${n})`,
+  reference: differenceReference,
 });
+
+/** ψ(a + n) − ψ(a), elementwise: a > 0, n u32; ψ is the slope of log Γ. */
+const digammaDifference = (a: Tensor, n: Tensor): Tensor => apply(digammaDifferenceOp, [a, n], {});
+const count = (n: Tensor) => stopGradient(toF32(n));
 
 export const logGammaRatioOp = defineOp({
   name: 'logGammaRatio',
@@ -75,9 +88,14 @@ export const logGammaRatioOp = defineOp({
   dtypes: ['f32', 'u32'],
   result: 'f32',
   flops: 60,
+  range: [
+    [0.05, 40],
+    [0, MOST],
+  ],
+  tolerance: 1e-4,
   wgsl: (a, n) => `log_gamma_ratio(${a}, ${n})`,
   reference: ratioReference,
-  grad: (g, [a, n]) => [mul(g, apply(logGammaRatioSlopeOp, [a!, n!], {})), undefined],
+  grad: (g, [a, n]) => [mul(g, sub(digammaDifference(a!, n!), div(count(n!), a!))), undefined],
 });
 
 /** log Γ(a + n) − log Γ(a) − n·log a, elementwise: a > 0, n u32. */
@@ -102,6 +120,12 @@ export function betaBinomialNllReference(alpha: number, beta: number, value: num
   return total;
 }
 
+/** What is black, and all there are. */
+function countsOf(value: Tensor) {
+  const most = constant(MOST, 'u32');
+  return { rest: sub(most, value), all: add(mul(value, constant(0, 'u32')), most) };
+}
+
 export const betaBinomialNllOp = defineOp<object>({
   name: 'betaBinomialNll',
   infer([alpha, beta, value]) {
@@ -115,15 +139,21 @@ export const betaBinomialNllOp = defineOp<object>({
     return { shape: alpha.shape, dtype: 'f32' };
   },
   decompose([alpha, beta, value]) {
-    const rest = sub(constant(MOST, 'u32'), value!);
-    const all = add(mul(value!, constant(0, 'u32')), constant(MOST, 'u32'));
+    const { rest, all } = countsOf(value!);
     const ratios = sub(
       add(logGammaRatio(alpha!, value!), logGammaRatio(beta!, rest)),
       logGammaRatio(add(alpha!, beta!), all),
     );
     // k·log(α/(α + β)) + (255 − k)·log(β/(α + β)).
-    const powers = add(mul(toF32(value!), log1p(div(beta!, alpha!))), mul(toF32(rest), log1p(div(alpha!, beta!))));
+    const powers = add(mul(count(value!), log1p(div(beta!, alpha!))), mul(count(rest), log1p(div(alpha!, beta!))));
     return sub(neg(add(gather(tensor(logChoose()), value!), ratios)), neg(powers));
+  },
+  // Of the parts above, what cancels in the sum would take digits of the slope with it.
+  grad({ inputs: [alpha, beta, value] }, g) {
+    const { rest, all } = countsOf(value!);
+    const both = digammaDifference(add(alpha!, beta!), all);
+    const of = (shape: Tensor, n: Tensor) => mul(g, sub(both, digammaDifference(shape, n)));
+    return [of(alpha!, value!), of(beta!, rest), undefined];
   },
   check: CHECKS && {
     tolerance: 1e-4,

@@ -8,7 +8,7 @@ import {
   maskedAttentionOp,
   maskedAttentionQueryGradientOp,
 } from './attention.ts';
-import { betaBinomialNllOp, logGammaRatioOp, logGammaRatioSlopeOp } from './beta_binomial.ts';
+import { betaBinomialNllOp, digammaDifferenceOp, logGammaRatioOp } from './beta_binomial.ts';
 import { bernoulliNllOp, gaussianKlOp, gaussianNllOp, geluOp, leakyReluOp, siluOp, softmaxOp } from './composite.ts';
 import { conv2dOp, conv2dWeightOp, convTranspose2dOp } from './conv.ts';
 import { crossEntropyOp } from './cross_entropy.ts';
@@ -50,5 +50,5 @@ export const ops: readonly Op[] = [
   ...[rotaryOp, sampleOp, geluTanhOp, geluTanhSlopeOp],
   ...[geluOp, siluOp, leakyReluOp, softmaxOp, bernoulliNllOp, gaussianNllOp, gaussianKlOp],
   ...[discretizedLogisticNllOp, logisticMixtureNllOp, categoricalNllOp],
-  ...[logGammaRatioOp, logGammaRatioSlopeOp, betaBinomialNllOp],
+  ...[logGammaRatioOp, digammaDifferenceOp, betaBinomialNllOp],
 ] as readonly Op[];

@@ -24,7 +24,7 @@ const APART = [
   ...['maskedAttention', 'maskedAttentionQueryGradient', 'maskedAttentionKeyGradient'],
   ...['layerNorm', 'layerNormGradient', 'rmsNorm', 'rmsNormGradient', 'rotary', 'geluTanh', 'geluTanhSlope'],
   ...['embedding', 'segmentSum', 'sortIndices', 'sample', 'discretizedLogisticNll', 'logisticMixtureNll', 'toU32'],
-  ...['categoricalNll', 'logGammaRatio', 'logGammaRatioSlope', 'betaBinomialNll'],
+  ...['categoricalNll', 'logGammaRatio', 'digammaDifference', 'betaBinomialNll'],
 ];
 const held = ops.filter(({ name }) => !APART.includes(name));
 const sampled = held.map((op) => ({ op, ...checkOf(op) })).filter(({ samples, reference }) => samples && reference);
