@@ -17,14 +17,14 @@ export const bareShaders: Plugin = {
   load(id) {
     const [path, query] = id.split('?');
     if (!path?.endsWith('.wgsl') || query !== 'raw') return undefined;
-    const text = readFileSync(path, 'utf8').replace(/ *\/\/(?! unroll).*$/gm, '');
+    const text = readFileSync(path, 'utf8').replace(/ *\/\/(?! unroll| include).*$/gm, '');
     return `export default ${JSON.stringify(text.replace(/^\s+/gm, ''))};`;
   },
 };
 
 /** Modules that the core imports at once; what it loads when asked is named by no group. */
 const CORE =
-  /\/(src\/(errors|gpu\/|graph\/(?!half|explain|print_schedule)|ops\/(affine|argmax|composite|cross_entropy|define|elementwise|erf|gather|matmul|philox|random|reduce|shape|source|tensor|trace|variance|view)|runtime\/(build|compile|dispatch|experimental|program|readback|uploads|variables)\.)|shaders\/(?!ceilings|matmul\/subgroup_matrix))/;
+  /\/(src\/(errors|gpu\/|graph\/(?!half|explain|print_schedule)|ops\/(affine|argmax|composite|cross_entropy|define|elementwise|erf|gather|matmul|philox|random|reduce|shape|softmax|source|tensor|trace|variance|view)|runtime\/(build|compile|dispatch|experimental|program|readback|uploads|variables)\.)|shaders\/(?!ceilings|matmul\/subgroup_matrix))/;
 
 /** A fault to plant in the compiler, so that the random tests show that they find it. */
 const FAULT = process.env.GLIA_FUZZ_FAULT;

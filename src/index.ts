@@ -49,9 +49,7 @@ export {
   gaussianNll,
   gelu,
   leakyRelu,
-  logSoftmax,
   silu,
-  softmax,
 } from './ops/composite.ts';
 export { crossEntropy } from './ops/cross_entropy.ts';
 export { defineOp, type KernelSpec, type PointwiseGrad, type PointwiseSpec } from './ops/define.ts';
@@ -98,6 +96,7 @@ export { gather, oneHot, scatterAdd } from './ops/gather.ts';
 export { matmul } from './ops/matmul.ts';
 export { bernoulli, normal, permutation, type RandomKey, randomKey, uniform } from './ops/random.ts';
 export { logsumexp, max, mean, min, type ReduceOptions, sum } from './ops/reduce.ts';
+export { logSoftmax, softmax } from './ops/softmax.ts';
 export { constant, type Input, input, iota, tensor, Variable } from './ops/source.ts';
 export {
   apply,

@@ -4,14 +4,16 @@ import { readAdapter } from '../src/cli/profile/adapter.ts';
 import { Compounds } from '../src/graph/compound.ts';
 import { printExplained } from '../src/graph/explain.ts';
 import type { Graph } from '../src/graph/graph.ts';
-import { bytesOfType, outlineOf } from '../src/graph/link.ts';
-import { kernelsOf, planGraph } from '../src/graph/plan.ts';
+import { outlineOf } from '../src/graph/link.ts';
+import { kernelsOf, type PlannedKernel, planGraph } from '../src/graph/plan.ts';
 import { titleOf } from '../src/graph/print_schedule.ts';
+import type { ChooseVariant } from '../src/graph/variants.ts';
+import { bytesOfType, sharedBy } from '../src/graph/workgroup_memory.ts';
 import { add, div, exp, isFinite, mul, sqrt, square, where } from '../src/ops/elementwise.ts';
 import { matmul } from '../src/ops/matmul.ts';
 import { sum } from '../src/ops/reduce.ts';
 import { input, Variable } from '../src/ops/source.ts';
-import type { AdapterTraits } from '../src/ops/tensor.ts';
+import type { AdapterTraits, Tensor } from '../src/ops/tensor.ts';
 import { pack, slice } from '../src/ops/view.ts';
 import { traitsOf } from '../src/runtime/build.ts';
 
@@ -121,4 +123,38 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
   expect(outline.shared.map(bytesOfType)).toEqual([256]);
   const other = source.replace('local_invocation_index) local: u32', 'subgroup_size) local: u32');
   expect(outlineOf({ source: other, constants: {}, workgroups: [1, 1, 1] }).isLinkable).toBe(false);
+});
+
+test('tiles of several forms, side by side, are one array of vec4s, and each finds its elements there', () => {
+  const tile = (name: string) => (node: Tensor) => node.op.variants!.find((one) => one.name.startsWith(name))!;
+  const [small, large] = [tile('workgroup tile 32×32, 4×4 a thread'), tile('workgroup tile 64×64, 8×8 a thread')];
+  const product = (size: number) => matmul(input(`a${size}`, [size, 24]), input(`b${size}`, [24, size]));
+  const choose: ChooseVariant = (node, possible) => {
+    const wanted = (node.shape[0]! < 64 ? small : large)(node);
+    return possible.find((one) => one === wanted);
+  };
+  const graph = { outputs: { y: product(32), z: product(64) }, updates: [] };
+  const plan = planGraph(graph, GPU, { choose });
+  expect(plan.schedule.groups).toHaveLength(1);
+  const [{ code }] = [...kernelsOf(plan)] as [PlannedKernel];
+  expect(code.match(/var<workgroup>/g)).toHaveLength(1);
+  expect(code).toMatch(/var<workgroup> shared0: array<vec4f, \d+>;/);
+  // Of one form they stay arrays of arrays, which drivers index without checks.
+  const alike = planGraph({ outputs: { y: product(32), z: product(28) }, updates: [] }, GPU, { choose });
+  expect([...kernelsOf(alike)][0]!.code).toMatch(/var<workgroup> shared0: array<array</);
+});
+
+test('an array of which a part is taken whole, or that is an index of itself, is not made flat', () => {
+  const outline = (body: string) =>
+    outlineOf({
+      source: `var<workgroup> found: array<array<f32, 4>, 8>;\nfn f() { ${body} }`,
+      constants: {},
+      workgroups: [1, 1, 1],
+    });
+  expect(outline('found[1][2] = found[i][3];').byElement).toEqual([true]);
+  expect(outline('let row = found[1];').byElement).toEqual([false]);
+  expect(outline('found[u32(found[0][1])][2] = 1.0;').byElement).toEqual([false]);
+  const flat = { shared: ['array<array<f32, 4>, 8>'], byElement: [true] };
+  const whole = { shared: ['array<f32, 16>'], byElement: [true] };
+  expect([...sharedBy([flat, whole]).values()]).toEqual([{ type: 'array<f32, 32>', isFlat: true }]);
 });

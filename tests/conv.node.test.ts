@@ -1,5 +1,6 @@
 // What the compiler makes of convolutions: nothing is transposed or unfolded in memory, and long sums are shared out.
 import { describe, expect, test } from 'vitest';
+import { gradients } from '../src/graph/autodiff.ts';
 import { quotientOf } from '../src/graph/emit.ts';
 import { fuse } from '../src/graph/fuse.ts';
 import { type Graph, printGraph } from '../src/graph/graph.ts';
@@ -11,12 +12,12 @@ import { chooseVariants } from '../src/graph/variants.ts';
 import { Conv2d } from '../src/nn/conv.ts';
 import { ReLU, Sequential } from '../src/nn/layers.ts';
 import { conv2d, convTranspose2d } from '../src/ops/conv.ts';
-import { square } from '../src/ops/elementwise.ts';
+import { sigmoid, square } from '../src/ops/elementwise.ts';
 import { matmul } from '../src/ops/matmul.ts';
 import { sum } from '../src/ops/reduce.ts';
 import { input } from '../src/ops/source.ts';
 import { DEFAULT_LIMITS, type Tensor } from '../src/ops/tensor.ts';
-import { reshape } from '../src/ops/view.ts';
+import { reshape, transpose } from '../src/ops/view.ts';
 
 const TRAITS = { software: true, subgroupSize: 4, f16: false, limits: DEFAULT_LIMITS };
 const graphOf = (y: Tensor): Graph => ({ outputs: { y }, updates: [] });
@@ -49,6 +50,35 @@ describe('a convolution', () => {
     const product = made.find(({ label }) => label === 'matmul')!;
     expect(product.hooks.load_a!.match(/= buffer\d+\[/g)).toHaveLength(1);
     expect(product.hooks.load_a!.match(/select\(/g)).toHaveLength(1);
+  });
+
+  test('with a kernel for each channel is one sum over taps, forward and backward: no matmul, and no patches in memory', () => {
+    const [x, w] = [input('x', [2, 6, 6, 8]), input('w', [8, 1, 3, 3])];
+    const last = (images: Tensor) => transpose(images, [0, 3, 1, 2]);
+    const options = { groups: 8, stride: 2, padding: 1 } as const;
+    const y = transpose(conv2d(last(x), w, options), [0, 2, 3, 1]);
+    const labels = (of: Tensor) => kernels(of).map(({ label }) => label);
+    expect(labels(y)).toEqual(['mul+sum']);
+    const [dx, dw] = gradients(sum(square(y)), [x, w]);
+    expect(labels(dx!).filter((label) => /matmul/.test(label))).toEqual([]);
+    expect(labels(dx!).at(-1)).toMatch(/sumPatches/);
+    expect(labels(dw!).filter((label) => /sum/.test(label))).toHaveLength(2);
+    const images = Math.max(x.size, y.size);
+    expect(Math.max(...kernels(dx!).flatMap(({ group }) => group.outputs.map(({ size }) => size)))).toBeLessThanOrEqual(
+      images,
+    );
+    expect(Math.max(...kernels(dw!).flatMap(({ group }) => group.outputs.map(({ size }) => size)))).toBeLessThanOrEqual(
+      images,
+    );
+  });
+
+  test('of one channel stores its patches once, as the matmuls read them', () => {
+    const x = sigmoid(sigmoid(input('x', [2, 1, 8, 8])));
+    const made = kernels(conv2d(x, input('w', [8, 1, 3, 3]), { padding: 1 }));
+    const stored = made.flatMap(({ group }) => group.outputs.map(({ size }) => size));
+    const positions = 2 * 8 * 8;
+    expect(stored.filter((size) => size === positions * 12)).toHaveLength(1);
+    expect(stored).not.toContain(positions * 9);
   });
 
   test('back up is not written out again and again into the loop of a sum', () => {

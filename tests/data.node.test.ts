@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { strokeDigits } from '../src/data/digits.ts';
 import { datasetFromFiles, readIdx, readIdxDataset } from '../src/data/idx.ts';
+import { checkStatedSize, statedSize } from '../src/data/image_header.ts';
 import { checkDataset, checkImageSet, type ImageSet, splitImages } from '../src/data/images.ts';
 import { DataError, OptionError } from '../src/errors.ts';
 
@@ -92,7 +93,41 @@ describe('image sets', () => {
   });
 });
 
+describe('the size that an image states', () => {
+  const png = (width: number, height: number) => {
+    const file = Buffer.alloc(33);
+    file.write('\x89PNG\r\n\x1a\n\0\0\0\rIHDR', 'latin1');
+    file.writeUInt32BE(width, 16);
+    file.writeUInt32BE(height, 20);
+    return file;
+  };
+  /** A segment of a comment, fill bytes, and the frame. */
+  const jpeg = (width: number, height: number, frame = 0xc2) => {
+    const start = [0xff, 0xd8, 0xff, 0xfe, 0, 5, 1, 2, 3, 0xff, 0xff, 0xff, frame, 0, 17, 8];
+    return Buffer.from([...start, height >> 8, height & 255, width >> 8, width & 255, 3]);
+  };
+
+  test('is read of PNG and JPEG, and of nothing else', () => {
+    expect(statedSize(png(300, 200))).toEqual({ width: 300, height: 200 });
+    expect(statedSize(jpeg(300, 200))).toEqual({ width: 300, height: 200 });
+    for (const bytes of [Buffer.alloc(0), png(3, 2).subarray(0, 20), jpeg(3, 2, 0xc4), Buffer.from('GIF89a')])
+      expect(statedSize(bytes)).toBeUndefined();
+  });
+
+  test('is refused before anything is decoded', async () => {
+    expect(() => checkStatedSize(png(11648, 8736), 'camera.png')).not.toThrow();
+    await expectDataError(
+      () => checkStatedSize(png(65535, 65535), 'a.png'),
+      /a\.png has 65535×65535 pixels, and \d+ are/,
+    );
+    await expectDataError(() => checkStatedSize(jpeg(65500, 65500), 'a.jpg'), /a\.jpg has 65500×65500 pixels/);
+  });
+});
+
 describe('IDX files', () => {
+  /** Unpacks to 32 MB more than the sizes say. */
+  const bomb = (sizes: number[]) =>
+    new Uint8Array(gzipSync(Buffer.concat([idx(0x803, sizes, []), Buffer.alloc(32e6)])));
   const anyFile = fc
     .record({ sizes: fc.array(fc.integer({ min: 1, max: 4 }), { minLength: 1, maxLength: 4 }), gzip: fc.boolean() })
     .filter(({ sizes }) => sizes.length !== 2)
@@ -138,9 +173,16 @@ describe('IDX files', () => {
     ['a ZIP archive', new TextEncoder().encode('PK\x03\x04…'), undefined, [/unpack it/]],
     ['half a header', imagesFile(3).slice(0, 9), undefined, [/cut short: its header has 16 bytes, the file 9/]],
     ['too little', imagesFile(3).slice(0, 20), undefined, [/cut short: .*promises 12 bytes \(3×2×2\), there are 4/]],
-    ['too much', idx(0x801, [2], [0, 1, 2]), undefined, [/1 bytes too many: .*promises 2 bytes/]],
+    ['too much', idx(0x801, [2], [0, 1, 2]), undefined, [/too long: .*promises 2 bytes .*there are 3 or more/]],
     ['no images', idx(0x803, [0, 28, 28], []), undefined, [/empty: its sizes are 0×28×28/]],
     ['absurd sizes', idx(0x804, Array(4).fill(0xffffffff), [1]), undefined, [/cut short/]],
+    ['a gzip bomb', bomb([3, 2, 2]), undefined, [/too long: .*promises 12 bytes .*there are 13 or more/]],
+    [
+      'a gzip bomb that says so',
+      bomb([60000, 65535, 65535]),
+      undefined,
+      [/would unpack to \d{15} bytes .*more than is/],
+    ],
     ['half a gzip file', new Uint8Array(gzipSync(imagesFile(3)).subarray(0, 30)), undefined, [/f does not unpack/]],
   ])('%s', (_, bytes, kind, parts) => expectDataError(() => readIdx(bytes, 'f', kind), ...parts));
 });

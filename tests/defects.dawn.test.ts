@@ -5,7 +5,6 @@ import { Gpu } from '../src/gpu/gpu.ts';
 import { gradients } from '../src/graph/autodiff.ts';
 import type { ChooseVariant } from '../src/graph/variants.ts';
 import { argmax } from '../src/ops/argmax.ts';
-import { softmax } from '../src/ops/composite.ts';
 import { crossEntropy } from '../src/ops/cross_entropy.ts';
 import {
   add,
@@ -31,6 +30,7 @@ import { matmul } from '../src/ops/matmul.ts';
 import { matmulVariants } from '../src/ops/matmul_variants.ts';
 import { maxPool2d } from '../src/ops/pool.ts';
 import { logsumexp, max, maxOp, sum } from '../src/ops/reduce.ts';
+import { softmax } from '../src/ops/softmax.ts';
 import { constant, input, Variable } from '../src/ops/source.ts';
 import { apply, type Op, type Tensor } from '../src/ops/tensor.ts';
 import { broadcastTo } from '../src/ops/view.ts';

@@ -11,11 +11,11 @@ import { simplify } from '../src/graph/simplify.ts';
 import { Linear, ReLU, Sequential } from '../src/nn/layers.ts';
 import { Parameters } from '../src/nn/module.ts';
 import { Adam } from '../src/nn/optimizers.ts';
-import { softmax } from '../src/ops/composite.ts';
 import { defineOp } from '../src/ops/define.ts';
 import { add, exp, isFinite, mul, relu, sub, tanh } from '../src/ops/elementwise.ts';
 import { matmul } from '../src/ops/matmul.ts';
 import { mean, sum } from '../src/ops/reduce.ts';
+import { softmax } from '../src/ops/softmax.ts';
 import { input, Variable } from '../src/ops/source.ts';
 import { type AdapterTraits, applyAll, DEFAULT_LIMITS, type Tensor } from '../src/ops/tensor.ts';
 import { pack, reshape, transpose } from '../src/ops/view.ts';
@@ -45,7 +45,7 @@ describe('what is materialised', () => {
     expect(why({ y })).toEqual(['matmul: an output', 'exp: read many times by matmul']);
     const wide = exp(exp(input('v', [1, 64])));
     expect(why({ y: add(x, wide) })).toEqual(['add: an output', 'exp: a larger tensor repeats it']);
-    expect(why({ y: softmax(x) })).toEqual(['exp: an output', 'logsumexp: the result of a kernel']);
+    expect(why({ y: softmax(x, 0) })).toEqual(['exp: an output', 'logsumexp: the result of a kernel']);
   });
 });
 

@@ -16,11 +16,11 @@ import { Parameters } from '../src/nn/module.ts';
 import { BatchNorm2d } from '../src/nn/norm.ts';
 import { Adam } from '../src/nn/optimizers.ts';
 import { inTraining } from '../src/nn/training.ts';
-import { softmax } from '../src/ops/composite.ts';
 import { defineOp } from '../src/ops/define.ts';
 import { add, exp, log, mul, relu, sigmoid, sub, tanh } from '../src/ops/elementwise.ts';
 import { matmul } from '../src/ops/matmul.ts';
 import { mean, sum } from '../src/ops/reduce.ts';
+import { softmax } from '../src/ops/softmax.ts';
 import { constant, input, Variable } from '../src/ops/source.ts';
 import { apply, DEFAULT_LIMITS, type Tensor } from '../src/ops/tensor.ts';
 import { broadcastTo, concat, reshape, transpose } from '../src/ops/view.ts';
@@ -174,7 +174,17 @@ describe('fusion', () => {
 
   test('what feeds a reduction is computed in it', () => {
     expect(labels(graphOf({ y: sum(mul(input('x', [4, 64]), 2), { axis: 1 }) }))).toEqual(['mul+sum']);
-    expect(labels(graphOf({ y: softmax(input('x', [4, 64])) }))).toEqual(['logsumexp', 'sub+exp']);
+    expect(labels(graphOf({ y: softmax(input('x', [4, 64]), 0) }))).toEqual(['logsumexp', 'sub+exp']);
+  });
+
+  test('a softmax of rows is one dispatch with what feeds it and what follows, and so is its gradient', () => {
+    const [x, w] = [input('x', [4, 64]), input('w', [4, 64])];
+    const y = softmax(mul(x, 2));
+    expect(labels(graphOf({ y: relu(add(y, -0.1)) }))).toEqual(['mul+softmaxRows+add+relu']);
+    const [gradient] = gradients(sum(mul(y, w)), [x]);
+    expect(labels(graphOf({ gradient: gradient! }))).toEqual(['mul+softmaxRows', 'softmaxRowsGradient+mul']);
+    // Of few long rows, no thread or workgroup has one for itself.
+    expect(labels(graphOf({ y: softmax(input('x', [2, 4096])) }))).toEqual(['logsumexp', 'sub+exp']);
   });
 
   test("Adam's step is one dispatch over all parameters, in place", () => {

@@ -47,7 +47,8 @@ describe.each(ops.filter((op) => !SOURCES.has(op)).map((op) => [op.name, op] as 
     test('its samples, forward and backward', () => check(op, samples));
   }
 
-  for (const variant of op.variants ?? []) {
+  // Where there is but one, all samples were by it.
+  for (const variant of (op.variants?.length ?? 0) > 1 ? op.variants! : []) {
     test(`some of its samples by ${variant.name}`, () => check(op, samples!, { variant, most: TRIED }));
   }
 

@@ -22,17 +22,17 @@ const [H100, M2] = ['h100', 'm2'].map((name) => traitsOf(readAdapter(name).gpu))
 
 /** Dispatches of a step with a batch that is given, on the CPU, an H100 and an M2: not to grow. */
 const DISPATCHES: Readonly<Record<string, readonly [number, number, number]>> = {
-  vae: [26, 15, 15],
-  'conv-vae': [71, 48, 50],
-  'beta-vae': [28, 15, 15],
-  iwae: [38, 19, 19],
-  burda: [34, 19, 21],
+  vae: [26, 12, 14],
+  'conv-vae': [70, 45, 45],
+  'beta-vae': [28, 12, 14],
+  iwae: [38, 16, 18],
+  burda: [30, 18, 18],
   'burda-2': [54, 26, 28],
   hvae: [252, 93, 109],
-  cvae: [29, 16, 16],
-  'vq-vae': [76, 40, 42],
-  classifier: [17, 12, 12],
-  'conv-classifier': [43, 36, 36],
+  cvae: [29, 13, 15],
+  'vq-vae': [75, 36, 37],
+  classifier: [16, 10, 11],
+  'conv-classifier': [42, 28, 27],
 };
 
 /** Of a model of many steps that are alike, as few as it may have. */

@@ -178,6 +178,12 @@ describe('a file that is no run, or a hostile one, is refused in one line and le
     zipSync({ 'run.json': encode(JSON.stringify(told)), ...files });
   const lying = zipped(whole, { 'metrics.jsonl': new Uint8Array(50_000_000) });
 
+  const text = {
+    'data.json': encode('{"name":"x","vocabulary":{"kind":"characters","characters":"ab"}}'),
+    'data-train-tokens': Uint8Array.of(0, 1, 2),
+    'data-test-tokens': Uint8Array.of(0),
+  };
+
   test.each([
     ['no zip', encode('PK? not at all'), /does not unpack/],
     ['an empty zip', zipSync({}), /holds no run.json/],
@@ -194,11 +200,22 @@ describe('a file that is no run, or a hostile one, is refused in one line and le
       zipped({ ...whole, events: 1 }, { 'metrics.jsonl': encode('{"event":"step"}\n') }),
       /line 1/,
     ],
+    [
+      'metrics that are nested deep',
+      zipped(
+        { ...whole, events: 1 },
+        {
+          'metrics.jsonl': encode(`{"event":"step","step":1,"x":${'['.repeat(1e5)}${']'.repeat(1e5)}}\n`),
+        },
+      ),
+      /line 1/,
+    ],
+    ['text with a token that there is none of', zipped(whole, text), /data are damaged/],
     ['a checkpoint of 10¹² weights', zipped({ ...whole, step: 1 }, { 'checkpoint.safetensors': huge() }), /run\.zip/],
     [
       'images of another size',
       zipped(whole, { 'data.json': encode('{"name":"x","train":{},"test":{}}') }),
-      /images are damaged/,
+      /data are damaged/,
     ],
   ])('%s', async (_, bytes, message) => {
     const files = (await privateFiles())!;

@@ -1,6 +1,8 @@
 // Shaders are files that compile as they stand; specialisation replaces constants and hooks by name, unrolls, and no more.
 import { describe, expect, test } from 'vitest';
+import { readShaders } from '../src/cli/shaders.ts';
 import { ShaderError } from '../src/errors.ts';
+import { include } from '../src/gpu/include.ts';
 import { Declarations, neededBy } from '../src/gpu/library.ts';
 import { specialise } from '../src/gpu/specialise.ts';
 
@@ -150,4 +152,18 @@ describe('the variable of a loop that is written out', () => {
   test('may not be declared again within', () => {
     expect(() => specialise(loop('let r = 3u;'), {})).toThrow('the loop over r: it declares another r');
   });
+});
+
+test('a shader has the texts that it includes in place of the lines that name them, and these have theirs', () => {
+  const source = 'fn f() {\n  // include step\n}\n';
+  const text = include(source, { step: 'let a = 1;\n// include more\n', more: 'let b = a;\n' });
+  expect(text).toBe('fn f() {\n  let a = 1;\n  let b = a;\n}\n');
+  expect(() => include(source, {})).toThrow(new ShaderError('the shader includes step, and is not given it'));
+});
+
+test('what the shaders of this project include is there, and none includes another shader', () => {
+  for (const { path, code, lines } of readShaders()) {
+    expect(code.split('\n')).toHaveLength(lines.length);
+    expect(code, path).not.toMatch(/^\s*\/\/ include /m);
+  }
 });

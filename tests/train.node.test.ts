@@ -3,6 +3,7 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { findBrowser } from '../src/cli/browser.ts';
+import { difference, runCommand as runKilled } from '../src/cli/soak/command.ts';
 import { decodeSafetensors, encodeSafetensors } from '../src/train/safetensors.ts';
 import { scratchFolder, TIMEOUT } from './command.ts';
 import { tinyData } from './small_data.ts';
@@ -95,6 +96,15 @@ describe('a run', () => {
     }
     const untimed = (run: string) => events(read(run, 'metrics.jsonl').toString()).map((e) => ({ ...e, msPerStep: 0 }));
     expect(untimed(out)).toEqual(untimed(whole));
+  });
+
+  test('whose GPU process is killed three times ends with the same bits, and tells each step once', {
+    timeout: TIMEOUT,
+  }, async () => {
+    const out = join(scratch, 'killed');
+    const victims = ['gpu', 'gpu', 'gpu'] as const;
+    expect(await runKilled({ args: [...long, '--json'], out, victims, within: 100 })).toBe(3);
+    expect(difference(whole, out)).toBeUndefined();
   });
 
   test('is not overwritten by another', async () => {

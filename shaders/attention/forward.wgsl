@@ -11,30 +11,8 @@
 //
 // CAUSAL: a query sees no key behind its own position. MASKED: it sees a key where mask is above 0, at
 // batch · MASK_BATCH + head · MASK_HEAD + query · MASK_QUERY + key · MASK_KEY. A query that sees none gives 0, and LOWEST as lse.
-const BATCH: u32 = 2;
-const HEADS: u32 = 2;
-const SIZE: u32 = 2;
-const QUERIES: u32 = 8;
-const KEYS: u32 = 8;
-const Q_WIDTH: u32 = 4;
-const K_WIDTH: u32 = 4;
-const V_WIDTH: u32 = 4;
-const Q_FIRST: u32 = 0;
-const K_FIRST: u32 = 0;
-const V_FIRST: u32 = 0;
-const SCALE: f32 = 0.35;
-const CAUSAL: bool = false;
-const MASKED: bool = false;
-const MASK_BATCH: u32 = 0;
-const MASK_HEAD: u32 = 0;
-const MASK_QUERY: u32 = 0;
-const MASK_KEY: u32 = 0;
-const TILE: u32 = 4;
+// include attention_operands
 const LOWEST: f32 = -3.4028234e38;
-
-@group(0) @binding(0) var<storage, read> q: array<vec4f>;
-@group(0) @binding(1) var<storage, read> k: array<vec4f>;
-@group(0) @binding(2) var<storage, read> v: array<vec4f>;
 @group(0) @binding(3) var<storage, read_write> y: array<vec4f>;
 @group(0) @binding(4) var<storage, read_write> lse: array<f32>;
 @group(0) @binding(5) var<storage, read> mask: array<f32>;
@@ -59,10 +37,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let k0 = batch * KEYS * K_WIDTH + K_FIRST + head * SIZE;
   let v0 = batch * KEYS * V_WIDTH + V_FIRST + head * SIZE;
   for (var key = 0u; key < end; key += 4u) {
-    let keys = vec4u(key, key + 1u, key + 2u, key + 3u);
-    let rows = min(keys, vec4u(KEYS - 1u));
-    let kr = rows * K_WIDTH + vec4u(k0);
-    let vr = rows * V_WIDTH + vec4u(v0);
+    // include attention_keys
     // Not every driver clears what is declared in a loop.
     var scores: array<vec4f, TILE>;
     for (var i = 0u; i < TILE; i++) { // unroll
@@ -76,12 +51,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     }
     var shrink: array<f32, TILE>;
     for (var i = 0u; i < TILE; i++) { // unroll
-      var seen = keys < vec4u(select(KEYS, min(KEYS, first + i + 1u), CAUSAL));
-      if (MASKED) {
-        let m = batch * MASK_BATCH + head * MASK_HEAD + min(first + i, QUERIES - 1u) * MASK_QUERY;
-        let at = rows * MASK_KEY + vec4u(m);
-        seen = seen & (vec4f(mask[at.x], mask[at.y], mask[at.z], mask[at.w]) > vec4f());
-      }
+      // include attention_seen
       let score = select(vec4f(LOWEST), SCALE * scores[i], seen);
       let greatest = max(top[i], max(max(score.x, score.y), max(score.z, score.w)));
       let p = select(vec4f(), exp(score - greatest), seen);

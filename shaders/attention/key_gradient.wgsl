@@ -4,34 +4,9 @@
 // Shapes and constants as in forward.wgsl; g [BATCH, QUERIES, HEADS, 4·SIZE]; lse and delta [BATCH, QUERIES, HEADS];
 // dkv [2, BATCH, KEYS, HEADS, 4·SIZE]: first dk, then dv. A thread has TILE keys of one head and walks over the queries, four at
 // a time, in order: the same bits every time. 8 · BATCH · HEADS · QUERIES · KEYS · 4·SIZE operations, half of them if CAUSAL.
-const BATCH: u32 = 2;
-const HEADS: u32 = 2;
-const SIZE: u32 = 2;
-const QUERIES: u32 = 8;
-const KEYS: u32 = 8;
-const Q_WIDTH: u32 = 4;
-const K_WIDTH: u32 = 4;
-const V_WIDTH: u32 = 4;
-const Q_FIRST: u32 = 0;
-const K_FIRST: u32 = 0;
-const V_FIRST: u32 = 0;
-const SCALE: f32 = 0.35;
-const CAUSAL: bool = false;
-const MASKED: bool = false;
-const MASK_BATCH: u32 = 0;
-const MASK_HEAD: u32 = 0;
-const MASK_QUERY: u32 = 0;
-const MASK_KEY: u32 = 0;
-const TILE: u32 = 4;
-
-@group(0) @binding(0) var<storage, read> q: array<vec4f>;
-@group(0) @binding(1) var<storage, read> k: array<vec4f>;
-@group(0) @binding(2) var<storage, read> v: array<vec4f>;
-@group(0) @binding(3) var<storage, read> g: array<vec4f>;
-@group(0) @binding(4) var<storage, read> lse: array<f32>;
-@group(0) @binding(5) var<storage, read> delta: array<f32>;
+// include attention_operands
+// include attention_cotangents
 @group(0) @binding(6) var<storage, read_write> dkv: array<vec4f>;
-@group(0) @binding(7) var<storage, read> mask: array<f32>;
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32) {

@@ -2,20 +2,22 @@ enable chromium_experimental_subgroup_matrix;
 // Which blocks are a subgroup's own is the same for all of its threads, which the analysis, by workgroups, cannot see.
 diagnostic(off, chromium.subgroup_matrix_uniformity);
 
-// Product C[M, N] = A[M, K] · B[K, N], each workgroup a tile of BLOCKS_M·SIZE_M × BLOCKS_N·SIZE_N results, by the
-// hardware's own products of small matrices, with sums in f32.
+// Product C[M, N] = A[M, K] · B[K, N], each workgroup a tile of TILE_M × TILE_N results, by the hardware's own products of small
+// matrices.
 //
 // TRANSPOSE_A: A is stored [K, M]. TRANSPOSE_B: B is stored [N, K].
 // The workgroup walks K in steps of DEPTH. As in workgroup_tile.wgsl, threads load 4×4 blocks, so that workgroup memory
-// holds both operands with k outermost; then each subgroup multiplies matrices of SIZE_M × SIZE_K by SIZE_K × SIZE_N, for
-// every row of blocks that is its own. How large subgroups are need not be known: the rows are dealt out among as many as
-// there are. In the end the sums go through workgroup memory to the threads that store them.
-// Reads A N / (BLOCKS_N·SIZE_N) times and B M / (BLOCKS_M·SIZE_M) times, writes C once. 2·M·N·K operations.
+// holds both operands with k outermost, rows PAD apart from each other so that banks are met evenly. GRID_M × GRID_N subgroups
+// have ACC_M × ACC_N sums each, small matrices in registers: of ACC_M + ACC_N matrices that one loads it multiplies
+// ACC_M · ACC_N pairs. Subgroups beyond that grid, where subgroups are smaller than THREADS / (GRID_M · GRID_N), only load and
+// store. In the end the sums go through workgroup memory to the threads that store them, one of each subgroup at a time.
+// Reads A N / TILE_N times and B M / TILE_M times, writes C once. 2·M·N·K operations.
+// Workgroup memory: DEPTH · (TILE_M + TILE_N + 2 · PAD) components, and a small matrix of sums a subgroup.
 //
 // Constants: M, N, K, TRANSPOSE_A, TRANSPOSE_B, SIZE_M, SIZE_N, SIZE_K (a configuration of the adapter, multiples of 4),
-// BLOCKS_M, BLOCKS_N, DEPTH (a multiple of SIZE_K), THREADS (a multiple of the largest subgroup).
+// GRID_M, GRID_N, ACC_M, ACC_N, DEPTH (a multiple of SIZE_K), PAD, THREADS (GRID_M · GRID_N of the largest subgroups).
 // SPREAD: of GROUPS_X × GROUPS_Y workgroups for each of BATCHES matmuls, more than a dimension takes: they are counted through.
-// Aliases: Component (f32, or f16, which needs `enable f16`).
+// Aliases: Component (f32, or f16, which needs `enable f16`), Sum (what the small matrices add up in: f32, or f16).
 // Hooks: as in register_tile.wgsl.
 const M: u32 = 64;
 const N: u32 = 64;
@@ -25,30 +27,37 @@ const TRANSPOSE_B: bool = false;
 const SIZE_M: u32 = 8;
 const SIZE_N: u32 = 8;
 const SIZE_K: u32 = 8;
-const BLOCKS_M: u32 = 4;
-const BLOCKS_N: u32 = 4;
-const DEPTH: u32 = 16;
+const GRID_M: u32 = 2;
+const GRID_N: u32 = 2;
+const ACC_M: u32 = 4;
+const ACC_N: u32 = 4;
+const DEPTH: u32 = 32;
+const PAD: u32 = 4;
 const THREADS: u32 = 128;
 const SPREAD: bool = false;
 const GROUPS_X: u32 = 1;
 const GROUPS_Y: u32 = 1;
 const BATCHES: u32 = 1;
-const TILE_M: u32 = BLOCKS_M * SIZE_M;
-const TILE_N: u32 = BLOCKS_N * SIZE_N;
+const TILE_M: u32 = GRID_M * ACC_M * SIZE_M;
+const TILE_N: u32 = GRID_N * ACC_N * SIZE_N;
+const STRIDE_A: u32 = TILE_M + PAD;
+const STRIDE_B: u32 = TILE_N + PAD;
+const MATRIX: u32 = SIZE_M * SIZE_N;
 
 alias Component = f32;
+alias Sum = f32;
 alias Left = subgroup_matrix_left<Component, SIZE_K, SIZE_M>;
 alias Right = subgroup_matrix_right<Component, SIZE_N, SIZE_K>;
-alias Result = subgroup_matrix_result<f32, SIZE_N, SIZE_M>;
+alias Result = subgroup_matrix_result<Sum, SIZE_N, SIZE_M>;
 
 @group(0) @binding(0) var<storage, read> a: array<vec4f>;
 @group(0) @binding(1) var<storage, read> b: array<vec4f>;
 @group(0) @binding(2) var<storage, read_write> c: array<vec4f>;
 
-// [k][m], [k][n] and [m][n].
-var<workgroup> tile_a: array<Component, DEPTH * TILE_M>;
-var<workgroup> tile_b: array<Component, DEPTH * TILE_N>;
-var<workgroup> tile_c: array<f32, TILE_M * TILE_N>;
+// [k][m], [k][n], and of each subgroup a matrix, [m][n].
+var<workgroup> tile_a: array<Component, DEPTH * STRIDE_A>;
+var<workgroup> tile_b: array<Component, DEPTH * STRIDE_B>;
+var<workgroup> stage: array<Sum, GRID_M * GRID_N * MATRIX>;
 
 // Which of several products this is: hooks may look at it.
 var<private> batch: u32;
@@ -91,17 +100,19 @@ fn block_b(n4: u32, k4: u32) -> mat4x4f {
 }
 
 @compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32, @builtin(subgroup_id) subgroup: u32, @builtin(num_subgroups) subgroups: u32) {
-  var tile = group;
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32, @builtin(subgroup_id) subgroup: u32) {
+  var origin = group;
   if (SPREAD) {
     let i = (group.z * groups.y + group.y) * groups.x + group.x;
-    tile = vec3u(i % GROUPS_X, i / GROUPS_X % GROUPS_Y, i / (GROUPS_X * GROUPS_Y));
-    if (tile.z >= BATCHES) { return; }
+    origin = vec3u(i % GROUPS_X, i / GROUPS_X % GROUPS_Y, i / (GROUPS_X * GROUPS_Y));
+    if (origin.z >= BATCHES) { return; }
   }
-  batch = tile.z;
-  let first_m4 = tile.y * (TILE_M / 4u);
-  let first_n4 = tile.x * (TILE_N / 4u);
-  var sums: array<Result, BLOCKS_M * BLOCKS_N>;
+  batch = origin.z;
+  let first_m4 = origin.y * (TILE_M / 4u);
+  let first_n4 = origin.x * (TILE_N / 4u);
+  let my_m = subgroup / GRID_N * (ACC_M * SIZE_M);
+  let my_n = subgroup % GRID_N * (ACC_N * SIZE_N);
+  var sums: array<Result, ACC_M * ACC_N>;
   for (var start = 0u; start < K; start += DEPTH) {
     for (var t = local; t < DEPTH * TILE_M / 16u; t += THREADS) {
       let m4 = t % (TILE_M / 4u);
@@ -109,7 +120,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       let block = block_a(first_m4 + m4, start / 4u + k4);
       for (var k = 0u; k < 4u; k++) { // unroll
         for (var lane = 0u; lane < 4u; lane++) { // unroll
-          tile_a[(4u * k4 + k) * TILE_M + 4u * m4 + lane] = Component(block[k][lane]);
+          tile_a[(4u * k4 + k) * STRIDE_A + 4u * m4 + lane] = Component(block[k][lane]);
         }
       }
     }
@@ -119,35 +130,42 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       let block = block_b(first_n4 + n4, start / 4u + k4);
       for (var k = 0u; k < 4u; k++) { // unroll
         for (var lane = 0u; lane < 4u; lane++) { // unroll
-          tile_b[(4u * k4 + k) * TILE_N + 4u * n4 + lane] = Component(block[k][lane]);
+          tile_b[(4u * k4 + k) * STRIDE_B + 4u * n4 + lane] = Component(block[k][lane]);
         }
       }
     }
     workgroupBarrier();
-    for (var k = 0u; k < DEPTH; k += SIZE_K) {
-      for (var i = 0u; i < BLOCKS_M; i++) { // unroll
-        if (i % subgroups == subgroup) {
-          let left = subgroupMatrixLoad<Left, col_major>(&tile_a, k * TILE_M + i * SIZE_M, TILE_M);
-          for (var j = 0u; j < BLOCKS_N; j++) { // unroll
-            let right = subgroupMatrixLoad<Right, row_major>(&tile_b, k * TILE_N + j * SIZE_N, TILE_N);
-            sums[i * BLOCKS_N + j] = subgroupMatrixMultiplyAccumulate(left, right, sums[i * BLOCKS_N + j]);
+    if (subgroup < GRID_M * GRID_N) {
+      for (var k = 0u; k < DEPTH; k += SIZE_K) {
+        var right: array<Right, ACC_N>;
+        for (var j = 0u; j < ACC_N; j++) { // unroll
+          right[j] = subgroupMatrixLoad<Right, row_major>(&tile_b, k * STRIDE_B + my_n + j * SIZE_N, STRIDE_B);
+        }
+        for (var i = 0u; i < ACC_M; i++) { // unroll
+          let left = subgroupMatrixLoad<Left, col_major>(&tile_a, k * STRIDE_A + my_m + i * SIZE_M, STRIDE_A);
+          for (var j = 0u; j < ACC_N; j++) { // unroll
+            sums[i * ACC_N + j] = subgroupMatrixMultiplyAccumulate(left, right[j], sums[i * ACC_N + j]);
           }
         }
       }
     }
     workgroupBarrier();
   }
-  for (var i = 0u; i < BLOCKS_M; i++) { // unroll
-    if (i % subgroups == subgroup) {
-      for (var j = 0u; j < BLOCKS_N; j++) { // unroll
-        subgroupMatrixStore<row_major>(&tile_c, i * SIZE_M * TILE_N + j * SIZE_N, sums[i * BLOCKS_N + j], TILE_N);
+  for (var i = 0u; i < ACC_M; i++) { // unroll
+    for (var j = 0u; j < ACC_N; j++) { // unroll
+      if (subgroup < GRID_M * GRID_N) {
+        subgroupMatrixStore<row_major>(&stage, subgroup * MATRIX, sums[i * ACC_N + j], SIZE_N);
       }
+      workgroupBarrier();
+      for (var t = local; t < GRID_M * GRID_N * MATRIX / 4u; t += THREADS) {
+        let owner = t / (MATRIX / 4u);
+        let row = 4u * first_m4 + (owner / GRID_N * ACC_M + i) * SIZE_M + t % (MATRIX / 4u) / (SIZE_N / 4u);
+        let col4 = first_n4 + (owner % GRID_N * ACC_N + j) * (SIZE_N / 4u) + t % (SIZE_N / 4u);
+        if (row < M && col4 * 4u < N) {
+          store(row, col4, vec4f(f32(stage[4u * t]), f32(stage[4u * t + 1u]), f32(stage[4u * t + 2u]), f32(stage[4u * t + 3u])));
+        }
+      }
+      workgroupBarrier();
     }
-  }
-  workgroupBarrier();
-  for (var t = local; t < TILE_M * TILE_N / 4u; t += THREADS) {
-    let row = 4u * first_m4 + t / (TILE_N / 4u);
-    let col4 = first_n4 + t % (TILE_N / 4u);
-    if (row < M && col4 * 4u < N) { store(row, col4, vec4f(tile_c[4u * t], tile_c[4u * t + 1u], tile_c[4u * t + 2u], tile_c[4u * t + 3u])); }
   }
 }

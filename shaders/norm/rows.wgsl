@@ -3,20 +3,11 @@
 //
 // A thread a row, which it reads twice: for the sums, of distances from the row's first number, so that no digits are lost where
 // the mean is far from 0, and for the result. Reads x once from memory, writes y and stats; about 8 operations an element.
-const ROWS: u32 = 1;
-const WIDTH: u32 = 1;
 const EPSILON: f32 = 0.00001;
-const CENTRED: bool = true;
-
-@group(0) @binding(0) var<storage, read> x: array<vec4f>;
-@group(0) @binding(1) var<storage, read> weight: array<vec4f>;
+// include norm_rows
 @group(0) @binding(2) var<storage, read_write> y: array<vec4f>;
 @group(0) @binding(3) var<storage, read_write> stats: array<vec2f>;
 @group(0) @binding(4) var<storage, read> bias: array<vec4f>;
-
-fn total(v: vec4f) -> f32 {
-  return (v.x + v.y) + (v.z + v.w);
-}
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32) {

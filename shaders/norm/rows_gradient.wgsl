@@ -2,19 +2,10 @@
 // n = (x − mean) · factor is the normalised row; without the first mean if not CENTRED.
 //
 // Shapes, constants and threads as in rows.wgsl; g and dx [ROWS, 4·WIDTH]. Reads x and g once from memory, writes dx.
-const ROWS: u32 = 1;
-const WIDTH: u32 = 1;
-const CENTRED: bool = true;
-
-@group(0) @binding(0) var<storage, read> x: array<vec4f>;
-@group(0) @binding(1) var<storage, read> weight: array<vec4f>;
+// include norm_rows
 @group(0) @binding(2) var<storage, read> stats: array<vec2f>;
 @group(0) @binding(3) var<storage, read> g: array<vec4f>;
 @group(0) @binding(4) var<storage, read_write> dx: array<vec4f>;
-
-fn total(v: vec4f) -> f32 {
-  return (v.x + v.y) + (v.z + v.w);
-}
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32) {

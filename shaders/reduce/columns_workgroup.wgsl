@@ -37,18 +37,7 @@ fn store(o: u32, values: array<vec4f, COUNT>) {
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32) {
   let o = (group.y * groups.x + group.x) * COLUMNS + local % COLUMNS;
   let slice = local / COLUMNS;
-  var top: array<vec4f, COUNT>;
-  var total: array<vec4f, COUNT>;
-  var least = 0xff800000u; // the greatest of nothing is -∞, which no constant of WGSL may be
-  for (var c = 0u; c < COUNT; c++) { // unroll
-    if (KIND == 0u) {
-      top[c] = vec4f();
-    } else if (KIND == 1u) {
-      top[c] = vec4f(bitcast<f32>(least));
-    } else {
-      top[c] = vec4f(LOWEST);
-    }
-  }
+  // include reduction_start
   if (o < VECTORS) { // threads to spare stay, for the barriers
     for (var r = slice; r < STEPS; r += 4u * SLICES) {
       for (var u = 0u; u < 4u; u++) { // unroll
@@ -56,18 +45,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
           let values = load(o, r + u * SLICES);
           for (var c = 0u; c < COUNT; c++) { // unroll
             let value = values[c];
-            if (KIND == 0u) {
-              top[c] += value;
-            } else if (KIND == 1u) {
-              top[c] = max(top[c], value);
-              total[c] = bitcast<vec4f>(max(bitcast<vec4u>(total[c]), bitcast<vec4u>(value) & vec4u(0x7fffffffu)));
-            } else {
-              // Of equal infinities, too, the difference is 0.
-              let difference = select(value - top[c], vec4f(), value == top[c]);
-              let e = exp(-abs(difference));
-              total[c] = select(total[c] + e, total[c] * e + 1.0, difference > vec4f());
-              top[c] = max(top[c], value);
-            }
+            // include reduction_step
           }
         }
       }

@@ -30,35 +30,13 @@ fn store(o: u32, values: array<f32, COUNT>) {
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32) {
   let o = (group.y * groups.x + group.x) * 64u + local;
   if (o >= OUTPUTS) { return; }
-  var top: array<vec4f, COUNT>;
-  var total: array<vec4f, COUNT>;
-  for (var c = 0u; c < COUNT; c++) { // unroll
-    top[c] = vec4f(select(LOWEST, 0.0, KIND == 0u));
-  }
-  if (KIND == 1u) {
-    // The greatest of nothing is -∞, which no constant of WGSL may be.
-    var least = 0xff800000u;
-    for (var c = 0u; c < COUNT; c++) { // unroll
-      top[c] = vec4f(bitcast<f32>(least));
-    }
-  }
+  // include reduction_start
   for (var r = 0u; r < STEPS; r += UNROLL) {
     for (var u = 0u; u < UNROLL; u++) { // unroll
       let values = load(o, r + u);
       for (var c = 0u; c < COUNT; c++) { // unroll
         let value = values[c];
-        if (KIND == 0u) {
-          top[c] += value;
-        } else if (KIND == 1u) {
-          top[c] = max(top[c], value);
-          total[c] = bitcast<vec4f>(max(bitcast<vec4u>(total[c]), bitcast<vec4u>(value) & vec4u(0x7fffffffu)));
-        } else {
-          // Of equal infinities, too, the difference is 0.
-          let difference = select(value - top[c], vec4f(), value == top[c]);
-          let e = exp(-abs(difference));
-          total[c] = select(total[c] + e, total[c] * e + 1.0, difference > vec4f());
-          top[c] = max(top[c], value);
-        }
+        // include reduction_step
       }
     }
   }

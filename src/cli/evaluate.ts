@@ -31,7 +31,7 @@ export async function main(args: string[], { server }: { server: ViteDevServer }
     const outcome = node
       ? await inNode(await likeAPage(server, path, driver, { [TELL]: tell }))
       : await inPage<Outcome>({
-          ...{ server, headed, path: 'src/cli/evaluate/page', during: 'the model was evaluated' },
+          ...{ server, headed, name: 'evaluate', during: 'the model was evaluated' },
           call: callOf<typeof evaluatePage>('run', path),
           functions: { [TELL]: tell },
         });

@@ -29,7 +29,7 @@ export async function main(args: string[], { server }: { server: ViteDevServer }
   });
   process.stdout.write(job.prompt);
   const outcome = await inPage<Outcome>({
-    ...{ server, headed, path: 'src/cli/generate/page', during: 'the model was writing' },
+    ...{ server, headed, name: 'generate', during: 'the model was writing' },
     call: callOf<typeof generatePage>('run', base),
     functions: { [TELL]: (text: string) => void process.stdout.write(text) },
   });

@@ -6,8 +6,8 @@ import { launchBrowser } from './browser.ts';
 
 export interface PageWork {
   readonly server: ViteDevServer;
-  /** Without its ending: PATH.html is opened, and PATH.ts is the module. */
-  readonly path: string;
+  /** The command: `src/cli/NAME/page.ts` is its module. */
+  readonly name: string;
   /** The call of one of the module's exports; see `callOf`. */
   readonly call: string;
   readonly headed: boolean;
@@ -38,7 +38,7 @@ export function printWarnings(page: Page): void {
  * @throws DeviceLostError if the tab or the browser is gone, UnsupportedError if no browser starts
  */
 export async function inPage<T>(work: PageWork): Promise<T> {
-  const { server, path, call, headed, during, functions = {}, opened } = work;
+  const { server, name, call, headed, during, functions = {}, opened } = work;
   if (!server.httpServer?.listening) await server.listen();
   const browser = await launchBrowser({ headed }).catch((error: Error) => {
     if (error instanceof errors.GliaError) throw error;
@@ -55,9 +55,13 @@ export async function inPage<T>(work: PageWork): Promise<T> {
     });
     gone.catch(() => {});
     for (const [name, told] of Object.entries(functions)) await page.exposeFunction(name, told);
-    await page.goto(new URL(`${path}.html`, server.resolvedUrls?.local[0]).href);
+    await page.goto(new URL('src/cli/page.html', server.resolvedUrls?.local[0]).href);
+    await page.evaluate(`document.title = 'Glia: ${name}'`);
     opened?.(page);
-    return (await Promise.race([page.evaluate(`import('/${path}.ts').then((page) => page.${call})`), gone])) as T;
+    return (await Promise.race([
+      page.evaluate(`import('/src/cli/${name}/page.ts').then((page) => page.${call})`),
+      gone,
+    ])) as T;
   } finally {
     await browser.close().catch(() => {});
   }

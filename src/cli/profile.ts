@@ -64,7 +64,7 @@ async function profileInNode({ request, driver }: Arguments): Promise<Found> {
 
 async function profileInPage(server: ViteDevServer, { request, headed }: Arguments): Promise<Found> {
   const answer = await inPage<Answer<Found>>({
-    ...{ server, headed, path: 'src/cli/profile/page', during: 'it measured' },
+    ...{ server, headed, name: 'profile', during: 'it measured' },
     call: `profile(${JSON.stringify(request)})`,
   });
   if ('error' in answer) throw errorOf(answer.error);

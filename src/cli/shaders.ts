@@ -1,5 +1,5 @@
 // Compiles every shader as it stands in the browser, so that a mistake in WGSL is told with its file and line.
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import type { ViteDevServer } from 'vite';
 import { UnsupportedError } from '../errors.ts';
 import { launchBrowser } from './browser.ts';
@@ -7,6 +7,8 @@ import { launchBrowser } from './browser.ts';
 interface Shader {
   path: string;
   code: string;
+  /** Where each line of the code stands, since some are of texts that several shaders share. */
+  lines: { path: string; line: number }[];
 }
 
 interface Verdict {
@@ -16,12 +18,43 @@ interface Verdict {
   notes: string[];
 }
 
-/** Compiles shaders/**, each as a module and each of its entry points as a pipeline. */
-export async function compileShaders(server: ViteDevServer): Promise<Verdict & { count: number }> {
-  const shaders: Shader[] = readdirSync('shaders', { recursive: true, encoding: 'utf8' })
+/** Texts that shaders include; none is a shader by itself. */
+const SHARED = 'shaders/include';
+
+/** A shader with what it includes. @throws Error with file and line if that is not there */
+function whole(path: string): Shader {
+  const lines = readFileSync(path, 'utf8')
+    .trimEnd()
+    .split('\n')
+    .flatMap((text, i) => {
+      const name = /^\s*\/\/ include (\w+)$/.exec(text)?.[1];
+      if (name === undefined) return [{ text, at: { path, line: i + 1 } }];
+      const shared = `${SHARED}/${name}.wgsl`;
+      if (!existsSync(shared)) throw new Error(`${path}:${i + 1}:1: there is no ${shared}`);
+      const inner = whole(shared);
+      return inner.code.split('\n').map((text, j) => ({ text, at: inner.lines[j]! }));
+    });
+  return { path, code: lines.map(({ text }) => text).join('\n'), lines: lines.map(({ at }) => at) };
+}
+
+/** The shaders of shaders/**, each with what it includes. @throws Error for a shared text that is used by fewer than two */
+export function readShaders(): Shader[] {
+  const paths = readdirSync('shaders', { recursive: true, encoding: 'utf8' })
     .filter((name) => name.endsWith('.wgsl'))
     .sort()
-    .map((name) => ({ path: `shaders/${name.replaceAll('\\', '/')}`, code: readFileSync(`shaders/${name}`, 'utf8') }));
+    .map((name) => `shaders/${name.replaceAll('\\', '/')}`);
+  const shared = paths.filter((path) => path.startsWith(`${SHARED}/`));
+  const shaders = paths.filter((path) => !shared.includes(path)).map(whole);
+  const alone = shared.find(
+    (text) => shaders.filter(({ lines }) => lines.some(({ path }) => path === text)).length < 2,
+  );
+  if (alone) throw new Error(`${alone}:1:1: fewer than two shaders include it`);
+  return shaders;
+}
+
+/** Compiles shaders/**, each as a module and each of its entry points as a pipeline. */
+export async function compileShaders(server: ViteDevServer): Promise<Verdict & { count: number }> {
+  const shaders = readShaders();
   await server.listen();
   const browser = await launchBrowser();
   try {
@@ -54,7 +87,7 @@ async function compileInPage(shaders: Shader[]): Promise<Verdict | undefined> {
     },
   });
   const verdict: Verdict = { errors: [], notes: [] };
-  for (const { path, code } of shaders) {
+  for (const { path, code, lines } of shaders) {
     const missing = [...code.matchAll(/^\s*enable\s+([\w\s,]+);/gm)]
       .flatMap(([, names = '']) => names.split(',').map((name) => name.trim()))
       .map((name) => (name === 'f16' ? 'shader-f16' : name))
@@ -69,7 +102,8 @@ async function compileInPage(shaders: Shader[]): Promise<Verdict | undefined> {
     await device.popErrorScope();
     const failures = messages.filter(({ type }) => type === 'error');
     for (const { lineNum, linePos, message } of failures) {
-      verdict.errors.push(`${path}:${lineNum}:${linePos}: ${message}`);
+      const at = lines[lineNum - 1] ?? { path, line: lineNum };
+      verdict.errors.push(`${at.path}:${at.line}:${linePos}: ${message}`);
     }
     if (failures.length > 0) continue;
     for (const [, entryPoint = ''] of code.matchAll(/@compute\b[^{;]*?\bfn\s+(\w+)/g)) {

@@ -11,6 +11,7 @@ import { addRunOptions, createCommand, givenOptions, parse } from './arguments.t
 import { callOf, inPage } from './page.ts';
 import { difference, MemoryWatch, runCommand, type Victim } from './soak/command.ts';
 import type * as soakPage from './soak/page.ts';
+import { soakStudio } from './soak/studio.ts';
 
 const VICTIMS = ['gpu', 'renderer', 'browser', 'command'] as const;
 /** Steps after which a page has all the memory that it will need. */
@@ -24,6 +25,7 @@ Examples:
   npm run soak                                      twenty kills of Chrome's GPU process
   npm run soak -- --kills 5 --model conv-vae
   npm run soak -- --kills 10 --what command         kill -9 of the command, resumed each time
+  npm run soak -- --studio                          the same in the studio, as the page trains
   npm run soak -- --kills 0 --steps 10000           memory at the end, beside that after ${SETTLED} steps
   npm run soak -- --cost                            what copies of the state cost, as a ratio of step times`;
 
@@ -40,12 +42,18 @@ export async function main(args: string[], { server }: { server: ViteDevServer }
     .addOption(number('kills', whole('how often', 20, { min: 0, max: 1000 })))
     .addOption(number('within', whole('seconds, at most, from a new step to the next kill', 5, { min: 0, max: 3600 })))
     .addOption(new Option('--what <names>', `what is killed, in turns: ${VICTIMS.join(', ')}`).default('gpu'))
+    .option('--studio', 'kill the GPU process of a run in the studio instead')
     .option('--cost', 'measure what copies of the state cost instead')
     .addHelpText('after', EXAMPLES);
   if (!parse(command, args)) return 0;
-  const { kills, within, what, cost = false } = command.opts();
+  const { kills, within, what, cost = false, studio = false } = command.opts();
   const given = givenOptions(command);
   if (cost) return measureCost(server, given);
+  if (studio) {
+    const folder = mkdtempSync(join(tmpdir(), 'glia-soak-'));
+    const options = { ...given, ...lengthOf(given) };
+    return (await soakStudio({ folder, options, kills, within: 1000 * within, say })) ? 0 : 1;
+  }
   const names: string[] = what.split(',');
   const unknown = names.find((name) => !(VICTIMS as readonly string[]).includes(name));
   if (unknown !== undefined) throw new OptionError(`--what: ${unknown} is none of ${VICTIMS.join(', ')}`);
@@ -53,14 +61,18 @@ export async function main(args: string[], { server }: { server: ViteDevServer }
   return soak(given, victims, 1000 * within);
 }
 
+const say = (line: string) => console.log(line);
+
+/** Steps alone say how long a run is. */
+const lengthOf = ({ steps = 600 }: { readonly steps?: number }) => ({ steps, epochs: 1_000_000 });
+
 async function soak(given: object, victims: readonly Victim[], within: number): Promise<number> {
-  const { steps = 600 } = given as { steps?: number };
-  const all = { ...given, steps, epochs: 1_000_000 };
-  const args = Object.entries(all).flatMap(([name, value]) => [`--${name}`, String(value)]);
+  const length = lengthOf(given);
+  const { steps } = length;
+  const args = Object.entries({ ...given, ...length }).flatMap(([name, value]) => [`--${name}`, String(value)]);
   // So that a kill of the command or the browser loses little.
   args.push('--save-every', '5', '--json');
   const scratch = mkdtempSync(join(tmpdir(), 'glia-soak-'));
-  const say = (line: string) => console.log(line);
   try {
     mkdirSync(scratch, { recursive: true });
     const [whole, disturbed] = ['undisturbed', 'disturbed'].map((name) => join(scratch, name)) as [string, string];
@@ -102,7 +114,7 @@ function sayMemory(memory: MemoryWatch, steps: number, say: (line: string) => vo
 
 async function measureCost(server: ViteDevServer, given: object): Promise<number> {
   const { adapter, rounds } = await inPage<soakPage.Cost>({
-    ...{ server, headed: false, path: 'src/cli/soak/page', during: 'copies were measured' },
+    ...{ server, headed: false, name: 'soak', during: 'copies were measured' },
     call: callOf<typeof soakPage>('snapshotCost', given as Record<string, never>, ROUNDS, TURN),
   });
   const ratios = rounds.map((round) => round.with / round.without).sort((a, b) => a - b);

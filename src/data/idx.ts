@@ -154,13 +154,68 @@ function dataset(name: string, train: ImageSet, test: ImageSet): Dataset {
   return made;
 }
 
+/** Unpacks as many bytes as the header promises, and one more if there are any: what a small file unpacks to may be huge. */
 async function gunzip(bytes: Uint8Array, name: string): Promise<Uint8Array> {
+  const inflated = new Blob([bytes as Uint8Array<ArrayBuffer>]).stream().pipeThrough(new DecompressionStream('gzip'));
+  const reader = inflated.getReader() as ReadableStreamDefaultReader<Uint8Array>;
+  const begin = new Uint8Array(LONGEST_HEADER);
+  let into: Uint8Array | undefined;
+  let length = 0;
   try {
-    const inflated = new Blob([bytes as Uint8Array<ArrayBuffer>]).stream().pipeThrough(new DecompressionStream('gzip'));
-    return new Uint8Array(await new Response(inflated).arrayBuffer());
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return (into ?? begin).subarray(0, length);
+      let rest = value;
+      if (!into) {
+        const some = rest.subarray(0, LONGEST_HEADER - length);
+        begin.set(some, length);
+        length += some.length;
+        rest = rest.subarray(some.length);
+        if (length < LONGEST_HEADER) continue;
+        into = roomFor(begin, name);
+        into.set(begin.subarray(0, into.length));
+      }
+      const room = into.length - length;
+      if (room > 0) into.set(rest.subarray(0, room), length);
+      length = Math.min(into.length, length + rest.length);
+      if (rest.length < room) continue;
+      await reader.cancel();
+      return into;
+    }
   } catch (cause) {
+    if (cause instanceof DataError) throw cause;
     throw new DataError(`${name} does not unpack: the gzip file is cut short or damaged; fetch it again`, { cause });
   }
+}
+
+/** Of four dimensions. */
+const LONGEST_HEADER = 20;
+/** Bytes of one file. */
+const MOST_BYTES = 2 ** 32;
+
+/** Room for all that a file holds by its beginning, and a byte more; for that alone, if it is no file of this format. */
+function roomFor(begin: Uint8Array, name: string): Uint8Array {
+  const view = new DataView(begin.buffer);
+  const magic = view.getUint32(0);
+  if (!KINDS.has(magic)) return new Uint8Array(LONGEST_HEADER);
+  const { start, promised, sizes } = headerOf(view);
+  const tooMuch = (cause?: unknown) =>
+    new DataError(`${name} would unpack to ${promised} bytes (${sizes.join('×')}): that is more than is read`, {
+      cause,
+    });
+  if (promised > MOST_BYTES) throw tooMuch();
+  try {
+    return new Uint8Array(Math.max(LONGEST_HEADER, start + promised + 1));
+  } catch (cause) {
+    throw tooMuch(cause);
+  }
+}
+
+/** Where the bytes begin, and how many a header promises. */
+function headerOf(view: DataView) {
+  const dimensions = view.getUint32(0) & 0xff;
+  const sizes = Array.from({ length: dimensions }, (_, i) => view.getUint32(4 + 4 * i));
+  return { start: 4 + 4 * dimensions, sizes, promised: sizes.reduce((product, size) => product * size, 1) };
 }
 
 function parseIdx(bytes: Uint8Array, name: string, wanted: IdxContent['kind'] | undefined): IdxContent {
@@ -174,19 +229,17 @@ function parseIdx(bytes: Uint8Array, name: string, wanted: IdxContent['kind'] | 
       `${name} begins with the magic number ${hex(magic)}, expected ${expected.join(' or ')}: ${guess(magic)}`,
     );
   }
-  const dimensions = magic & 0xff;
-  const start = 4 + 4 * dimensions;
-  if (bytes.length < start) {
-    throw new DataError(`${name} is cut short: its header has ${start} bytes, the file ${bytes.length}`);
+  const end = 4 + 4 * (magic & 0xff);
+  if (bytes.length < end) {
+    throw new DataError(`${name} is cut short: its header has ${end} bytes, the file ${bytes.length}`);
   }
-  const sizes = Array.from({ length: dimensions }, (_, i) => view.getUint32(4 + 4 * i));
+  const { start, sizes, promised } = headerOf(view);
   if (sizes.includes(0)) throw new DataError(`${name} is empty: its sizes are ${sizes.join('×')}`);
-  const promised = sizes.reduce((product, size) => product * size, 1);
   const rest = bytes.length - start;
   if (rest !== promised) {
-    const what = rest < promised ? 'is cut short' : `has ${rest - promised} bytes too many`;
+    const [what, more] = rest < promised ? ['is cut short', ''] : ['is too long', ' or more'];
     throw new DataError(
-      `${name} ${what}: its header promises ${promised} bytes (${sizes.join('×')}), there are ${rest}`,
+      `${name} ${what}: its header promises ${promised} bytes (${sizes.join('×')}), there are ${rest}${more}`,
     );
   }
   const [count = 0, height = 1, width = 1, channels = 1] = sizes;

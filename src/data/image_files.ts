@@ -1,6 +1,7 @@
 // Folders of PNG and JPEG files, decoded by the browser: a class each folder, where there are folders.
 import { DataError } from '../errors.ts';
 import { type Files, fileName, type ReadProgress } from './files.ts';
+import { checkStatedSize, HEADER_BYTES } from './image_header.ts';
 import { checkDataset, countClasses, type Dataset, type ImageSet, splitImages } from './images.ts';
 import { centre, channelsOf, type Look, Resizer, roomFor } from './resize.ts';
 
@@ -150,6 +151,7 @@ async function readSet(
 
 async function decode(files: Files, path: string): Promise<ImageBitmap> {
   const blob = await files.read(path);
+  checkStatedSize(new Uint8Array(await blob.slice(0, HEADER_BYTES).arrayBuffer()), fileName(path));
   try {
     return await createImageBitmap(blob, { colorSpaceConversion: 'none' });
   } catch (cause) {

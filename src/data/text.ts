@@ -81,6 +81,9 @@ export function textFromString(
 /** Names of files that hold text. */
 const TEXT = /\.(txt|text|md|csv|tsv|json|jsonl|html?|xml|tex|rst|log)$/i;
 
+/** Whether a file of this name holds text, as far as that tells. */
+export const isTextFile = (path: string) => TEXT.test(path);
+
 /** What `--data` may be for a model of text. */
 export const TEXT_ACCEPTED = 'files of text in UTF-8';
 
@@ -112,6 +115,9 @@ export function readText(
   return textOf(files.name, parts, kind, given);
 }
 
+/** Windows of `context` tokens that an epoch has of so many, cut at any of so many places. */
+export const windowsIn = (tokens: number, context: number, shifts = context) => Math.floor((tokens - shifts) / context);
+
 /**
  * Windows of `context` tokens, each with the token behind it: `tokens` u32 [batch, context + 1]. An epoch goes once over the
  * text, cut elsewhere each time.
@@ -127,7 +133,7 @@ export function textTensors({ name, train, test }: TextDataset, context: number)
     );
   }
   const of = (data: Uint8Array | Uint32Array, shifts: number) => ({
-    count: Math.floor((data.length - shifts) / context),
+    count: windowsIn(data.length, context, shifts),
     tensors: {
       tokens: {
         dtype: data instanceof Uint8Array ? ('u8' as const) : ('u32' as const),

@@ -16,8 +16,11 @@ export interface GpuOptions {
 /** The feature's name, which WebGPU's types do not know. */
 export const SUBGROUP_MATRIX = 'chromium-experimental-subgroup-matrix' as GPUFeatureName;
 
+/** Its name, which WebGPU's types do not know yet: kernels say how large their subgroups are to be. */
+export const SUBGROUP_SIZE_CONTROL = 'subgroup-size-control' as GPUFeatureName;
+
 /** Features that are used where they are there. */
-const FEATURES: readonly GPUFeatureName[] = ['timestamp-query', 'subgroups', 'shader-f16'];
+const FEATURES: readonly GPUFeatureName[] = ['timestamp-query', 'subgroups', 'shader-f16', SUBGROUP_SIZE_CONTROL];
 
 /** Limits that are raised as far as the adapter goes; the defaults are enough to run. */
 export const LIMITS = [
@@ -35,6 +38,7 @@ export interface AdapterDescription {
   readonly software: boolean;
   /** Subgroup size if all subgroups are of one size, else 0. */
   readonly subgroupSize: number;
+  readonly smallestSubgroup: number;
   readonly largestSubgroup: number;
   /** Configurations of subgroup matrices. */
   readonly matrices: readonly {
@@ -58,8 +62,9 @@ export function describeAdapter(info: AdapterInfo | undefined): AdapterDescripti
     /swiftshader|llvmpipe|lavapipe|software/i.test(`${architecture} ${description}`);
   const subgroupSize =
     info?.subgroupMinSize && info.subgroupMinSize === info.subgroupMaxSize ? info.subgroupMinSize : 0;
-  const { subgroupMaxSize: largestSubgroup = 0, subgroupMatrixConfigs: matrices = [] } = info ?? {};
-  return { vendor, architecture, description, software, subgroupSize, largestSubgroup, matrices };
+  const { subgroupMinSize: smallestSubgroup = 0, subgroupMaxSize: largestSubgroup = 0 } = info ?? {};
+  const { subgroupMatrixConfigs: matrices = [] } = info ?? {};
+  return { vendor, architecture, description, software, subgroupSize, smallestSubgroup, largestSubgroup, matrices };
 }
 
 interface Requested {

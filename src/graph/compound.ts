@@ -1,10 +1,11 @@
 // Dispatches that become one without being one kernel: which may share a dispatch, and the group that stands for them.
 import type { AdapterTraits, Tensor } from '../ops/tensor.ts';
 import { type Memory, memoryOfSchedule, type Range, type Refusal } from './legality.ts';
-import { type Arrangement, bytesOfType, type Outline, sharedBy, threadsOf } from './link.ts';
+import { type Arrangement, type Outline, threadsOf } from './link.ts';
 import { outline, WORKGROUP } from './lower.ts';
 import { runsOf } from './memory.ts';
 import { type Group, isIsolated, type Schedule } from './schedule.ts';
+import { bytesOfType, sharedBy } from './workgroup_memory.ts';
 
 /** Members of one dispatch: its shader is as long as all of theirs. */
 const MOST_MEMBERS = 24;
@@ -75,7 +76,7 @@ export class Compounds {
     const threads = threadsOf(outlines, arrangement, WORKGROUP);
     const other = outlines.find((one) => (one.isBound ? one.threads !== threads : threads % one.threads !== 0));
     if (other) return { kind: 'threads', count: other.threads, most: threads };
-    const bytes = [...sharedBy(outlines).values()].reduce((sum, type) => sum + bytesOfType(type), 0);
+    const bytes = [...sharedBy(outlines).values()].reduce((sum, { type }) => sum + bytesOfType(type), 0);
     const most = this.traits.limits.maxComputeWorkgroupStorageSize;
     return bytes > most ? { kind: 'memory', count: bytes, most } : undefined;
   }

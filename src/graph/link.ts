@@ -3,20 +3,27 @@
 // Each kernel's shader stays as it is, its names with a number behind, and its entry point becomes a function that is told which
 // workgroup and which thread it is. A workgroup finds its kernel by comparing its number with constants, so that all its threads
 // take the same branch, and barriers stand where all of them come by.
-import { ShaderError } from '../errors.ts';
 import type { Kernel } from '../ops/tensor.ts';
+import {
+  accessesOf,
+  count,
+  flattened,
+  type InWorkgroup,
+  keysOf,
+  SHARED,
+  type Shared,
+  sharedBy,
+} from './workgroup_memory.ts';
 
 export type Arrangement = 'side by side' | 'in turn';
 
 /** What can be read off a kernel before its hooks are written. */
-export interface Outline {
+export interface Outline extends InWorkgroup {
   /** Threads of a workgroup. */
   readonly threads: number;
   readonly workgroups: readonly [number, number, number];
   /** Whether its threads need their workgroup as it is: they meet at barriers, or share memory. */
   readonly isBound: boolean;
-  /** The types of its variables in workgroup memory, written out. */
-  readonly shared: readonly string[];
   /** Whether it may be linked at all: its entry point asks for nothing that a part cannot be told. */
   readonly isLinkable: boolean;
 }
@@ -25,7 +32,6 @@ type Source = Pick<Kernel, 'source' | 'constants' | 'aliases' | 'workgroups'>;
 
 const ENTRY = /@compute\s+@workgroup_size\(([^)]*)\)\s+fn main\(([^)]*(?:\([^)]*\)[^)]*)*)\) \{/;
 const PARAMETER = /@builtin\((\w+)\) (\w+): (\w+)/g;
-const SHARED = /^var<workgroup> (\w+): ([^;]+);/gm;
 const DECLARED = /^(?:(?:@group\(\d+\) @binding\(\d+\) )?var<[^>]*>|const|alias|fn|struct) (\w+)/gm;
 
 /** What a part is told, by the name of the builtin that it asked for. */
@@ -74,41 +80,10 @@ export function outlineOf(kernel: Source): Outline {
     workgroups,
     isBound: /Barrier\(|var<workgroup>|subgroup/.test(source),
     shared: [...source.matchAll(SHARED)].map(([, , type]) => written(type!, values)),
+    byElement: [...source.matchAll(SHARED)].map(([, name, type]) => accessesOf(source, name!, type!) !== undefined),
     isLinkable: entry?.isWhole === true && entry.parameters.every(({ builtin, type }) => TOLD[builtin!] === type),
   };
 }
-
-const BYTES: Readonly<Record<string, number>> = { f32: 4, u32: 4, i32: 4, f16: 2 };
-
-/** Bytes of a type that is written out, such as `array<vec4f, 16 * 64 / 4>`. */
-export function bytesOfType(type: string): number {
-  const name = type.trim();
-  const array = /^array<(.*), ([^<>]+)>$/.exec(name);
-  if (array) return bytesOfType(array[1]!) * count(array[2]!);
-  const vector = /^vec([24])(?:([fu])|<(\w+)>)$/.exec(name);
-  const element = vector?.[2] ? `${vector[2]}32` : (vector?.[3] ?? name);
-  const bytes = BYTES[element];
-  if (bytes === undefined) throw new ShaderError(`how many bytes a ${type} has is not known`);
-  return bytes * Number(vector?.[1] ?? 1);
-}
-
-/** The value of products, quotients and sums of numbers. */
-function count(text: string): number {
-  const inner = /\(([^()]*)\)/.exec(text);
-  if (inner) return count(text.replace(inner[0], String(count(inner[1]!))));
-  const terms = text.split('+');
-  const factors = (term: string) => term.trim().split(/\s*([*/])\s*/);
-  const value = (term: string) => {
-    const [first, ...rest] = factors(term);
-    return rest.reduce(
-      (all, token, i) => (i % 2 ? (rest[i - 1] === '*' ? all * num(token) : Math.floor(all / num(token))) : all),
-      num(first!),
-    );
-  };
-  return terms.reduce((sum, term) => sum + value(term), 0);
-}
-
-const num = (text: string) => Number(text.trim().replace(/u$/, ''));
 
 /** The workgroups of a number of kernels side by side: a part may have several of its own in one of the dispatch. */
 function partWorkgroups({ threads, workgroups }: Outline, together: number): number {
@@ -138,10 +113,9 @@ export function link(
 ): Kernel {
   const outlines = kernels.map(outlineOf);
   const threads = threadsOf(outlines, arrangement, most);
-  const shared = sharedBy(outlines);
-  const names = new Map([...shared.keys()].map((key, i) => [key, `shared${i}`]));
-  const declared = [...shared].map(([key, type]) => `var<workgroup> ${names.get(key)}: ${type};`);
-  const parts = kernels.map((kernel, i) => partOf(kernel, `_${i}`, names));
+  const shared = new Map([...sharedBy(outlines)].map(([key, one], i) => [key, { ...one, name: `shared${i}` }]));
+  const declared = [...shared.values()].map(({ name, type }) => `var<workgroup> ${name}: ${type};`);
+  const parts = kernels.map((kernel, i) => partOf(kernel, `_${i}`, outlines[i]!, shared));
   const calls = outlines.map((outline, i) => callOf(kernels[i]!, outline, `main_${i}`));
   const total = outlines.reduce((sum, outline) => sum + partWorkgroups(outline, threads), 0);
   const main = arrangement === 'in turn' ? inTurn(outlines, calls, threads) : sideBySide(outlines, calls, threads);
@@ -159,40 +133,22 @@ export function link(
 
 type Part = Required<Pick<Kernel, 'source' | 'constants' | 'hooks' | 'aliases'>>;
 
-/** What tells which variables in workgroup memory may be one: arrays of one element, of several the first, the second, … */
-function keysOf(types: readonly string[]): string[] {
-  const seen = new Map<string, number>();
-  return types.map((type) => {
-    const element = /^array<(.*), [^<>]+>$/.exec(type)?.[1] ?? type;
-    const n = seen.get(element) ?? 0;
-    seen.set(element, n + 1);
-    return `${element} ${n}`;
-  });
-}
-
-/** The variables in workgroup memory of several kernels that never use them at a time: each as large as the largest wants it. */
-export function sharedBy(outlines: readonly Outline[]): Map<string, string> {
-  const shared = new Map<string, string>();
-  for (const { shared: types } of outlines) {
-    keysOf(types).forEach((key, i) => {
-      const before = shared.get(key);
-      if (!before || bytesOfType(before) < bytesOfType(types[i]!)) shared.set(key, types[i]!);
-    });
-  }
-  return shared;
-}
-
 /** A kernel under other names. */
-function partOf(kernel: Kernel, suffix: string, shared: ReadonlyMap<string, string>): Part {
+function partOf(
+  kernel: Kernel,
+  suffix: string,
+  outline: Outline,
+  shared: ReadonlyMap<string, Shared & { name: string }>,
+): Part {
   const source = kernel.source.replace(/^[ \t]*\/\/.*\n/gm, '').replace(/\n{2,}/g, '\n');
-  const values = valuesOf(kernel);
   const names = new Map([...source.matchAll(DECLARED)].map(([, name]) => [name!, `${name}${suffix}`]));
   let text = source;
-  const own = [...source.matchAll(SHARED)];
-  const keysOfOwn = keysOf(own.map(([, , type]) => written(type!, values)));
-  own.forEach(([line, name], i) => {
+  const keysOfOwn = keysOf(outline);
+  [...source.matchAll(SHARED)].forEach(([line, name, type], i) => {
+    const one = shared.get(keysOfOwn[i]!)!;
     text = text.replace(line, '');
-    names.set(name!, shared.get(keysOfOwn[i]!)!);
+    if (one.isFlat) text = flattened(text, name!, type!);
+    names.set(name!, one.name);
   });
   const { text: entry, parameters } = entryOf(text)!;
   const told = parameters.map(({ name, type }) => `${name}: ${type}`).join(', ');

@@ -1,6 +1,6 @@
 // The first pass of fusion: which nodes lie in memory, and why. All others are computed inside of the kernels that need them.
-import { flopsOf, resultOp, type Tensor } from '../ops/tensor.ts';
-import { packOp, reshapeOp } from '../ops/view.ts';
+import { flopsOf, type Op, resultOp, type Tensor } from '../ops/tensor.ts';
+import { concatOp, packOp, padOp, reshapeOp } from '../ops/view.ts';
 import type { Graph } from './graph.ts';
 import { type FusionGroup, groupOf, MAX_NODES, Memory } from './legality.ts';
 import { recomputedBy, recomputedOperand } from './recompute.ts';
@@ -135,7 +135,7 @@ function group(settled: Settled, why: Map<Tensor, string>, maxBuffers: number, s
       if (at) place = place === undefined || place === at ? at : 'many';
     }
     const isBroadcast = readers.some((user) =>
-      user.op === reshapeOp ? broadcasts.has(user) : !hasKernel(user) && user.size > node.size,
+      user.op === reshapeOp ? broadcasts.has(user) : !hasKernel(user) && user.size > node.size && !surrounds(user),
     );
     if (isBroadcast) broadcasts.add(node);
     const isRepeated = place === 'many' || isBroadcast;
@@ -207,6 +207,9 @@ function partsInTheWay(materialised: Materialised, pack: Tensor): Set<number> {
   }
   return found;
 }
+
+/** Larger than what it is made of, and yet no element of that is in it twice. */
+const surrounds = ({ op }: Tensor) => op === (padOp as Op) || op === (concatOp as Op);
 
 /** What computing a node where it is needed costs an element, and how many materialised tensors that reads. */
 function inlineCost(node: Tensor, must: ReadonlySet<Tensor>): { flops: number; leaves: number } {

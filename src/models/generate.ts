@@ -20,8 +20,15 @@ export interface WriterOptions {
   readonly cache?: boolean;
 }
 
+/** How tokens are drawn; the same seed draws the same, by default the writer's. */
+export interface Writing extends Sampling {
+  readonly seed: number;
+}
+
 /** Tokens that one submit makes. */
 const PER_SUBMIT = 32;
+
+const keyOf = (seed: number) => Uint32Array.of(seed >>> 0, 0x74657874);
 
 const u32 = (name: string, size: number[] = [], init?: () => Uint32Array) =>
   new Variable(name, size, { dtype: 'u32', ...(init && { init }) });
@@ -42,7 +49,7 @@ export class Writer {
   private readonly count = u32('tokens');
   private readonly settings: readonly [Variable, Variable, Variable];
   private readonly caches: readonly { readonly k: Variable; readonly v: Variable }[];
-  private readonly others: readonly Variable[];
+  private readonly key: Variable;
 
   /** @internal */
   constructor(gpu: Gpu, parts: ReturnType<typeof graphOf>, program: Program) {
@@ -54,7 +61,7 @@ export class Writer {
     this.count = parts.count;
     this.settings = parts.settings;
     this.caches = parts.caches;
-    this.others = [parts.key];
+    this.key = parts.key;
     this.program = program;
   }
 
@@ -68,7 +75,7 @@ export class Writer {
    *
    * @throws OptionError if the prompt is empty
    */
-  async *write(prompt: readonly number[], count: number, how: Partial<Sampling> = {}): AsyncGenerator<number[]> {
+  async *write(prompt: readonly number[], count: number, how: Partial<Writing> = {}): AsyncGenerator<number[]> {
     if (prompt.length === 0) throw new OptionError('the prompt is empty: give it one token or more');
     const { gpu, context, settings } = this;
     const { temperature = 1, topK = 0, topP = 1 } = how;
@@ -76,6 +83,7 @@ export class Writer {
     writeVariable(gpu, heat, Float32Array.of(temperature));
     writeVariable(gpu, most, Uint32Array.of(topK));
     writeVariable(gpu, share, Float32Array.of(topP));
+    if (how.seed !== undefined) writeVariable(gpu, this.key, keyOf(how.seed));
     writeVariable(gpu, this.count, new Uint32Array(1));
     // Of a long prompt, what the context holds, with room for a token.
     let known = prompt.slice(-Math.max(1, context - 1));
@@ -123,7 +131,7 @@ export class Writer {
 
   destroy(): void {
     this.program.destroy();
-    const own = [this.tape, this.at, this.prompt, this.count, ...this.settings, ...this.others];
+    const own = [this.tape, this.at, this.prompt, this.count, ...this.settings, this.key];
     freeVariables(this.gpu, [...own, ...this.caches.flatMap(({ k, v }) => [k, v])]);
   }
 
@@ -136,7 +144,7 @@ function graphOf(model: GPT, { seed = 0, cache = true }: WriterOptions) {
   const { context, width, layers } = model.options;
   const tape = u32('tape', [context + 1]);
   const [at, prompt, count] = [u32('position'), u32('prompt length'), u32('tokens')];
-  const key = u32('key', [2], () => Uint32Array.of(seed >>> 0, 0x74657874));
+  const key = u32('key', [2], () => keyOf(seed));
   const settings = [new Variable('temperature', []), u32('top k'), new Variable('top p', [])] as const;
   const one = constant(1, 'u32');
   const position = at.tensor;

@@ -1,10 +1,11 @@
 // What a pixel is to a decoder: how many numbers it says of each, and what these make of the pixel.
 
 import { betaBinomialNll } from '../ops/beta_binomial.ts';
-import { bernoulliNll, softmax } from '../ops/composite.ts';
+import { bernoulliNll } from '../ops/composite.ts';
 import { add, clamp, div, exp, floor, mul, sigmoid } from '../ops/elementwise.ts';
 import { categoricalNll, discretizedLogisticNll, logisticMixtureNll } from '../ops/observation.ts';
 import { sum } from '../ops/reduce.ts';
+import { softmax } from '../ops/softmax.ts';
 import { iota } from '../ops/source.ts';
 import type { Tensor } from '../ops/tensor.ts';
 import { toU32 } from '../ops/to_u32.ts';

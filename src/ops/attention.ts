@@ -2,7 +2,12 @@
 import forwardShader from '../../shaders/attention/forward.wgsl?raw';
 import keyShader from '../../shaders/attention/key_gradient.wgsl?raw';
 import queryShader from '../../shaders/attention/query_gradient.wgsl?raw';
+import attention_cotangents from '../../shaders/include/attention_cotangents.wgsl?raw';
+import attention_keys from '../../shaders/include/attention_keys.wgsl?raw';
+import attention_operands from '../../shaders/include/attention_operands.wgsl?raw';
+import attention_seen from '../../shaders/include/attention_seen.wgsl?raw';
 import { ShapeError } from '../errors.ts';
+import { include } from '../gpu/include.ts';
 import {
   type AttentionAttrs,
   attentionReference,
@@ -69,10 +74,11 @@ function direct(
   masked: boolean,
 ): KernelSpec<AttentionAttrs> {
   const tile = ({ attrs }: Node) => tileOf(attrs.size, arrays);
+  const whole = include(wgsl, { attention_operands, attention_cotangents, attention_keys, attention_seen });
   return {
     name: 'one thread a tile',
     // Without a mask there is none to bind, nor a place for it.
-    wgsl: masked ? wgsl : wgsl.replace(/^.*> mask: .*$/m, ''),
+    wgsl: masked ? whole : whole.replace(/^.*> mask: .*$/m, ''),
     inputs: masked ? [...inputs, 'mask'] : inputs,
     outputs,
     constants: (node) => constants(node, tile(node), masked),

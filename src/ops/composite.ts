@@ -1,23 +1,10 @@
-// Ops that are made of others: activations, softmax, likelihoods, divergences. Their gradients follow from their parts.
+// Ops that are made of others: activations, likelihoods, divergences. Their gradients follow from their parts.
 
 import { ShapeError } from '../errors.ts';
 import { defineOp } from './define.ts';
 import { add, erf, exp, greater, mul, neg, sigmoid, softplus, square, sub, where } from './elementwise.ts';
 import { erfReference } from './erf.ts';
-import { logsumexp } from './reduce.ts';
-import {
-  apply,
-  axisOf,
-  elementType,
-  type NdArray,
-  type Op,
-  type Sample,
-  sameShape,
-  show,
-  stridesOf,
-  type Tensor,
-  type TensorOf,
-} from './tensor.ts';
+import { apply, elementType, type Op, type Sample, sameShape, show, type Tensor } from './tensor.ts';
 
 interface Check<A> {
   /** In float64, one element of each input. */
@@ -126,58 +113,12 @@ export const gaussianKlOp = define<object>(
   },
 );
 
-export const softmaxOp = defineOp<{ axis: number; log: boolean }>({
-  name: 'softmax',
-  infer([x], { axis }) {
-    if (elementType(x!.dtype) !== 'f32') throw new ShapeError(`wants f32, got ${x!.dtype}`);
-    if (x!.shape[axis] === 0) throw new ShapeError(`axis ${axis} of ${show(x!.shape)} has no elements`);
-    return { shape: x!.shape, dtype: 'f32' };
-  },
-  decompose([x], attrs) {
-    const result = sub(x!, logsumexp(x!, { axis: attrs.axis, keepDims: true }));
-    return attrs.log ? result : exp(result);
-  },
-  check: CHECKS && {
-    reference([x], { axis, log: logarithm }) {
-      const { shape, data } = x as NdArray;
-      const stride = stridesOf(shape)[axis]!;
-      const dim = shape[axis]!;
-      return data.map((value, flat) => {
-        const first = flat - (Math.floor(flat / stride) % dim) * stride;
-        const row = Array.from({ length: dim }, (_, k) => data[first + k * stride]!);
-        const max = Math.max(...row);
-        const result = value - max - Math.log(row.reduce((sum, other) => sum + Math.exp(other - max), 0));
-        return logarithm ? result : Math.exp(result);
-      });
-    },
-    samples: [false, true].flatMap((logarithm) => [
-      { inputs: [{ shape: [5, 12], min: -9, max: 9 }], attrs: { axis: 1, log: logarithm } },
-      { inputs: [{ shape: [7, 5] }], attrs: { axis: 0, log: logarithm } },
-      { inputs: [{ shape: [2, 1, 3] }], attrs: { axis: 1, log: logarithm } },
-    ]),
-    random(int) {
-      const shape = Array.from({ length: int(1, 3) }, () => int(1, 9));
-      return { inputs: [{ shape }], attrs: { axis: int(0, shape.length - 1), log: int(0, 1) === 1 } };
-    },
-  },
-});
-
 /** x·Φ(x), with the exact normal distribution function. */
 export const gelu = (x: Tensor): Tensor => apply(geluOp, [x], {});
 /** x·sigmoid(x). */
 export const silu = (x: Tensor): Tensor => apply(siluOp, [x], {});
 /** x where it is positive, else slope·x. */
 export const leakyRelu = (x: Tensor, slope = 0.01): Tensor => apply(leakyReluOp, [x], { slope });
-
-/** exp(x) / Σ exp(x) along an axis, the last by default. */
-export function softmax(x: Tensor, axis = -1): TensorOf<'f32'> {
-  return apply(softmaxOp, [x], { axis: axisOf(axis, x.shape.length), log: false }) as TensorOf<'f32'>;
-}
-
-/** log softmax(x) along an axis, the last by default. */
-export function logSoftmax(x: Tensor, axis = -1): TensorOf<'f32'> {
-  return apply(softmaxOp, [x], { axis: axisOf(axis, x.shape.length), log: true }) as TensorOf<'f32'>;
-}
 
 /** −log p(target) of Bernoulli variables with the given logits, element by element, in nats; target in [0, 1]. */
 export const bernoulliNll = (logits: Tensor, target: Tensor): Tensor => apply(bernoulliNllOp, [logits, target], {});

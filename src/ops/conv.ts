@@ -19,8 +19,10 @@ import {
 } from './conv_geometry.ts';
 import { randomCase, samples, transposedSample, weightSample } from './conv_samples.ts';
 import { defineOp } from './define.ts';
+import { mul } from './elementwise.ts';
 import { matmul } from './matmul.ts';
 import { type Pair, patches, sumPatches, type Window } from './patches.ts';
+import { sum } from './reduce.ts';
 import { apply, type Op, show, sizeOf, type Tensor } from './tensor.ts';
 import { padTo, reshape, slice, transpose } from './view.ts';
 
@@ -91,6 +93,24 @@ function weightMatrix(weight: Tensor, groups: number, tapsFirst: boolean): Tenso
   return groups === 1 ? reshape(matrix, matrix.shape.slice(1)) : matrix;
 }
 
+// Depthwise, with a kernel of its own for each channel, is no matmul: of images with channels last, four neighbours of a
+// result come of four channels of each tap, times as many weights.
+
+/** Of a weight [G·M, 1, KH, KW], where each group is a single channel. */
+const isDepthwise = ({ shape }: Tensor, groups: number) => groups > 1 && shape[1] === 1;
+
+/** For every position of a kernel the pixels below its taps: [positions, taps, C, 1]. */
+function pixelsByTap(x: Tensor, window: Window): Tensor {
+  const [n, channels] = x.shape as Shape4;
+  return reshape(patches(toImages(x, 1), window), [n * sizeOf(window.out), sizeOf(window.kernel), channels, 1]);
+}
+
+/** A weight [G·M, 1, KH, KW] as [1, taps, G, M]. */
+function tapsOf(weight: Tensor, groups: number): Tensor {
+  const [out, , ...kernel] = weight.shape as Shape4;
+  return reshape(transpose(reshape(weight, [out, sizeOf(kernel)]), [1, 0]), [1, sizeOf(kernel), groups, out / groups]);
+}
+
 export const conv2dOp: Op<ConvAttrs> = defineOp({
   name: 'conv2d',
   infer([x, weight], attrs) {
@@ -127,8 +147,12 @@ export const conv2dOp: Op<ConvAttrs> = defineOp({
     const [n, , ...size] = x!.shape as Shape4;
     const [outChannels, , ...kernel] = weight!.shape as Shape4;
     const out = positions(size, kernel, attrs);
-    const columns = stack(patchesOf(toImages(x!, groups), windowOf(kernel, out, attrs)), groups);
     const inner = outChannels / groups;
+    if (isDepthwise(weight!, groups)) {
+      const pixels = pixelsByTap(x!, windowOf(kernel, out, attrs));
+      return fromImages(reshape(sum(mul(pixels, tapsOf(weight!, groups)), { axis: 1 }), [n, ...out, outChannels]), 1);
+    }
+    const columns = stack(patchesOf(toImages(x!, groups), windowOf(kernel, out, attrs)), groups);
     const result = paddedMatmul(columns, weightMatrix(weight!, groups, true), false, n * sizeOf(out), inner);
     return fromImages(reshape(result, [groups * n, ...out, inner]), groups);
   },
@@ -179,8 +203,16 @@ export const convTranspose2dOp: Op<TransposeAttrs> = defineOp({
     const [n, channels, ...size] = x!.shape as Shape4;
     const [, outInner, ...kernel] = weight!.shape as Shape4;
     const out = transposedSize(size, kernel, attrs);
-    const images = toImages(x!, groups);
     const inner = channels / groups;
+    if (isDepthwise(weight!, groups)) {
+      const pixels = reshape(toImages(x!, 1), [n * sizeOf(size), 1, groups, inner]);
+      const taps = reshape(sum(mul(pixels, tapsOf(weight!, groups)), { axis: 3 }), [
+        n * sizeOf(size),
+        sizeOf(kernel) * groups,
+      ]);
+      return fromImages(sumPatches(taps, [n, ...out, groups], windowOf(kernel, size, attrs)), 1);
+    }
+    const images = toImages(x!, groups);
     if (stride.every((step) => step === 1)) {
       // A convolution with the kernel read backwards, from where its last tap meets the first pixel.
       const window = { kernel, stride, dilation: pairOf((a) => -dilation[a]), start: padding, out };
@@ -235,9 +267,15 @@ export const conv2dWeightOp = defineOp<WeightAttrs>({
   },
   decompose([x, g], attrs) {
     const { groups, kernel } = attrs;
-    const [, channels, ...size] = x!.shape as Shape4;
+    const [n, channels, ...size] = x!.shape as Shape4;
     const [, outChannels] = g!.shape as Shape4;
     const out = positions(size, kernel, attrs);
+    if (groups > 1 && channels === groups) {
+      const pixels = pixelsByTap(x!, windowOf(kernel, out, attrs));
+      const slopes = reshape(toImages(g!, 1), [n * sizeOf(out), 1, groups, outChannels / groups]);
+      const taps = reshape(sum(mul(pixels, slopes), { axis: 0 }), [sizeOf(kernel), outChannels]);
+      return reshape(transpose(taps, [1, 0]), [outChannels, 1, ...kernel]);
+    }
     const columns = stack(patchesOf(toImages(x!, groups), windowOf(kernel, out, attrs)), groups);
     const rows = stack(unstack(toImages(g!, groups)), groups);
     const [outInner, inner] = [outChannels / groups, channels / groups];

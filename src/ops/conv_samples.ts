@@ -30,14 +30,16 @@ export function samples(): Case[] {
     oneCase([3, 8, 4, 4], [1, 8, 1, 1]),
     oneCase([2, 6, 5, 5], [4, 3, 3, 3], { groups: 2, padding: [1, 1], stride: [2, 1] }),
     oneCase([1, 4, 5, 5], [4, 1, 3, 3], { groups: 4, dilation: [1, 2], padding: [2, 2] }),
+    oneCase([2, 8, 6, 5], [8, 1, 3, 2], { groups: 8, stride: [2, 1], padding: [1, 0] }),
+    oneCase([2, 3, 5, 5], [6, 1, 3, 3], { groups: 3, stride: [2, 2], padding: [1, 1] }),
   ];
 }
 
 export function randomCase(int: RandomInt): Case {
   const pair = (min: number, max: number): Pair => [int(min, max), int(min, max)];
-  const groups = int(0, 2) === 0 ? int(2, 3) : 1;
+  const groups = int(0, 2) === 0 ? int(2, 4) : 1;
   const [kernel, stride, padding, dilation] = [pair(1, 4), pair(1, 3), pair(0, 2), pair(1, 2)];
-  const inner = int(1, 5);
+  const inner = groups > 1 && int(0, 1) ? 1 : int(1, 5);
   const least = (a: 0 | 1) => Math.max(1, dilation[a] * (kernel[a] - 1) + 1 - 2 * padding[a]);
   const images: Shape4 = [int(1, 3), inner * groups, least(0) + int(0, 4), least(1) + int(0, 4)];
   return oneCase(images, [int(1, 5) * groups, inner, ...kernel], { stride, padding, dilation, groups });

@@ -1,7 +1,7 @@
 // What the kernels of matmul have in common: sizes, the workgroups of a grid, and the hooks that load and store.
 import { ShapeError } from '../errors.ts';
 import { Affine } from './affine.ts';
-import { type KernelWriter, show, type Tensor } from './tensor.ts';
+import { type AdapterTraits, type KernelWriter, show, type Tensor } from './tensor.ts';
 
 export interface MatmulAttrs {
   /** A is stored [K, M]. */
@@ -42,6 +42,12 @@ export const PROBE = [false, true].flatMap((transposeA) =>
     attrs: { transposeA, transposeB },
   })),
 );
+
+/** A shader whose subgroups are of the size that it is written for, where a device gives the size that it is asked for. */
+export function pinned(source: string, { pinsSubgroups, subgroupSize }: AdapterTraits): string {
+  if (!pinsSubgroups) return source;
+  return `enable subgroup_size_control;\n${source.replace('@compute ', `@compute @subgroup_size(${subgroupSize}) `)}`;
+}
 
 /** The workgroups of a kernel, counted through where one dimension has more of them than WebGPU takes. */
 export function spread(writer: KernelWriter, x: number, y: number, z: number) {

@@ -11,6 +11,7 @@ import {
   type MatmulAttrs,
   matmulHooks,
   PROBE,
+  pinned,
   sizesOf,
   spread,
   VALUES,
@@ -127,7 +128,7 @@ function subgroupTile(
       );
       const isBare = writer.storesBare && m % tileM === 0 && n % (4 * tileN4) === 0;
       return {
-        source: subgroupShader,
+        source: pinned(subgroupShader, writer.traits),
         constants: {
           ...constantsOf(node),
           ...constants,

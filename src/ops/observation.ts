@@ -2,10 +2,10 @@
 // values, since the tails beyond 0 and 255 belong to these.
 
 import { ShapeError } from '../errors.ts';
-import { logSoftmax } from './composite.ts';
 import { defineOp } from './define.ts';
 import { add, clamp, equal, exp, expm1, log, mul, neg, softplus, sub, where } from './elementwise.ts';
 import { logsumexp, sum } from './reduce.ts';
+import { logSoftmax } from './softmax.ts';
 import { iota } from './source.ts';
 import { apply, elementType, type NdArray, sameShape, show, sizeOf, type Tensor } from './tensor.ts';
 import { broadcastTo, reshape } from './view.ts';

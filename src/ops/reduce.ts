@@ -1,10 +1,14 @@
 // Reductions over any axes: sum, max, logsumexp, and mean.
 
-import columnsShader from '../../shaders/reduce/columns.wgsl?raw';
-import columnsWorkgroupShader from '../../shaders/reduce/columns_workgroup.wgsl?raw';
-import rowsShader from '../../shaders/reduce/rows.wgsl?raw';
+import logsumexp_step from '../../shaders/include/logsumexp_step.wgsl?raw';
+import reduction_start from '../../shaders/include/reduction_start.wgsl?raw';
+import reduction_step from '../../shaders/include/reduction_step.wgsl?raw';
+import columnsText from '../../shaders/reduce/columns.wgsl?raw';
+import columnsWorkgroupText from '../../shaders/reduce/columns_workgroup.wgsl?raw';
+import rowsText from '../../shaders/reduce/rows.wgsl?raw';
 import rowsWorkgroupShader from '../../shaders/reduce/rows_workgroup.wgsl?raw';
 import { ShapeError } from '../errors.ts';
+import { include } from '../gpu/include.ts';
 import { Affine } from './affine.ts';
 import { defineOp } from './define.ts';
 import { div, equal, exp, maximum, mul, neg, sub } from './elementwise.ts';
@@ -25,6 +29,11 @@ import {
   type TensorOf,
 } from './tensor.ts';
 import { broadcastTo, reshape } from './view.ts';
+
+const texts = { reduction_start, reduction_step, logsumexp_step };
+const rowsShader = /* @__PURE__ */ include(rowsText, texts);
+const columnsShader = /* @__PURE__ */ include(columnsText, texts);
+const columnsWorkgroupShader = /* @__PURE__ */ include(columnsWorkgroupText, texts);
 
 export interface ReduceAttrs {
   /** Ascending. */

@@ -9,7 +9,7 @@ import {
   maskedAttentionQueryGradientOp,
 } from './attention.ts';
 import { betaBinomialNllOp, digammaDifferenceOp, logGammaRatioOp } from './beta_binomial.ts';
-import { bernoulliNllOp, gaussianKlOp, gaussianNllOp, geluOp, leakyReluOp, siluOp, softmaxOp } from './composite.ts';
+import { bernoulliNllOp, gaussianKlOp, gaussianNllOp, geluOp, leakyReluOp, siluOp } from './composite.ts';
 import { conv2dOp, conv2dWeightOp, convTranspose2dOp } from './conv.ts';
 import { crossEntropyOp } from './cross_entropy.ts';
 import { elementwise } from './elementwise.ts';
@@ -26,6 +26,7 @@ import { logsumexpOp, maxOp, sumOp } from './reduce.ts';
 import { rotaryOp } from './rotary.ts';
 import { layerNormGradientOp, layerNormOp, rmsNormGradientOp, rmsNormOp } from './row_norm.ts';
 import { sampleOp } from './sample.ts';
+import { softmaxOp, softmaxRowsGradientOp, softmaxRowsOp } from './softmax.ts';
 import { constantOp, inputOp, iotaOp, variableOp } from './source.ts';
 import { type Op, resultOp } from './tensor.ts';
 import { toU32Op } from './to_u32.ts';
@@ -47,8 +48,9 @@ export const ops: readonly Op[] = [
   ...[maskedAttentionOp, maskedAttentionQueryGradientOp, maskedAttentionKeyGradientOp],
   ...[uniformOp, normalOp, permutationOp],
   ...[layerNormOp, layerNormGradientOp, rmsNormOp, rmsNormGradientOp],
+  ...[softmaxOp, softmaxRowsOp, softmaxRowsGradientOp],
   ...[rotaryOp, sampleOp, geluTanhOp, geluTanhSlopeOp],
-  ...[geluOp, siluOp, leakyReluOp, softmaxOp, bernoulliNllOp, gaussianNllOp, gaussianKlOp],
+  ...[geluOp, siluOp, leakyReluOp, bernoulliNllOp, gaussianNllOp, gaussianKlOp],
   ...[discretizedLogisticNllOp, logisticMixtureNllOp, categoricalNllOp],
   ...[logGammaRatioOp, digammaDifferenceOp, betaBinomialNllOp],
 ] as readonly Op[];

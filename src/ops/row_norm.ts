@@ -1,7 +1,9 @@
 // Layer norm and RMS norm of rows, each in one dispatch, and their gradients for the rows in another.
+import norm_rows from '../../shaders/include/norm_rows.wgsl?raw';
 import shader from '../../shaders/norm/rows.wgsl?raw';
 import gradientShader from '../../shaders/norm/rows_gradient.wgsl?raw';
 import { ShapeError } from '../errors.ts';
+import { include } from '../gpu/include.ts';
 import { defineOp } from './define.ts';
 import { add, mul, sub } from './elementwise.ts';
 import { sum } from './reduce.ts';
@@ -40,6 +42,7 @@ function define(name: string, centred: boolean): { forward: Op<RowNormAttrs>; gr
     CENTRED: centred,
   });
   const workgroups = ({ inputs: [x] }: Tensor<object>) => spread(x!.shape[0]!);
+  const whole = include(shader, { norm_rows });
   const gradient = defineOp({
     name: `${name}Gradient`,
     infer(inputs) {
@@ -48,7 +51,7 @@ function define(name: string, centred: boolean): { forward: Op<RowNormAttrs>; gr
       return { shape, dtype: 'f32' };
     },
     kernel: {
-      ...{ name: 'one thread a row', wgsl: gradientShader, constants, workgroups },
+      ...{ name: 'one thread a row', wgsl: include(gradientShader, { norm_rows }), constants, workgroups },
       ...{ inputs: ['x', 'weight', 'stats', 'g'], outputs: ['dx'] },
     },
     check: CHECKS && {
@@ -69,7 +72,7 @@ function define(name: string, centred: boolean): { forward: Op<RowNormAttrs>; gr
     kernel: {
       ...{ name: 'one thread a row', outputs: ['y', 'stats'], workgroups },
       // Without a shift there is none to bind, nor a place for it.
-      wgsl: centred ? shader : shader.replace(AFTER, ''),
+      wgsl: centred ? whole : whole.replace(AFTER, ''),
       inputs: centred ? ['x', 'weight', 'bias'] : ['x', 'weight'],
       constants: (node) => ({ ...constants(node as Tensor<object>), EPSILON: Math.fround(node.attrs.epsilon) }),
       flops: ({ inputs: [x] }) => 8 * x!.size,

@@ -8,10 +8,12 @@ import {
   type MatmulAttrs,
   matmulHooks,
   PROBE,
+  pinned,
   sizesOf,
   spread,
 } from './matmul_kernel.ts';
-import type { DType, Tensor, Variant } from './tensor.ts';
+import { parallelismOf } from './parallelism.ts';
+import type { AdapterTraits, DType, Tensor, Variant } from './tensor.ts';
 
 /** As `GPUAdapterInfo.subgroupMatrixConfigs` lists them. */
 export interface SubgroupMatrixConfig {
@@ -22,36 +24,73 @@ export interface SubgroupMatrixConfig {
   readonly K: number;
 }
 
-/** Rows and columns of a workgroup's tile, wherever the small matrices fit into it. */
-const TILE = 32;
-const THREADS = 64;
+/** Subgroups of a workgroup, down and across, and the small matrices of each. */
+interface Tile {
+  readonly name: string;
+  readonly grid: readonly [number, number];
+  readonly accumulators: readonly [number, number];
+}
+
+/** Sums that a thread has in registers: sixteen small matrices a subgroup. The other, for results too few for these. */
+const tilesOf = ({ M, N }: SubgroupMatrixConfig): readonly Tile[] => {
+  const tile = (grid: Tile['grid'], accumulators: Tile['accumulators']): Tile => {
+    const [m, n] = [grid[0] * accumulators[0] * M, grid[1] * accumulators[1] * N];
+    return { name: `tile ${m}×${n}`, grid, accumulators };
+  };
+  return [
+    tile([2, 2], [4, 4]),
+    tile([2, 1], [Math.max(1, 16 / M), Math.max(1, 32 / N)].map(Math.floor) as [number, number]),
+  ];
+};
+
+/** Steps of k in workgroup memory, and bytes between its rows beyond their own. */
+const DEPTH = 32;
+const PAD = 16;
 
 /**
- * A variant for each configuration that adds up in f32: of f32 for all products, of f16 for operands stored as f16.
+ * Variants for each configuration: of f32 for all products, of f16 for operands stored as f16.
  *
  * @param lanes of the largest subgroup
+ * @param halfSums those that add up in f16, too: less exact than what products promise, and so only for who asks for it
  */
 export function subgroupMatrixVariants(
   configs: readonly SubgroupMatrixConfig[],
   lanes: number,
+  halfSums = false,
 ): readonly Variant<MatmulAttrs>[] {
   const usable = configs.filter(
     ({ componentType, resultComponentType, M, N, K }) =>
-      resultComponentType === 'f32' &&
+      (resultComponentType === 'f32' || (halfSums && resultComponentType === 'f16')) &&
       (componentType === 'f32' || componentType === 'f16') &&
       [M, N, K].every((size) => size % 4 === 0),
   );
-  return usable.map((config) => variantOf(config, lanes));
+  return usable.flatMap((config) => tilesOf(config).map((tile) => variantOf(config, tile, lanes)));
 }
 
-function variantOf({ componentType, M, N, K }: SubgroupMatrixConfig, lanes: number): Variant<MatmulAttrs> {
-  const blocks = [M, N].map((size) => Math.max(1, Math.floor(TILE / size))) as [number, number];
+function variantOf(
+  { componentType, resultComponentType, M, N, K }: SubgroupMatrixConfig,
+  tile: Tile,
+  lanes: number,
+): Variant<MatmulAttrs> {
+  const { grid, accumulators } = tile;
+  const [tileM, tileN] = [grid[0] * accumulators[0] * M, grid[1] * accumulators[1] * N];
+  const depth = K * Math.max(1, Math.floor(DEPTH / K));
+  const [bytes, sumBytes] = [componentType, resultComponentType].map((type) => (type === 'f16' ? 2 : 4)) as [
+    number,
+    number,
+  ];
+  const pad = PAD / bytes;
+  const lanesOf = ({ pinsSubgroups, subgroupSize }: AdapterTraits) => (pinsSubgroups ? subgroupSize : lanes);
+  const threadsFor = (size: number) => size * grid[0] * grid[1];
+  const memory = bytes * depth * (tileM + tileN + 2 * pad) + sumBytes * grid[0] * grid[1] * M * N;
   const groups = (node: Tensor<MatmulAttrs>) => {
     const { m, n } = sizesOf(node);
-    return [Math.ceil(n / (blocks[1] * N)), Math.ceil(m / (blocks[0] * M)), batchOf(node)] as const;
+    return [Math.ceil(n / tileN), Math.ceil(m / tileM), batchOf(node)] as const;
   };
+  const isLarge = accumulators[0] * accumulators[1] === 16 && grid[1] > 1;
+  const sums = resultComponentType === 'f16' ? ', sums of f16' : '';
   return {
-    name: `subgroup matrix ${M}×${N}×${K} of ${componentType}`,
+    name: `subgroup matrix ${M}×${N}×${K} of ${componentType}${sums}, ${tile.name}`,
     unverified: true,
     probe: PROBE.map(({ inputs, attrs }) => ({
       inputs: inputs.map(({ shape }) => ({ shape, dtype: componentType as DType })),
@@ -61,26 +100,32 @@ function variantOf({ componentType, M, N, K }: SubgroupMatrixConfig, lanes: numb
       isAligned(node) &&
       sizesOf(node).k > 0 &&
       (componentType === 'f32' || node.inputs.every((x) => x.dtype === 'f16')),
-    heuristic(node, { software }) {
+    needs: (_, traits) => ({ threads: threadsFor(lanesOf(traits)), memory }),
+    heuristic(node, traits) {
       const [x, y, z] = groups(node);
-      return !software && x * y * z >= 16;
+      const enough = isLarge ? parallelismOf(traits).cores / 2 : 16;
+      return !traits.software && !sums && x * y * z >= enough;
     },
     kernel(node, writer) {
       const { constants, workgroups } = spread(writer, ...groups(node));
+      const { traits } = writer;
       return {
-        source: subgroupMatrixShader,
+        source: pinned(subgroupMatrixShader, traits),
         constants: {
           ...constantsOf(node),
           ...constants,
           SIZE_M: M,
           SIZE_N: N,
           SIZE_K: K,
-          BLOCKS_M: blocks[0],
-          BLOCKS_N: blocks[1],
-          DEPTH: K * Math.max(1, Math.floor(16 / K)),
-          THREADS: lanes * Math.max(1, Math.floor(THREADS / lanes)),
+          GRID_M: grid[0],
+          GRID_N: grid[1],
+          ACC_M: accumulators[0],
+          ACC_N: accumulators[1],
+          DEPTH: depth,
+          PAD: pad,
+          THREADS: threadsFor(lanesOf(traits)),
         },
-        aliases: { Component: componentType },
+        aliases: { Component: componentType, Sum: resultComponentType },
         hooks: matmulHooks(node, writer),
         workgroups,
         flops: 2 * node.size * sizesOf(node).k,

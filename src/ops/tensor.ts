@@ -44,8 +44,10 @@ export interface AdapterTraits {
   readonly software: boolean;
   /** As `GPUAdapterInfo.vendor`, if it is known: how much work keeps it busy goes by that. */
   readonly vendor?: string;
-  /** The subgroup size if it is fixed and subgroup operations may be used, else 0. */
+  /** The subgroup size if it is fixed, or can be asked for, and subgroup operations may be used, else 0. */
   readonly subgroupSize: number;
+  /** Kernels that rely on that size ask for it: others may run in subgroups of another. */
+  readonly pinsSubgroups?: boolean;
   /** It stores f16, and computes with it. */
   readonly f16: boolean;
   readonly limits: DeviceLimits;

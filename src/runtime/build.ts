@@ -1,5 +1,6 @@
 // From a graph to a Program: planned for the device, compiled by its driver, and allocated.
 import { OptionError } from '../errors.ts';
+import { SUBGROUP_SIZE_CONTROL } from '../gpu/adapter.ts';
 import { Gpu } from '../gpu/gpu.ts';
 import { type Graph, rootsOf, topological, type Update } from '../graph/graph.ts';
 import { kernelsOf, type Plan, type PlanOptions, planGraph, prepareGraph } from '../graph/plan.ts';
@@ -25,12 +26,18 @@ export interface Work extends ProgramDescription {
   readonly storage?: 'f32' | 'f16';
 }
 
+/** Lanes that subgroups are asked for to have where they may have more or fewer. */
+const USUAL = 32;
+
 export function traitsOf(gpu: Gpu): AdapterTraits {
-  const { software, vendor, subgroupSize } = gpu.adapter;
+  const { software, vendor, subgroupSize, smallestSubgroup, largestSubgroup } = gpu.adapter;
+  const pins = subgroupSize === 0 && gpu.has(SUBGROUP_SIZE_CONTROL) && smallestSubgroup > 0;
+  const size = pins ? Math.min(largestSubgroup, Math.max(smallestSubgroup, USUAL)) : subgroupSize;
   return {
     software,
     vendor,
-    subgroupSize: gpu.has('subgroups') ? subgroupSize : 0,
+    subgroupSize: gpu.has('subgroups') ? size : 0,
+    ...(pins && { pinsSubgroups: true }),
     f16: gpu.has('shader-f16'),
     limits: gpu.device.limits,
     experimental: experimentalOf(gpu),

@@ -4,9 +4,9 @@ import type { Classifier } from '../models/classifier.ts';
 import type { HierarchicalVAE } from '../models/hierarchical.ts';
 import type { VAE } from '../models/vae.ts';
 import type { VqVae } from '../models/vq_vae.ts';
-import { softmax } from '../ops/composite.ts';
 import { sigmoid } from '../ops/elementwise.ts';
 import { gather } from '../ops/gather.ts';
+import { softmax } from '../ops/softmax.ts';
 import type { Tensor } from '../ops/tensor.ts';
 
 /** Codes of numbers, of which a standard normal is the prior. */

@@ -1,7 +1,7 @@
 // Text that shows what a model has learned so far, as pictures do for models of images.
 import type { Vocabulary } from '../data/vocabulary.ts';
 import type { Gpu } from '../gpu/gpu.ts';
-import { Writer } from '../models/generate.ts';
+import { Writer, type Writing } from '../models/generate.ts';
 import type { GPT } from '../models/gpt.ts';
 
 export interface ShownText {
@@ -14,6 +14,12 @@ export interface ShownText {
 /** Writes again and again with the weights as they are by then. */
 export interface TextSource {
   write(): Promise<readonly ShownText[]>;
+  destroy(): void;
+}
+
+/** Goes on from a prompt, of tokens. */
+export interface TextWriter {
+  write(prompt: readonly number[], count: number, how: Partial<Writing>): AsyncIterable<number[]>;
   destroy(): void;
 }
 

@@ -112,7 +112,7 @@ export function createPlot(curve: LossCurve, where: HTMLElement, options: PlotOp
       scales: { x: { time: false }, y: { range } },
       axes: [
         { ...axis, ticks, label: 'step', size: 36 * large, labelSize: 18 * large, space: 60 * large },
-        { ...axis, ticks, label: 'nats per image', size: 56 * large, labelSize: 20 * large, space: 32 * large },
+        { ...axis, ticks, label: 'nats', size: 56 * large, labelSize: 20 * large, space: 32 * large },
       ],
       series: [
         { label: 'step', value: (_, step) => (Number.isFinite(step) ? String(step) : '–') },

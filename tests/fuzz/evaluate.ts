@@ -137,7 +137,10 @@ export class Evaluator {
     const f = whole && op.u32 ? op.u32 : op.f;
     const places = inputs.map(({ shape }) => {
       const same = shape.length === node.shape.length && shape.every((dim, axis) => dim === node.shape[axis]);
-      return Array.from({ length: size }, (_, i) => (same ? i : broadcastFlat(coordsOf(i, node.shape), shape)));
+      const places = new Uint32Array(size);
+      const isOne = sizeOf(shape) === 1;
+      for (let i = 0; i < size && !isOne; i++) places[i] = same ? i : broadcastFlat(coordsOf(i, node.shape), shape);
+      return places;
     });
     const result = this.each(() => new Float64Array(size));
     const args = new Array<number>(inputs.length);
@@ -162,7 +165,7 @@ export class Evaluator {
     result: Float64Array[],
     i: number,
     inputs: readonly Value[],
-    places: readonly number[][],
+    places: readonly Uint32Array[],
     { f, compares, steps }: Pointwise,
   ): void {
     const [first, second] = inputs as [Value, Value?];

@@ -2,16 +2,7 @@
 // (a test holds them against it).
 import { gradients } from '../../src/graph/autodiff.ts';
 import { argmax } from '../../src/ops/argmax.ts';
-import {
-  bernoulliNll,
-  gaussianKl,
-  gaussianNll,
-  gelu,
-  leakyRelu,
-  logSoftmax,
-  silu,
-  softmax,
-} from '../../src/ops/composite.ts';
+import { bernoulliNll, gaussianKl, gaussianNll, gelu, leakyRelu, silu } from '../../src/ops/composite.ts';
 import { conv2d, convTranspose2d } from '../../src/ops/conv.ts';
 import { crossEntropy } from '../../src/ops/cross_entropy.ts';
 import {
@@ -57,6 +48,7 @@ import { patches, sumPatches, type Window } from '../../src/ops/patches.ts';
 import { avgPool2d, maxPool2d, upsample2d } from '../../src/ops/pool.ts';
 import { normal, permutation, uniform } from '../../src/ops/random.ts';
 import { logsumexp, max, mean, sum } from '../../src/ops/reduce.ts';
+import { logSoftmax, softmax, softmaxRowsGradientOp, softmaxRowsOp } from '../../src/ops/softmax.ts';
 import { constant, iota } from '../../src/ops/source.ts';
 import { apply, type Shape, type Tensor } from '../../src/ops/tensor.ts';
 import { variance } from '../../src/ops/variance.ts';
@@ -305,7 +297,14 @@ export const STEPS = {
     const x = b.float(p);
     if (x.shape.length === 0 || x.size === 0) return;
     const axis = p.int(x.shape.length);
-    if (p.chance(2)) b.push(logSoftmax(x, axis), 2 * b.boundOf(x) + 8);
+    if (p.chance(3)) {
+      const length = x.shape.at(-1)!;
+      const attrs = { log: p.chance(2) };
+      const y = apply(softmaxRowsOp, [reshape(x, [x.size / length, length])], attrs);
+      const g = b.fitted(p, y.shape);
+      if (p.chance(2)) b.push(apply(softmaxRowsGradientOp, [y, g], attrs), (2 + length) * b.boundOf(g));
+      else b.push(y, attrs.log ? 2 * b.boundOf(x) + 8 : 1);
+    } else if (p.chance(2)) b.push(logSoftmax(x, axis), 2 * b.boundOf(x) + 8);
     else b.push(softmax(x, axis), 1);
   },
   crossEntropy(b, p) {

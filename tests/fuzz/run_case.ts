@@ -1,7 +1,10 @@
 // Runs one random graph on a device and holds everything that it computes against the evaluator.
 import type { Gpu } from '../../src/gpu/gpu.ts';
 import { printGraph, rootsOf, topological } from '../../src/graph/graph.ts';
+import { planGraph } from '../../src/graph/plan.ts';
 import type { ChooseVariant } from '../../src/graph/variants.ts';
+import type { AdapterTraits } from '../../src/ops/tensor.ts';
+import { build } from '../../src/runtime/build.ts';
 import { compile } from '../../src/runtime/compile.ts';
 import type { Program } from '../../src/runtime/program.ts';
 import { copyOut } from '../../src/runtime/readback.ts';
@@ -15,6 +18,8 @@ export interface RunOptions {
   readonly storage?: 'f32' | 'f16';
   /** Chooses among all possible variants by this number, instead of the rule. */
   readonly variants?: number;
+  /** Plans for this adapter, and runs on the device all the same. */
+  readonly adapter?: AdapterTraits;
 }
 
 function chooser(seed: number): ChooseVariant {
@@ -26,7 +31,12 @@ const numbersOf = (data: ArrayLike<number>, { dtype }: { dtype: string }) =>
   dtype === 'f16' ? Array.from(data, halfOf) : data;
 
 /** @throws Error that names what differs, with the graph, if anything does */
-export async function runCase(gpu: Gpu, made: Case, tally: Tally, { storage = 'f32', variants }: RunOptions = {}) {
+export async function runCase(
+  gpu: Gpu,
+  made: Case,
+  tally: Tally,
+  { storage = 'f32', variants, adapter }: RunOptions = {},
+) {
   const { graph, numbers, variables, runs, stepsInARun } = made;
   const roots = rootsOf(graph);
   if (roots.length === 0) return;
@@ -39,10 +49,9 @@ export async function runCase(gpu: Gpu, made: Case, tally: Tally, { storage = 'f
     wrong.push(`${name}: ${problem}`);
     wrongNames.add(name.split(' ')[1]!);
   };
-  const program = await compile(gpu, graph, {
-    storage,
-    ...(variants !== undefined && { chooseVariant: chooser(variants) }),
-  });
+  const program = adapter
+    ? await build(gpu, graph, planGraph(graph, adapter))
+    : await compile(gpu, graph, { storage, ...(variants !== undefined && { chooseVariant: chooser(variants) }) });
   const given = new Map<string, GPUBuffer>();
   try {
     for (let run = 0; run < runs; run++) {

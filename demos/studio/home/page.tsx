@@ -25,7 +25,7 @@ export function Home() {
       <div class="choices">
         <a class="choice primary" href={addressOf('train')}>
           <b>Train</b>
-          <span>A model that draws digits, in a minute, or one of your own images</span>
+          <span>A model that draws digits in a minute, or one of your own images or text</span>
         </a>
         <a class="choice" href={addressOf('play')}>
           <b>Play</b>

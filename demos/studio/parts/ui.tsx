@@ -5,6 +5,7 @@ import { attempt } from '../state.ts';
 import { type Brought, pickedFiles } from '../work/brought.ts';
 
 export function sizeText(bytes: number): string {
+  if (bytes >= 1e9) return `${(bytes / 1e9).toFixed(1)} GB`;
   return bytes < 1e6 ? `${Math.ceil(bytes / 1e3)} KB` : `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB`;
 }
 

@@ -66,7 +66,8 @@ async function load(what: string, work: () => Promise<Playable>, run: string | u
     space.value = undefined;
     image.value = undefined;
     label.value = 0;
-    examples.value = await player.examples(0, playable.images.count);
+    const { count } = playable.images;
+    examples.value = count > 0 ? await player.examples(0, count) : undefined;
     step.value = playable.step;
     model.value = { ...playable, run };
     await analyse();

@@ -11,6 +11,8 @@ import { type Loaded, label, loading, model, step, takeFiles } from './model.ts'
 import { Morph } from './morph.tsx';
 import { Samples } from './samples.tsx';
 import { Sliders } from './sliders.tsx';
+import { Texts } from './texts.tsx';
+import { Write } from './write.tsx';
 
 interface Part {
   readonly id: string;
@@ -21,6 +23,8 @@ interface Part {
 
 const hasSpace = ({ codeSize }: Loaded) => codeSize > 0;
 const PARTS: readonly Part[] = [
+  { id: 'write', name: 'Write', view: Write, fits: ({ writes }) => writes },
+  { id: 'texts', name: 'Samples', view: Texts, fits: ({ showsText }) => showsText },
   { id: 'map', name: 'Map', view: MapOfCodes, fits: hasSpace },
   { id: 'grid', name: 'Codes', view: Grid, fits: ({ grid }) => grid !== undefined },
   { id: 'draw', name: 'Draw', view: Draw, fits: ({ reconstructs, classes }) => reconstructs || classes > 0 },
@@ -53,7 +57,7 @@ function Chooser() {
         </select>
       </label>
       <FileButton label="Open a model" id="model-file" accept=".safetensors" take={takeFiles} />
-      {now && <FileButton label="Show it my images" id="own-images" several take={takeFiles} />}
+      {now && now.images.count > 0 && <FileButton label="Show it my images" id="own-images" several take={takeFiles} />}
       {now && now.toldClasses > 0 && (
         <label class="field">
           <span>Class</span>
@@ -103,7 +107,7 @@ export function Play() {
         <p class="hint" role="status" id="play-status">
           {loading.value ||
             (now
-              ? `${now.options.model}${step.value === undefined ? '' : `, step ${step.value.toLocaleString('en')}`}, shown with ${now.images.name}`
+              ? `${now.options.model}${step.value === undefined ? '' : `, step ${step.value.toLocaleString('en')}`}, ${now.images.count > 0 ? 'shown with' : 'of'} ${now.images.name}`
               : '')}
         </p>
       </div>

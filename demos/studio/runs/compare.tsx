@@ -1,6 +1,7 @@
 // Curves of several runs over each other.
 import { useEffect, useRef } from 'preact/hooks';
 import uPlot from 'uplot';
+import { windowsIn } from '../../../src/data/text.ts';
 import { LossCurve } from '../../../src/view/plot.ts';
 import { classColor, color, onScheme } from '../parts/theme.ts';
 import { attempt, store } from '../state.ts';
@@ -11,7 +12,8 @@ const HEIGHT = 300;
 
 /** Steps, smoothed losses and test losses of a run. */
 async function curveOf({ id, data, options }: RunRecord): Promise<uPlot.AlignedData> {
-  const curve = new LossCurve((epoch) => Math.ceil((epoch * data.train) / options.batch));
+  const examples = data.vocabulary === undefined ? data.train : windowsIn(data.train, Number(options.context));
+  const curve = new LossCurve((epoch) => Math.ceil((epoch * examples) / options.batch));
   for (const event of await (await store).events(id)) curve.add(event);
   const [x, , smooth, test] = curve.data;
   return [x, smooth, test] as unknown as uPlot.AlignedData;

@@ -9,18 +9,27 @@ export const FORMAT = 'glia run 1';
 export type Numbers = Readonly<Record<string, number>>;
 
 export interface DataInfo {
-  /** Digits that the studio draws, from the run's seed, or images of the user's. */
-  readonly kind: 'digits' | 'images';
+  /** Digits or sentences that the studio makes from the run's seed, or images or text of the user's. */
+  readonly kind: (typeof KINDS)[number];
   readonly name: string;
+  /** Images, or tokens. */
   readonly train: number;
   readonly test: number;
+  /** Of images; 0 of text. */
   readonly height: number;
   readonly width: number;
   readonly channels: number;
   readonly classes: number;
-  /** SHA-256 of the training images, to tell others from them. */
+  /** How many kinds of tokens a text has. */
+  readonly vocabulary?: number | undefined;
+  /** SHA-256 of the training images or tokens, to tell others from them. */
   readonly digest: string;
 }
+
+const KINDS = ['digits', 'images', 'sentences', 'text'] as const;
+
+/** Whether they are the user's. */
+export const isOwn = ({ kind }: DataInfo) => kind === 'images' || kind === 'text';
 
 /** What happened to it last; one that is `training` and that no tab trains was interrupted. */
 export const STATES = ['training', 'paused', 'done', 'failed'] as const;
@@ -70,6 +79,10 @@ const areNumbers = (value: unknown): value is Numbers =>
   Object.keys(value).length <= 100 &&
   Object.values(value).every((number) => typeof number === 'number');
 
+/** JSON has null for numbers that are not finite. */
+const areMeasured = (value: unknown) =>
+  isObject(value) && areNumbers(Object.fromEntries(Object.entries(value).filter(([, number]) => number !== null)));
+
 /**
  * The record that a text holds, with nothing in it but what belongs there.
  *
@@ -93,16 +106,12 @@ export function parseRecord(text: string, source: string): RunRecord {
   for (const [key, value] of Object.entries({ id, name })) if (!isText(value)) return fail(`its ${key} is no text`);
   if (!STATES.includes(state as RunState)) return fail('its state is none that a run can have');
   if (!isObject(told.options)) return fail('it has no options');
-  if (
-    !isObject(data) ||
-    !['digits', 'images'].includes(String(data.kind)) ||
-    !isText(data.name) ||
-    !isText(data.digest)
-  ) {
+  if (!isObject(data) || !KINDS.includes(data.kind as DataInfo['kind']) || !isText(data.name) || !isText(data.digest)) {
     return fail('it does not say what it was trained on');
   }
   const shape = ['train', 'test', 'height', 'width', 'channels', 'classes'] as const;
   for (const key of shape) if (!isCount(data[key])) return fail(`the ${key} of its data is no count`);
+  if (data.vocabulary !== undefined && !isCount(data.vocabulary)) return fail('the vocabulary of its data is no count');
   if (!areNumbers(sizes)) return fail('its files have no sizes');
   for (const numbers of [latest, test])
     if (numbers !== undefined && !areNumbers(numbers)) return fail('its metrics are no numbers');
@@ -123,6 +132,7 @@ export function parseRecord(text: string, source: string): RunRecord {
     ...{ id: id as string, name: name as string, snapshot },
     data: {
       ...{ kind: data.kind as DataInfo['kind'], name: data.name, digest: data.digest },
+      ...(data.vocabulary !== undefined && { vocabulary: data.vocabulary }),
       ...(Object.fromEntries(shape.map((key) => [key, data[key]])) as Record<(typeof shape)[number], number>),
     },
     seconds: Number.isFinite(told.seconds) ? (told.seconds as number) : 0,
@@ -142,9 +152,12 @@ export function parseEvents(text: string, source: string): TrainEvent[] {
   const lines = text.split('\n').filter((line) => line !== '');
   return lines.map((line, i) => {
     try {
-      const event = JSON.parse(line);
-      const isStep = event.event === 'step' && isCount(event.step);
-      if (isStep || (event.event === 'epoch' && isCount(event.epoch) && isObject(event.train))) return event;
+      const { event, train, test, ...rest } = JSON.parse(line);
+      const told =
+        event === 'step' ? isCount(rest.step) : event === 'epoch' && isCount(rest.epoch) && areMeasured(train);
+      if (told && areMeasured(rest) && (test === undefined || areMeasured(test))) {
+        return { event, ...rest, ...(train && { train }), ...(test && { test }) };
+      }
     } catch {
       // Told below.
     }

@@ -1,31 +1,26 @@
 // The runs that this browser keeps: snapshots, metrics, options, images. Nothing here knows of a page: workers use it too.
 
-import type { Dataset } from '../../../src/data/images.ts';
 import { CheckpointError, OptionError } from '../../../src/errors.ts';
 import { decodeCheckpoint } from '../../../src/train/checkpoint.ts';
 import type { TrainEvent } from '../../../src/train/events.ts';
 import type { TrainOptions } from '../../../src/train/options.ts';
 import { pack, unpack } from './archive.ts';
-import { DATA_FILES, decodeDataset, encodeDataset } from './datasets.ts';
+import { type AnyDataset, DATA_FILES, decodeDataset, encodeDataset } from './datasets.ts';
 import { type FileStore, openFiles } from './files.ts';
 import { bytesOfRun, type DataInfo, FORMAT, parseEvents, parseRecord, type RunRecord } from './record.ts';
+import { encode, LINES, metricsFile, RunWriter, SNAPSHOTS, text } from './writer.ts';
 
 const ROOT = 'runs';
 const RECORD = 'run.json';
 const METRICS = 'metrics.jsonl';
 const CHECKPOINT = 'checkpoint.safetensors';
-const SNAPSHOTS = ['snapshot-a', 'snapshot-b'] as const;
-/** Lines of metrics in a file: only the last file is written again as they grow. */
-const LINES = 2048;
 /** More lines than any run in a browser makes. */
 const MOST_LINES = 5e7;
 
 /** How long to wait for another tab to let go of a run: milliseconds. */
 const PATIENCE = 500;
 
-const encode = (text: string) => new TextEncoder().encode(text);
 const decode = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
-const metricsFile = (index: number) => `metrics-${index}`;
 
 /** What a run is made of at first. */
 export interface NewRun {
@@ -34,80 +29,7 @@ export interface NewRun {
   readonly data: DataInfo;
   readonly totalSteps: number;
   /** Kept with it, if given. */
-  readonly dataset?: Dataset | undefined;
-}
-
-/** What one writes of a run at a time. */
-export interface Commit {
-  readonly snapshot?: Uint8Array;
-  /** Events since the last commit. */
-  readonly events?: readonly TrainEvent[];
-  readonly changes?: Partial<Pick<RunRecord, 'state' | 'failure' | 'step' | 'totalSteps' | 'seconds' | 'options'>>;
-}
-
-/** A run that one tab writes: nobody else does meanwhile. */
-export class RunWriter {
-  record: RunRecord;
-  private readonly store: RunStore;
-  /** Lines of the last file of metrics. */
-  private lines: string[];
-  private readonly release: () => void;
-
-  constructor(store: RunStore, record: RunRecord, lines: string[], release: () => void) {
-    this.store = store;
-    this.record = record;
-    this.lines = lines;
-    this.release = release;
-  }
-
-  /**
-   * Snapshot, metrics and numbers together: the record is written last, and until then the run is as it was before.
-   *
-   * @throws QuotaError if there is no room; the run is as it was, and what was not written may be given once more
-   */
-  async commit({ snapshot, events = [], changes = {} }: Commit): Promise<void> {
-    const { store } = this;
-    // It may have been renamed meanwhile.
-    const before = (await store.find(this.record.id)) ?? this.record;
-    const sizes: Record<string, number> = { ...before.sizes };
-    const write = async (file: string, bytes: Uint8Array) => {
-      await store.write(before.id, file, bytes);
-      sizes[file] = bytes.length;
-    };
-    const lines = [...this.lines, ...events.map((event) => JSON.stringify(event))];
-    const full = before.events + events.length;
-    let file = Math.floor(before.events / LINES);
-    while (events.length > 0 && lines.length >= LINES) await write(metricsFile(file++), text(lines.splice(0, LINES)));
-    if (events.length > 0) await write(metricsFile(file), text(lines));
-    let name = before.snapshot;
-    if (snapshot) {
-      name = SNAPSHOTS.find((each) => each !== name)!;
-      await write(name, snapshot);
-    }
-    const record = {
-      ...before,
-      ...changes,
-      ...newest(events),
-      ...{ events: full, snapshot: name, sizes, changed: Date.now() },
-    };
-    await store.writeRecord(record);
-    this.record = record;
-    this.lines = lines;
-  }
-
-  close(): void {
-    this.release();
-  }
-}
-
-const text = (lines: readonly string[]) => encode(lines.map((line) => `${line}\n`).join(''));
-
-/** The last numbers among events. */
-function newest(events: readonly TrainEvent[]): Partial<RunRecord> {
-  const step = events.findLast((event) => event.event === 'step');
-  const epoch = events.findLast((event) => event.event === 'epoch');
-  const numbers = Object.entries(step ?? {}).filter((entry): entry is [string, number] => typeof entry[1] === 'number');
-  return { ...(step && { latest: Object.fromEntries(numbers) }), ...(epoch?.test && { test: epoch.test }) };
+  readonly dataset?: AnyDataset | undefined;
 }
 
 export class RunStore {
@@ -251,8 +173,8 @@ export class RunStore {
     return found;
   }
 
-  /** The images that are kept with a run. */
-  async dataset(id: string): Promise<Dataset | undefined> {
+  /** The data that are kept with a run. */
+  async dataset(id: string): Promise<AnyDataset | undefined> {
     const { keepsData, name } = await this.get(id);
     return keepsData ? decodeDataset((file) => this.read(id, file), name) : undefined;
   }

@@ -1,19 +1,15 @@
 // A field for each option that the chosen model reads: what makes the model first, how it is trained folded below.
 
 import { optionsOf } from '../../../src/train/options.ts';
-import { isTextEntry, MODELS, modelEntry } from '../../../src/train/registry/registry.ts';
+import { modelEntry } from '../../../src/train/registry/registry.ts';
 import type { OptionRule, OptionValue } from '../../../src/train/rules.ts';
 import { wordsOf } from './words.ts';
-
-/** The studio trains on images. */
-const IMAGE_MODELS = [...MODELS.values()].filter((entry) => !isTextEntry(entry)).map(({ name }) => name);
 
 export type Values = Readonly<Record<string, string>>;
 
 function Field(props: { name: string; rule: OptionRule; value: string; onChange: (value: string) => void }) {
   const { name, rule, value, onChange } = props;
-  const { range, help } = rule;
-  const choices = name === 'model' ? IMAGE_MODELS : rule.choices;
+  const { range, help, choices } = rule;
   const initial = String(rule.default ?? '');
   return (
     <label class="field" for={`option-${name}`}>
@@ -57,7 +53,9 @@ export function OptionFields(props: {
 }) {
   const { values, onChange, disabled = false, leaveOut = [] } = props;
   const rules = optionsOf(values.model ?? 'vae');
-  const own = new Set(['model', 'epochs', ...Object.keys(modelEntry(values.model ?? 'vae').options)]);
+  // How long a run is, as the model counts it.
+  const length = rules.steps?.default === undefined ? 'epochs' : 'steps';
+  const own = new Set(['model', length, ...Object.keys(modelEntry(values.model ?? 'vae').options)]);
   const names = Object.keys(rules).filter((name) => !leaveOut.includes(name));
   const field = (name: string) => (
     <Field
@@ -66,9 +64,10 @@ export function OptionFields(props: {
       rule={rules[name]!}
       value={values[name] ?? ''}
       onChange={(value) => {
-        // Another model reads other options: those that both read are kept.
+        // Another model reads other options: those that mean the same to both are kept.
         const next = name === 'model' ? optionsOf(value) : rules;
-        onChange(Object.fromEntries(Object.entries({ ...values, [name]: value }).filter(([key]) => key in next)));
+        const same = (key: string) => key === name || (key in next && rules[key]?.default === next[key]!.default);
+        onChange(Object.fromEntries(Object.entries({ ...values, [name]: value }).filter(([key]) => same(key))));
       }}
     />
   );

@@ -44,5 +44,5 @@ export function LossPlot() {
   useEffect(() => {
     if (losses) plot.current?.setData(losses.data);
   }, [shown?.version]);
-  return <div ref={place} class="plot" role="img" aria-label="The loss over the steps, in nats per image" />;
+  return <div ref={place} class="plot" role="img" aria-label="The loss over the steps, in nats" />;
 }

@@ -1,16 +1,10 @@
 // Before a run: presets, data and options.
 import { signal } from '@preact/signals';
-import { proxy } from 'comlink';
-import { useEffect } from 'preact/hooks';
-import { ACCEPTED } from '../../../src/data/formats.ts';
-import { OptionError } from '../../../src/errors.ts';
 import { decodeCheckpoint, namedOptions } from '../../../src/train/checkpoint.ts';
 import { completeOptions } from '../../../src/train/options.ts';
-import { Bitmap } from '../parts/pictures.tsx';
-import { FileButton, sizeText } from '../parts/ui.tsx';
-import { adapter, attempt, runs, trained, trainer } from '../state.ts';
+import { adapter, attempt, runs, trained } from '../state.ts';
 import type { Brought } from '../work/brought.ts';
-import type { Preview } from '../work/trainer.worker.ts';
+import { Data, keeps, modelFor, readAgain, readFiles, reading, usesOwn } from './data.tsx';
 import { givenOf, OptionFields, type Values, valuesOf } from './fields.tsx';
 import { PRESETS } from './presets.ts';
 import { begin, goOn } from './session.ts';
@@ -18,46 +12,18 @@ import { begin, goOn } from './session.ts';
 const values = signal<Values>(valuesOf(PRESETS[0]!.options));
 /** The preset that was chosen last. */
 const preset = signal<string | undefined>(PRESETS[0]!.title);
-const preview = signal<Preview | undefined>(undefined);
-const reading = signal('');
-const keeps = signal(false);
 const checkpoint = signal<{ readonly name: string; readonly bytes: Uint8Array; readonly step: number } | undefined>(
   undefined,
 );
 
-const isOwn = () => preview.value?.info.kind === 'images';
+const modelOf = (now: Values) => now.model ?? 'vae';
 
-/** At first; images may have been dropped meanwhile. */
-async function showSomething(): Promise<void> {
-  const digits = await trainer().digits();
-  if (!reading.value) preview.value ??= digits;
+function choose(next: Values): void {
+  if (modelOf(next) !== modelOf(values.value)) preset.value = undefined;
+  values.value = next;
 }
 
-async function showDigits(): Promise<void> {
-  await trainer().forget();
-  preview.value = await trainer().digits();
-}
-
-const look = () => {
-  const { size, colors } = completeOptions(givenOf(values.value));
-  return { size, colors };
-};
-
-async function read(work: (told: (done: number, total: number) => void) => Promise<Preview>): Promise<void> {
-  if (reading.value) throw new OptionError('other files are being read: wait for them');
-  reading.value = 'Reading …';
-  try {
-    preview.value = await work(
-      proxy((done: number, total: number) => {
-        reading.value = `Reading images: ${done.toLocaleString('en')} of ${total.toLocaleString('en')} …`;
-      }),
-    );
-  } finally {
-    reading.value = '';
-  }
-}
-
-/** Takes what a person chose or dropped: images, and a checkpoint to go on from. */
+/** Takes what a person chose or dropped: images or text, and a checkpoint to go on from. */
 export async function take(all: readonly Brought[]): Promise<void> {
   const saved = all.find(({ path }) => path.endsWith('.safetensors'));
   if (saved) {
@@ -67,9 +33,12 @@ export async function take(all: readonly Brought[]): Promise<void> {
     preset.value = undefined;
     checkpoint.value = { name, bytes, step };
   }
-  const images = all.filter((file) => file !== saved);
-  if (images.length > 0) await read((told) => trainer().read(images, look(), told));
-  else if (isOwn()) await read((told) => trainer().readAgain(look(), told));
+  const others = all.filter((file) => file !== saved);
+  if (others.length === 0) return readAgain(values.value);
+  // Text is for a model of text: one is chosen where the chosen one is not.
+  const model = checkpoint.value ? modelOf(values.value) : modelFor(others, modelOf(values.value));
+  if (model !== modelOf(values.value)) choose({ model });
+  await readFiles(others, { ...values.value, model });
 }
 
 /** A name that no run has yet. */
@@ -85,7 +54,7 @@ function start(): Promise<void> {
   const from = checkpoint.value;
   const base = from ? from.name.replace(/\.safetensors$/, '') : (preset.value ?? options.model);
   checkpoint.value = undefined;
-  return begin({ name: nameFor(base), options, ownImages: isOwn(), keep: keeps.value, checkpoint: from });
+  return begin({ name: nameFor(base), options, own: usesOwn(options.model), keep: keeps.value, checkpoint: from });
 }
 
 function Presets() {
@@ -109,58 +78,6 @@ function Presets() {
         </label>
       ))}
     </fieldset>
-  );
-}
-
-function Data() {
-  useEffect(() => {
-    if (!preview.value) void attempt(showSomething);
-  }, []);
-  const shown = preview.value;
-  const info = shown?.info;
-  const own = isOwn();
-  const bytes = info ? (info.train + info.test) * (info.height * info.width * info.channels + 1) : 0;
-  const kind =
-    info && `${info.channels > 1 ? ', in colour' : ''}${info.classes > 0 ? `, of ${info.classes} classes` : ''}`;
-  return (
-    <section class="card">
-      <h2>Data</h2>
-      <p id="data-name">
-        {reading.value ||
-          (own
-            ? `${info!.name}: ${info!.train.toLocaleString('en')} training and ${info!.test.toLocaleString('en')} test images of ${info!.width}×${info!.height}${kind}`
-            : 'Built-in digits: drawn stroke by stroke with random hands, the same for the same seed.')}
-      </p>
-      <div class="preview">
-        {shown && <Bitmap id="preview" bitmap={shown.picture.bitmap} label="Some of the images" />}
-      </div>
-      <div class="row">
-        <FileButton id="files" label="Choose files" several disabled={reading.value !== ''} take={take} />
-        <FileButton id="folder" label="Choose a folder" several folder disabled={reading.value !== ''} take={take} />
-        {own && (
-          <button type="button" id="built-in" onClick={() => attempt(showDigits)}>
-            Built-in digits
-          </button>
-        )}
-      </div>
-      {own && (
-        <label class="check">
-          <input
-            type="checkbox"
-            name="keep"
-            checked={keeps.value}
-            onChange={(event) => {
-              keeps.value = event.currentTarget.checked;
-            }}
-          />
-          <span>
-            Keep a copy of these images in this browser ({sizeText(bytes)}), so that the run can go on after a reload
-            without asking for them
-          </span>
-        </label>
-      )}
-      <p class="hint">Or drop them on the page: {ACCEPTED}. Nothing leaves your computer.</p>
-    </section>
   );
 }
 
@@ -206,8 +123,7 @@ export function Prepare() {
       }}
       onChange={({ target }) => {
         const { name } = target as HTMLInputElement;
-        if (['size', 'colors'].includes(name) && isOwn())
-          void attempt(() => read((told) => trainer().readAgain(look(), told)));
+        void attempt(() => readAgain(values.value, name));
       }}
     >
       <div class="column">
@@ -244,17 +160,10 @@ export function Prepare() {
             Start training
           </button>
         </div>
-        <Data />
+        <Data model={modelOf(values.value)} take={take} />
         <section class="card">
           <h2>Options</h2>
-          <OptionFields
-            values={values.value}
-            disabled={from !== undefined}
-            onChange={(next) => {
-              if (next.model !== values.value.model) preset.value = undefined;
-              values.value = next;
-            }}
-          />
+          <OptionFields values={values.value} disabled={from !== undefined} onChange={choose} />
         </section>
       </div>
     </form>

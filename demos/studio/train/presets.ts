@@ -39,6 +39,11 @@ export const PRESETS: readonly Preset[] = [
     options: { model: 'vq-vae', epochs: 5 },
   },
   {
+    title: 'Sentences',
+    text: 'A small transformer reads sentences letter by letter, and soon writes some of its own.',
+    options: { model: 'gpt', layers: 2, heads: 2, width: 64, context: 32, steps: 1500 },
+  },
+  {
     title: 'Which digit is it?',
     text: 'A classifier: draw a digit, and see its probabilities as you draw.',
     options: { model: 'classifier', epochs: 3 },

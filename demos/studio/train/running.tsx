@@ -4,14 +4,37 @@ import { signal } from '@preact/signals';
 import { describeTerm } from '../../../src/train/events.ts';
 import { download } from '../../../src/view/download.ts';
 import { PictureCard } from '../parts/pictures.tsx';
+import { TextCard } from '../parts/text_card.tsx';
 import { timeText } from '../parts/ui.tsx';
 import { addressOf, attempt, trainer } from '../state.ts';
+import type { Progress } from '../work/session.ts';
 import { LossPlot } from './plot.tsx';
-import { between, fork, goOn, pause, pictures, progress, stage, started, state, stop, trouble } from './session.ts';
+import {
+  between,
+  fork,
+  goOn,
+  pause,
+  pictures,
+  progress,
+  recovery,
+  stage,
+  started,
+  state,
+  stop,
+  texts,
+  trouble,
+} from './session.ts';
 import { wordsOf } from './words.ts';
 
 const NONE = '–';
 const rate = signal('');
+
+/** In epochs, unless the run was to end before. */
+function lengthOf({ epochs = 0, totalSteps = 0 }: Partial<Progress> = {}): string {
+  const wanted = started.value?.options.steps;
+  const [count, what] = wanted !== undefined && totalSteps >= wanted ? [totalSteps, 'step'] : [epochs, 'epoch'];
+  return `${count} ${what}${count === 1 ? '' : 's'}`;
+}
 
 function status(): string {
   const now = progress.value;
@@ -30,7 +53,7 @@ function status(): string {
     case 'paused':
       return 'Paused. It is kept in this browser: you may close the page.';
     case 'done':
-      return `Done after ${now?.epochs} epochs, in ${timeText(now?.seconds ?? 0)}.`;
+      return `Done after ${lengthOf(now)}, in ${timeText(now?.seconds ?? 0)}.`;
     case 'failed':
       return 'Stopped. What it had learned is kept.';
     case 'none':
@@ -79,6 +102,7 @@ function Buttons() {
 function Numbers() {
   const now = progress.value;
   const { latest, lastEpoch, terms = ['loss'], step = 0, totalSteps, epoch, epochs, batch = 0 } = now ?? {};
+  const what = started.value?.data.vocabulary === undefined ? 'images' : 'windows';
   const entries: readonly (readonly [label: string, value: string, rest?: string])[] = [
     ['step', now ? `${step}` : NONE, totalSteps ? ` / ${totalSteps}` : ''],
     ['epoch', now ? `${epoch}` : NONE, epochs ? ` / ${epochs}` : ''],
@@ -92,7 +116,7 @@ function Numbers() {
         (name) => [`test ${name}`, lastEpoch?.test ? describeTerm(name, lastEpoch.test[name]!).text : NONE] as const,
       ),
     ['ms a step', latest ? latest.msPerStep.toFixed(latest.msPerStep < 10 ? 2 : 0) : NONE],
-    ['images a second', latest ? Math.round((1000 * batch) / latest.msPerStep).toLocaleString('en') : NONE],
+    [`${what} a second`, latest ? Math.round((1000 * batch) / latest.msPerStep).toLocaleString('en') : NONE],
     ['saved at step', now ? `${now.savedStep}` : NONE],
   ];
   return (
@@ -107,6 +131,24 @@ function Numbers() {
         </div>
       ))}
     </dl>
+  );
+}
+
+/** What happened to the device, and what that means for the run: nothing. */
+function Recovery() {
+  const now = recovery.value;
+  if (!now) return null;
+  const { reason, from, step, adapter, count } = now;
+  const again = step > from ? ` The ${step - from} steps since its copy at step ${from} were made once more.` : '';
+  return (
+    <p class="notice note" role="status" id="recovery">
+      <span>
+        {reason[0]!.toUpperCase()}
+        {reason.slice(1)}. Training went on with {adapter ?? 'another'}.{again}{' '}
+        {adapter ? 'Another GPU may round differently.' : 'The result is the same to the bit.'}
+        {count > 1 && ` It was lost ${count} times by now.`}
+      </span>
+    </p>
   );
 }
 
@@ -164,7 +206,7 @@ function Made() {
         onSubmit={(event) => {
           event.preventDefault();
           const lr = Number(rate.value);
-          void attempt(() => between(() => trainer().setLearningRate(lr)));
+          void attempt(() => trainer().setLearningRate(lr));
         }}
       >
         <label class="field">
@@ -200,6 +242,7 @@ export function Running() {
           {trouble.value.quota && <a href={addressOf('runs')}>Choose what to delete</a>}
         </p>
       )}
+      <Recovery />
       <Numbers />
       <section class="card">
         <h2>Loss</h2>
@@ -208,6 +251,9 @@ export function Running() {
       <div class="pictures" id="pictures">
         {pictures.value.map((picture) => (
           <PictureCard key={picture.name} picture={picture} />
+        ))}
+        {texts.value.map((shown) => (
+          <TextCard key={shown.name} shown={shown} />
         ))}
       </div>
       {started.value && (

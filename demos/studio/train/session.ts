@@ -2,10 +2,11 @@
 import { computed, signal } from '@preact/signals';
 import { proxy } from 'comlink';
 import type { TrainOptions } from '../../../src/train/options.ts';
+import type { ShownText } from '../../../src/train/texts.ts';
 import type { LossCurve } from '../../../src/view/plot.ts';
 import { lineOf } from '../parts/errors.ts';
 import { complain, message, refreshRuns, store, trainer, whenTrainerDies } from '../state.ts';
-import type { DrawnPicture, Listener, Progress } from '../work/session.ts';
+import type { DrawnPicture, Listener, Progress, Recovered } from '../work/session.ts';
 import type { Started } from '../work/trainer.worker.ts';
 
 export type State = 'none' | 'preparing' | 'training' | 'pausing' | 'paused' | 'done' | 'failed';
@@ -19,10 +20,13 @@ export const stage = signal('');
 export const started = signal<Started | undefined>(undefined);
 export const progress = signal<Progress | undefined>(undefined);
 export const pictures = signal<readonly DrawnPicture[]>([]);
+export const texts = signal<readonly ShownText[]>([]);
 /** The curve so far, and how often it has changed. */
 export const curve = signal<{ readonly losses: LossCurve; readonly version: number } | undefined>(undefined);
 /** Why nothing can be saved, while nothing can be. */
 export const trouble = signal<{ readonly line: string; readonly quota: boolean } | undefined>(undefined);
+/** The last loss of the device, and how many there were. */
+export const recovery = signal<(Recovered & { readonly count: number }) | undefined>(undefined);
 export const failure = signal('');
 export const isBusy = computed(() => ['preparing', 'training', 'pausing'].includes(state.value));
 
@@ -39,8 +43,14 @@ const listener: Listener & object = {
     for (const { bitmap } of pictures.value) bitmap.close();
     pictures.value = next;
   },
+  texts(next) {
+    texts.value = next;
+  },
   trouble(line, quota) {
     trouble.value = line === undefined ? undefined : { line, quota };
+  },
+  recovered(now) {
+    recovery.value = { ...now, count: (recovery.value?.count ?? 0) + 1 };
   },
 };
 
@@ -58,9 +68,11 @@ function reset(): void {
   progress.value = undefined;
   curve.value = undefined;
   trouble.value = undefined;
+  recovery.value = undefined;
   failure.value = '';
   for (const { bitmap } of pictures.value) bitmap.close();
   pictures.value = [];
+  texts.value = [];
 }
 
 async function prepare(work: (told: (what: string) => void) => Promise<Started>): Promise<boolean> {
@@ -89,7 +101,7 @@ async function prepare(work: (told: (what: string) => void) => Promise<Started>)
 export interface NewSession {
   readonly name: string;
   readonly options: TrainOptions;
-  readonly ownImages: boolean;
+  readonly own: boolean;
   readonly keep: boolean;
   readonly checkpoint?: { readonly name: string; readonly bytes: Uint8Array } | undefined;
 }

@@ -11,6 +11,9 @@ const WORDS: Readonly<Record<string, string>> = {
   size: 'image size',
   colors: 'colours',
   budget: 'GPU memory budget',
+  context: 'context length',
+  width: 'embedding width',
+  heads: 'attention heads',
 };
 
 export const wordsOf = (option: string) => WORDS[option] ?? option;

@@ -5,7 +5,8 @@ import { DEFAULT_BLOCK } from '../../../src/coder/archive.ts';
 import { builtInDigits } from '../../../src/data/digits.ts';
 import { readDataset } from '../../../src/data/formats.ts';
 import type { Dataset, ImageSet } from '../../../src/data/images.ts';
-import { CheckpointError, OptionError } from '../../../src/errors.ts';
+import { isText } from '../../../src/data/text.ts';
+import { CheckpointError, DataError, OptionError } from '../../../src/errors.ts';
 import type { Gpu } from '../../../src/gpu/gpu.ts';
 import { decodeTrained, type Trained } from '../../../src/train/checkpoint.ts';
 import { pixelsOf } from '../../../src/view/pictures.ts';
@@ -66,6 +67,7 @@ async function imagesFor(brought: readonly Brought[] | undefined): Promise<Datas
   const { options } = trained;
   if (brought) return readDataset(filesOf(brought), { size: options.size, colors: options.colors });
   const kept = run === undefined ? undefined : await (await store).dataset(run);
+  if (kept && isText(kept)) throw new DataError('a model of text compresses no images');
   return kept ?? builtInDigits({ seed: options.seed, size: options.size ?? 28, colors: options.colors ?? 'grey' });
 }
 

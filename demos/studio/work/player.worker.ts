@@ -5,15 +5,21 @@ import { builtInDigits } from '../../../src/data/digits.ts';
 import { readDataset } from '../../../src/data/formats.ts';
 import type { Dataset } from '../../../src/data/images.ts';
 import type { ImageShape } from '../../../src/data/resize.ts';
+import { isText } from '../../../src/data/text.ts';
 import { CheckpointError, DataError, OptionError } from '../../../src/errors.ts';
-import { Parameters } from '../../../src/nn/module.ts';
+import type { Gpu } from '../../../src/gpu/gpu.ts';
+import type { Writing } from '../../../src/models/generate.ts';
+import { type Module, Parameters } from '../../../src/nn/module.ts';
 import { writeVariable } from '../../../src/runtime/variables.ts';
 import { decodeTrained, restoredModel, type Trained } from '../../../src/train/checkpoint.ts';
 import type { TrainOptions } from '../../../src/train/options.ts';
 import { createModel, isTextEntry, modelEntry } from '../../../src/train/registry/registry.ts';
+import type { ShownText } from '../../../src/train/texts.ts';
+import { trainedText } from '../../../src/train/trained_text.ts';
 import { RunStore } from '../store/runs.ts';
 import { type Brought, filesOf } from './brought.ts';
 import { deviceOf } from './device.ts';
+import { TextUses } from './text_uses.ts';
 import { Uses } from './uses.ts';
 
 /** Images that the page gets to choose from, and whose codes it maps. */
@@ -34,18 +40,25 @@ export interface Playable {
   /** Classes of which it is told one; 0 for none. */
   readonly toldClasses: number;
   readonly reconstructs: boolean;
+  /** Whether it goes on from a prompt, and whether it shows text of its own. */
+  readonly writes: boolean;
+  readonly showsText: boolean;
   /** Images that it is shown with. */
   readonly images: { readonly name: string; readonly count: number; readonly labels: Uint8Array | undefined };
 }
 
-let uses: Uses | undefined;
+let uses: Uses | TextUses | undefined;
 const device = deviceOf(() => {
   uses = undefined;
 });
-/** The run that the model is of, if it is of one. */
-let current:
-  | { readonly trained: Trained; readonly run: string | undefined; readonly parameters: Parameters }
-  | undefined;
+interface Current {
+  readonly trained: Trained;
+  /** The run that the model is of, if it is of one. */
+  readonly run: string | undefined;
+  readonly model: Module;
+  readonly parameters: Parameters;
+}
+let current: Current | undefined;
 const store = RunStore.open();
 
 /** Height, width and channels of the images that a file's model takes, as far as the file says it. */
@@ -82,12 +95,43 @@ function stand(shape: ImageShape, seed: number): Dataset {
 async function imagesOf(trained: Trained, run: string | undefined, own: Dataset | undefined): Promise<Dataset> {
   if (own) return own;
   const kept = run === undefined ? undefined : await (await store).dataset(run);
-  return kept ?? stand(shapeOf(trained), trained.options.seed);
+  return (kept && !isText(kept) ? kept : undefined) ?? stand(shapeOf(trained), trained.options.seed);
+}
+
+/** What nothing is known of. */
+const NOTHING = {
+  ...{ codeSize: 0, grid: undefined, classes: 0, toldClasses: 0, reconstructs: false },
+  ...{ writes: false, showsText: false },
+} as const;
+
+/** Takes the weights to the device, in place of those of the model before. */
+function exchange(gpu: Gpu, values: ReturnType<typeof restoredModel>, next: Uses | TextUses): void {
+  uses?.destroy();
+  uses = undefined;
+  for (const { variable, flat } of values) writeVariable(gpu, variable, flat);
+  uses = next;
+}
+
+async function makeText(trained: Trained, run: string | undefined): Promise<Playable> {
+  const gpu = await device();
+  const found = trainedText(trained);
+  const of = new TextUses(gpu, found);
+  exchange(gpu, found.weights, of);
+  current = { trained, run, model: found.model, parameters: found.parameters };
+  const { name, options, step } = trained;
+  const { kind, size } = found.vocabulary;
+  return {
+    ...NOTHING,
+    ...{ name, options, step, writes: of.writes, showsText: of.shows, shape: { height: 0, width: 0, channels: 1 } },
+    images: { name: `a vocabulary of ${size} ${kind}`, count: 0, labels: undefined },
+  };
 }
 
 async function make(trained: Trained, run: string | undefined, own?: Dataset): Promise<Playable> {
-  const found = await device();
   const { options, name, step } = trained;
+  const entry = modelEntry(options.model);
+  if (isTextEntry(entry)) return makeText(trained, run);
+  const gpu = await device();
   const dataset = await imagesOf(trained, run, own);
   const model = createModel(dataset, options);
   const parameters = new Parameters(model);
@@ -98,28 +142,38 @@ async function make(trained: Trained, run: string | undefined, own?: Dataset): P
     if (own || !(cause instanceof CheckpointError)) throw cause;
     throw new CheckpointError(`${cause.message}; if it was trained on other images, give these too`, { cause });
   }
-  uses?.destroy();
-  uses = undefined;
-  for (const { variable, flat } of values) writeVariable(found, variable, flat);
-  const entry = modelEntry(options.model);
-  const abilities = (isTextEntry(entry) ? undefined : entry.abilities?.(model)) ?? { toldClasses: 0 };
-  uses = new Uses(found, model, parameters, abilities, dataset.test, EXAMPLES);
-  current = { trained, run, parameters };
+  const abilities = entry.abilities?.(model) ?? { toldClasses: 0 };
+  const of = new Uses(gpu, model, parameters, abilities, dataset.test, EXAMPLES);
+  exchange(gpu, values, of);
+  current = { trained, run, model, parameters };
   const { height, width, channels, labels } = dataset.test;
   const { space, grid, classify, reconstruct, toldClasses } = abilities;
   return {
+    ...NOTHING,
     ...{ name, options, step, toldClasses, reconstructs: reconstruct !== undefined },
     shape: { height, width, channels },
     codeSize: space?.size ?? 0,
     grid: grid && { height: grid.height, width: grid.width, entries: grid.entries },
     classes: classify ? dataset.train.classes : 0,
-    images: { name: dataset.name, count: uses.count, labels: labels?.slice(0, uses.count) },
+    images: { name: dataset.name, count: of.count, labels: labels?.slice(0, of.count) },
   };
 }
 
-function ready(): Uses {
+function ready(): Uses | TextUses {
   if (!uses) throw new OptionError('the GPU was lost: choose the model again');
   return uses;
+}
+
+function ofImages(): Uses {
+  const now = ready();
+  if (now instanceof TextUses) throw new OptionError('this model is of text, and knows no images');
+  return now;
+}
+
+function ofText(): TextUses {
+  const now = ready();
+  if (now instanceof Uses) throw new OptionError('this model is of images, and writes no text');
+  return now;
 }
 
 const sent = (data: Float32Array) => transfer(data, [data.buffer as ArrayBuffer]);
@@ -150,50 +204,64 @@ const api = {
   /** The newest weights of the run, where it has gone on. @returns the step that they are of, if they are others */
   async refresh(): Promise<number | undefined> {
     if (current?.run === undefined || !uses) return undefined;
-    const { trained, run, parameters } = current;
+    const { trained, run, model, parameters } = current;
     const bytes = await (await store).snapshot(run);
     const newer = bytes && decodeTrained(bytes, trained.name);
     if (!newer || newer.step === trained.step || !uses) return undefined;
-    const values = restoredModel(parameters, uses.model.namedBuffers(), newer);
+    const values = restoredModel(parameters, model.namedBuffers(), newer);
     for (const { variable, flat } of values) writeVariable(uses.gpu, variable, flat);
-    current = { trained: newer, run, parameters };
+    current = { ...current, trained: newer };
     return newer.step;
   },
 
   /** Images that it is shown with, [count, height, width, channels], intensities, from one of them on. */
   examples(first: number, count: number): Float32Array {
-    return sent(ready().examples(first, count));
+    return sent(ofImages().examples(first, count));
   },
 
   /** Means and logarithms of variances of the codes of all examples, [count, size] each. */
   async codes(): Promise<{ mean: Float32Array; logvar: Float32Array }> {
-    const { mean, logvar } = await ready().codes();
+    const { mean, logvar } = await ofImages().codes();
     return transfer({ mean, logvar }, [mean.buffer as ArrayBuffer, logvar.buffer as ArrayBuffer]);
   },
 
   /** Images of codes [count, size]; of one class, where the model is told one. */
   async decode(codes: Float32Array, label = 0): Promise<Float32Array> {
-    return sent(await ready().decode(codes, label));
+    return sent(await ofImages().decode(codes, label));
   },
 
   /** What the model makes of one image. */
   look(image: Float32Array, label = 0) {
-    return ready().look(image, label);
+    return ofImages().look(image, label);
   },
 
   /** −ELBO of the examples, sorted: what is usual. */
   async bounds(): Promise<Float32Array> {
-    return sent(await ready().bounds());
+    return sent(await ofImages().bounds());
   },
 
   /** The image of a grid of entries. */
   async decodeGrid(entries: Uint32Array): Promise<Float32Array> {
-    return sent(await ready().decodeGrid(entries));
+    return sent(await ofImages().decodeGrid(entries));
   },
+
+  /** Goes on from a prompt, told as it is written. @returns how many tokens, in how many seconds */
+  async write(prompt: string, count: number, how: Partial<Writing>, told: (text: string) => void) {
+    const began = performance.now();
+    const tokens = await ofText().write(prompt, count, how, told);
+    return { tokens, seconds: (performance.now() - began) / 1000 };
+  },
+
+  stopWriting(): void {
+    if (uses instanceof TextUses) uses.stop();
+  },
+
+  /** Text that shows what the model has learned. */
+  texts: (): Promise<readonly ShownText[]> => ofText().samples(0),
 
   /** What each entry of the table looks like where it stands everywhere. */
   async entries(): Promise<Float32Array> {
-    return sent(await ready().entries());
+    return sent(await ofImages().entries());
   },
 };
 

@@ -1,16 +1,17 @@
 // A run under way in a worker: it trains, tells, and writes itself into the store every few seconds.
-import type { Dataset } from '../../../src/data/images.ts';
 import type { EpochEvent, StepEvent, TrainEvent } from '../../../src/train/events.ts';
+import type { Recovery } from '../../../src/train/healing.ts';
+import type { ShownText } from '../../../src/train/texts.ts';
 import type { Trainer } from '../../../src/train/trainer.ts';
 import type { ShownPicture } from '../../../src/train/trainer_options.ts';
 import { drawPicture } from '../../../src/view/pictures.ts';
 import { lineOf } from '../parts/errors.ts';
 import type { RunRecord } from '../store/record.ts';
-import type { RunWriter } from '../store/runs.ts';
+import type { RunWriter } from '../store/writer.ts';
 
-/** Between pictures and between snapshots: milliseconds. Where they take long, more, so that most time goes into training. */
-const PICTURE_INTERVAL = 2500;
-const PICTURE_SHARE = 0.1;
+/** Between samples of what it makes, and between snapshots: milliseconds. Where they take long, more, so that most time goes into training. */
+const SAMPLE_INTERVAL = 2500;
+const SAMPLE_SHARE = 0.1;
 const SNAPSHOT_INTERVAL = 5000;
 const SNAPSHOT_SHARE = 0.02;
 /** Between two tellings of progress: milliseconds. */
@@ -46,9 +47,28 @@ export interface Progress {
 export interface Listener {
   progress(progress: Progress): void;
   pictures(pictures: readonly DrawnPicture[]): void;
+  texts(texts: readonly ShownText[]): void;
   /** Something that does not end the run, and undefined when it is over: snapshots that find no room, say. */
   trouble(line: string | undefined, isQuota: boolean): void;
+  /** The device was lost, and the run goes on with another. */
+  recovered(recovery: Recovered): void;
 }
+
+export interface Recovered {
+  /** What was wrong with the device before. */
+  readonly reason: string;
+  /** The step that it went on from, and the one that it had reached. */
+  readonly from: number;
+  readonly step: number;
+  /** Where it is another one than before: its bits may differ. */
+  readonly adapter?: string | undefined;
+}
+
+/** Tells a page of it. */
+export const tellRecovery =
+  (listener: Listener) =>
+  ({ reason, from, step, otherAdapter, gpu }: Recovery): void =>
+    listener.recovered({ reason, from, step, adapter: otherAdapter ? gpu.name : undefined });
 
 export function draw({ name, caption, ...picture }: ShownPicture): DrawnPicture {
   const canvas = new OffscreenCanvas(1, 1);
@@ -59,7 +79,6 @@ export function draw({ name, caption, ...picture }: ShownPicture): DrawnPicture 
 export class Session {
   readonly trainer: Trainer;
   readonly writer: RunWriter;
-  readonly dataset: Dataset;
   private readonly listener: Listener;
   private latest: StepEvent | undefined;
   private lastEpoch: EpochEvent | undefined;
@@ -72,21 +91,14 @@ export class Session {
   private since: number | undefined;
   /** Milliseconds a step, smoothed. */
   private pace: number | undefined;
-  private nextPictures = 0;
+  private nextSamples = 0;
   private nextSnapshot = 0;
   private nextTelling = 0;
   private isTroubled = false;
 
-  constructor(
-    trainer: Trainer,
-    writer: RunWriter,
-    dataset: Dataset,
-    listener: Listener,
-    before: readonly TrainEvent[],
-  ) {
+  constructor(trainer: Trainer, writer: RunWriter, listener: Listener, before: readonly TrainEvent[]) {
     this.trainer = trainer;
     this.writer = writer;
-    this.dataset = dataset;
     this.listener = listener;
     this.seconds = writer.record.seconds;
     this.untold = [...before];
@@ -119,11 +131,13 @@ export class Session {
     this.nextTelling = performance.now() + TELL_INTERVAL;
   }
 
-  async showPictures(): Promise<void> {
+  /** Shows what the model makes by now: pictures, or text. */
+  async showSamples(): Promise<void> {
     const start = performance.now();
     this.listener.pictures((await this.trainer.pictures()).map(draw));
+    this.listener.texts(await this.trainer.texts());
     const end = performance.now();
-    this.nextPictures = end + Math.max(PICTURE_INTERVAL, (end - start) / PICTURE_SHARE);
+    this.nextSamples = end + Math.max(SAMPLE_INTERVAL, (end - start) / SAMPLE_SHARE);
   }
 
   /** Trains until it is paused or done. @throws what ended it; the run is saved as failed */
@@ -136,7 +150,7 @@ export class Session {
   private async loop(): Promise<void> {
     const now = performance.now();
     this.since = now;
-    this.nextPictures = now + PICTURE_INTERVAL;
+    this.nextSamples = now + SAMPLE_INTERVAL;
     this.nextSnapshot = now + SNAPSHOT_INTERVAL;
     try {
       // Whatever ends the tab from here on, it was interrupted.
@@ -146,7 +160,7 @@ export class Session {
         await this.save(this.isDone ? 'done' : this.wantsPause ? 'paused' : 'training');
         this.tell();
       } while (!this.wantsPause && !this.isDone);
-      await this.showPictures();
+      await this.showSamples();
     } catch (error) {
       await this.saveFailure(error);
       throw error;
@@ -171,7 +185,7 @@ export class Session {
       const made = this.trainer.step - first;
       if (made > 0) this.pace = (now - begun) / made;
       if (event.event === 'epoch' || now >= this.nextTelling) this.tell();
-      if (now >= this.nextPictures) await this.showPictures();
+      if (now >= this.nextSamples) await this.showSamples();
       // Steps under way are made and told before the loop ends: the snapshot is of the last of them.
       if (now >= this.nextSnapshot) this.turn.abort();
     }

@@ -1,28 +1,16 @@
-// The worker that reads images and trains, so that the page's own thread stays free.
-import { expose, transfer } from 'comlink';
-import { builtInDigits, strokeDigits } from '../../../src/data/digits.ts';
-import type { Files } from '../../../src/data/files.ts';
-import { readDataset } from '../../../src/data/formats.ts';
-import type { Dataset } from '../../../src/data/images.ts';
-import type { Look } from '../../../src/data/resize.ts';
-import { CheckpointError, OptionError } from '../../../src/errors.ts';
+// The worker that reads data and trains, so that the page's own thread stays free.
+import { expose } from 'comlink';
+import { CheckpointError } from '../../../src/errors.ts';
 import { decodeCheckpoint, namedOptions } from '../../../src/train/checkpoint.ts';
 import { trainByName } from '../../../src/train/named.ts';
 import type { TrainOptions } from '../../../src/train/options.ts';
-import { describeDataset } from '../store/datasets.ts';
+import { vocabularyOf } from '../../../src/train/trained_text.ts';
 import type { DataInfo } from '../store/record.ts';
 import { RunStore } from '../store/runs.ts';
 import { type Brought, filesOf } from './brought.ts';
+import { Data, type Preview } from './data.ts';
 import { deviceOf } from './device.ts';
-import { type DrawnPicture, draw, type Listener, Session } from './session.ts';
-
-const PREVIEW = 24;
-
-/** Images that are ready, as the page shows them. */
-export interface Preview {
-  readonly info: DataInfo;
-  readonly picture: DrawnPicture;
-}
+import { type Listener, Session, tellRecovery } from './session.ts';
 
 export interface Started {
   readonly id: string;
@@ -34,50 +22,12 @@ export interface Started {
 }
 
 type Stage = (what: string) => void;
+type Progressed = (done: number, total: number) => void;
 
 const device = deviceOf();
+const data = new Data();
 let session: Session | undefined;
-/** Images of the user's, and the files that they came from. */
-let brought: { readonly files: Files; readonly dataset: Dataset } | undefined;
 const store = RunStore.open();
-
-function preview(dataset: Dataset, info: DataInfo): Preview {
-  const { height, width, channels, images } = dataset.test;
-  const data = Float32Array.from(images.subarray(0, PREVIEW * height * width * channels), (byte) => byte / 255);
-  const picture = draw({ name: 'preview', caption: 'some of the images', data, columns: 8, height, width, channels });
-  return transfer({ info, picture }, [picture.bitmap]);
-}
-
-async function digestOf(dataset: Dataset, options: Pick<TrainOptions, 'seed'>, isOwn: boolean): Promise<DataInfo> {
-  const info = await describeDataset(dataset, isOwn ? 'images' : 'digits');
-  return isOwn ? info : { ...info, name: `built-in digits, seed ${options.seed}` };
-}
-
-/** The images that a run was trained on: kept with it, drawn again, or brought again. */
-async function datasetOf(id: string): Promise<Dataset> {
-  const runs = await store;
-  const { data, options } = await runs.get(id);
-  const dataset = data.kind === 'digits' ? builtInDigits(options) : ((await runs.dataset(id)) ?? brought?.dataset);
-  if (!dataset) {
-    throw new OptionError(`its images (${data.name}) were not kept in this browser: give them once more to go on`);
-  }
-  const { digest } = await describeDataset(dataset, data.kind);
-  if (digest !== data.digest) {
-    throw new OptionError(`these are other images than those that the run was trained on (${data.name})`);
-  }
-  return dataset;
-}
-
-async function readFiles(files: Files, look: Look, told: (done: number, total: number) => void): Promise<Preview> {
-  let shown = performance.now();
-  const dataset = await readDataset(files, look, (done, total) => {
-    if (performance.now() - shown < 100) return;
-    shown = performance.now();
-    told(done, total);
-  });
-  brought = { files, dataset };
-  return preview(dataset, await describeDataset(dataset, 'images'));
-}
 
 const api = {
   /** The adapter's name. @throws UnsupportedError where there is none */
@@ -85,56 +35,48 @@ const api = {
     return (await device()).name;
   },
 
-  /** Some of the digits that the studio draws. */
-  async digits(): Promise<Preview> {
-    const dataset = strokeDigits({ seed: 0, train: 1, test: PREVIEW });
-    return preview(dataset, await describeDataset(dataset, 'digits'));
+  /** Some of what the studio makes for a model where nothing is given. */
+  builtIn: (options: TrainOptions): Promise<Preview> => data.builtIn(options),
+
+  /** Reads images or text of the user's. @throws DataError if they are none */
+  read(list: readonly Brought[], options: TrainOptions, told: Progressed): Promise<Preview> {
+    return data.read(filesOf(list), options, told);
   },
 
-  /** Reads images of the user's. @throws DataError if they are none */
-  async read(list: readonly Brought[], look: Look, told: (done: number, total: number) => void): Promise<Preview> {
-    return readFiles(filesOf(list), look, told);
-  },
+  /** Reads them once more, with other options. */
+  readAgain: (options: TrainOptions, told: Progressed): Promise<Preview> => data.readAgain(options, told),
 
-  /** Reads them once more, of another look. */
-  async readAgain(look: Look, told: (done: number, total: number) => void): Promise<Preview> {
-    if (!brought) throw new OptionError('there are no images yet: choose some');
-    return readFiles(brought.files, look, told);
-  },
+  /** Goes back to what the studio makes. */
+  forget: (options: TrainOptions): void => data.forget(options),
 
-  forget(): void {
-    brought = undefined;
-  },
-
-  /** Makes a new run, of the images that were read last or of digits, from a checkpoint that was brought or from nothing. */
+  /** Makes a new run, of what was read last or of the studio's own data, from a checkpoint that was brought or from nothing. */
   async create(
     given: {
       readonly name: string;
       readonly options: TrainOptions;
-      readonly ownImages: boolean;
+      readonly own: boolean;
       readonly keep: boolean;
       readonly checkpoint?: { readonly name: string; readonly bytes: Uint8Array } | undefined;
     },
     listener: Listener,
     stage: Stage,
   ): Promise<Started> {
-    const { name, options, ownImages, keep } = given;
-    stage(ownImages ? 'Looking at the images …' : 'Drawing digits …');
-    if (ownImages && !brought) throw new OptionError('there are no images yet: choose some');
-    const dataset = ownImages ? brought!.dataset : builtInDigits(options);
-    const info = await digestOf(dataset, options, ownImages);
+    const { name, options, own, keep } = given;
     const checkpoint =
       given.checkpoint && decodeCheckpoint(given.checkpoint.bytes as Uint8Array<ArrayBuffer>, given.checkpoint.name);
+    stage(own ? 'Looking at the data …' : 'Making data …');
+    const { dataset, info } = await data.forNewRun(options, own, checkpoint && vocabularyOf(checkpoint));
     stage('Compiling shaders …');
-    const trainer = await trainByName(await device(), dataset, options, { checkpoint });
+    const run = { checkpoint, onRecovery: tellRecovery(listener) };
+    const trainer = await trainByName(await device(), dataset, options, run);
     const runs = await store;
     try {
-      const kept = ownImages && keep ? dataset : undefined;
+      const kept = own && keep ? dataset : undefined;
       const record = await runs.create({ name, options, data: info, totalSteps: trainer.totalSteps, dataset: kept });
       const writer = await runs.open(record.id);
       const snapshot = await trainer.checkpoint();
       await writer.commit({ snapshot, changes: { step: trainer.step } });
-      return await begin(new Session(trainer, writer, dataset, listener, []));
+      return await begin(new Session(trainer, writer, listener, []));
     } catch (error) {
       trainer.destroy();
       throw error;
@@ -147,15 +89,16 @@ const api = {
     const writer = await runs.open(id);
     try {
       const { options, name } = writer.record;
-      stage('Reading the images …');
-      const dataset = await datasetOf(id);
+      stage('Reading the data …');
       const bytes = await runs.snapshot(id);
       if (!bytes) throw new CheckpointError(`${name} has no snapshot: it was interrupted before the first`);
-      stage('Compiling shaders …');
       const checkpoint = decodeCheckpoint(bytes, name);
+      const dataset = await data.ofRun(runs, id, vocabularyOf(checkpoint));
+      stage('Compiling shaders …');
       const now = { ...namedOptions(checkpoint.progress.options, name), ...options };
-      const trainer = await trainByName(await device(), dataset, now, { checkpoint });
-      return await begin(new Session(trainer, writer, dataset, listener, await runs.events(id)));
+      const run = { checkpoint, onRecovery: tellRecovery(listener) };
+      const trainer = await trainByName(await device(), dataset, now, run);
+      return await begin(new Session(trainer, writer, listener, await runs.events(id)));
     } catch (error) {
       writer.close();
       throw error;
@@ -172,7 +115,7 @@ const api = {
     await session?.pause();
   },
 
-  /** Of a run that stands still. */
+  /** Of the steps that are submitted from now on. */
   setLearningRate(lr: number): void {
     session!.trainer.setLearningRate(lr);
   },
@@ -198,7 +141,7 @@ async function begin(next: Session): Promise<Started> {
   const { id, name, options, data } = writer.record;
   next.tell();
   // Shows what the model makes of the data before it has learned anything, which also compiles what shows it.
-  await next.showPictures();
+  await next.showSamples();
   const epochs = Math.min(trainer.epochs, 10_000);
   const stepsUntil = Array.from({ length: epochs + 1 }, (_, epoch) => trainer.stepsUntil(epoch));
   return { id, name, options, data, stepsUntil };

@@ -206,8 +206,11 @@ export class Uses {
     return images as Float32Array;
   }
 
+  /** Frees all of it, once what was asked for is done: another model may take its place meanwhile. */
   destroy(): void {
-    for (const program of this.programs.values()) program.then(({ ready }) => ready.destroy()).catch(() => {});
-    freeVariables(this.gpu, [this.parameters.flat, ...this.model.namedBuffers().values()]);
+    void this.queue.then(() => {
+      for (const program of this.programs.values()) program.then(({ ready }) => ready.destroy()).catch(() => {});
+      freeVariables(this.gpu, [this.parameters.flat, ...this.model.namedBuffers().values()]);
+    });
   }
 }

@@ -73,7 +73,7 @@ async function inNode({ job, trained, archive, data, driver, save }: Work, tell:
 async function inBrowser({ job, trained, archive, data, server, headed, save }: Work, tell: Report['tell']) {
   const base = serveFiles(server, { files: { 'job.json': JSON.stringify(job), trained, archive }, data, save });
   const outcome = await inPage<Outcome>({
-    ...{ server, headed, path: 'src/cli/compress/page', during: 'images were coded' },
+    ...{ server, headed, name: 'compress', during: 'images were coded' },
     call: callOf<typeof page>('run', base),
     functions: { gliaTell: tell },
   });

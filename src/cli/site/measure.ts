@@ -1,7 +1,6 @@
 // How it feels to use the built studio: how long the page's thread is held up while a run trains, and how long it takes from the
 // pointer on the map to the decoded image.
-import { preview } from 'vite';
-import { launchBrowser } from '../browser.ts';
+import { inSite, shownStep } from './open.ts';
 
 /** A run is watched for so long, after its first steps. */
 const WATCH_MS = 15_000;
@@ -17,29 +16,18 @@ export interface Feel {
 
 const later = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
-export async function measureSite(folder: string): Promise<Feel> {
-  const server = await preview({
-    configFile: false,
-    root: folder,
-    logLevel: 'warn',
-    build: { outDir: folder },
-    preview: { port: 0 },
-  });
-  const browser = await launchBrowser();
-  try {
-    const page = await browser.newPage();
-    page.setDefaultTimeout(300_000);
-    await page.goto(`${server.resolvedUrls!.local[0]}#/train`);
+export function measureSite(folder: string): Promise<Feel> {
+  return inSite(folder, async (page, address) => {
+    await page.goto(`${address}#/train`);
     await page.waitForSelector('#start:not([disabled])');
     await page.click('#start');
-    const step = () => page.$eval('#numbers dd', (element) => Number.parseInt(element.textContent ?? '', 10));
     await page.waitForFunction(() => Number.parseInt(document.querySelector('#numbers dd')?.textContent ?? '', 10) > 5);
     await page.evaluate(`tasks = []; new PerformanceObserver((list) => {
       for (const { duration } of list.getEntries()) tasks.push(duration);
     }).observe({ type: 'longtask' });`);
-    const before = await step();
+    const before = await shownStep(page);
     await later(WATCH_MS);
-    const steps = (await step()) - before;
+    const steps = (await shownStep(page)) - before;
     const longTasks = (await page.evaluate('tasks')) as number[];
     await page.click('#pause');
     await page.waitForSelector('#go-on');
@@ -56,8 +44,5 @@ export async function measureSite(folder: string): Promise<Feel> {
     );
     // The first compile what decodes.
     return { longTasks, steps, latencies: found.slice(5).sort((a, b) => a - b) };
-  } finally {
-    await browser.close().catch(() => {});
-    await server.close();
-  }
+  });
 }

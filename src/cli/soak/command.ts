@@ -15,8 +15,8 @@ export interface CommandRun {
   /** Longest time from a new step to the next kill: milliseconds. */
   readonly within: number;
   readonly say?: (line: string) => void;
-  /** Told now and then while it runs: the last step in the metrics, and the process. */
-  readonly watch?: (step: number, pid: number) => void;
+  /** Called now and then while it runs, with what finds the last step in the metrics, and the process. */
+  readonly watch?: (step: () => number, pid: number) => void;
 }
 
 const later = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -76,7 +76,7 @@ export async function runCommand({ args, out, victims, within, say, watch }: Com
   let due = Number.POSITIVE_INFINITY;
   while (command.running) {
     await later(20);
-    watch?.(lastStep(out), command.child.pid!);
+    watch?.(() => lastStep(out), command.child.pid!);
     const size = sizeOf(metricsOf(out));
     if (size > seen && due === Number.POSITIVE_INFINITY) due = performance.now() + Math.random() * within;
     const victim = victims[killed];
@@ -126,16 +126,19 @@ export class MemoryWatch {
   private readonly samples: { readonly step: number; readonly gpu: number; readonly renderer: number }[] = [];
   private next = 0;
 
-  readonly look = (step: number, pid: number): void => {
+  readonly look = (step: () => number, pid: number): void => {
     if (performance.now() < this.next) return;
     this.next = performance.now() + 500;
-    this.samples.push({ step, gpu: memoryOf(pid, 'gpu'), renderer: memoryOf(pid, 'renderer') });
+    this.samples.push({ step: step(), gpu: memoryOf(pid, 'gpu'), renderer: memoryOf(pid, 'renderer') });
   };
 
-  /** Median bytes of the samples between two steps. */
+  /** Median bytes of the samples from a step until another is made, of processes that are there. */
   between(from: number, to: number) {
-    const some = this.samples.filter(({ step }) => step >= from && step <= to);
-    const median = (values: number[]) => values.sort((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
-    return { gpu: median(some.map(({ gpu }) => gpu)), renderer: median(some.map(({ renderer }) => renderer)) };
+    const some = this.samples.filter(({ step }) => step >= from && step < to);
+    const median = (kind: 'gpu' | 'renderer') => {
+      const bytes = some.map((sample) => sample[kind]).filter((bytes) => bytes > 0);
+      return bytes.sort((a, b) => a - b)[bytes.length >> 1] ?? Number.NaN;
+    };
+    return { gpu: median('gpu'), renderer: median('renderer') };
   }
 }

@@ -2,7 +2,6 @@
 
 import type { Dataset } from '../../data/images.ts';
 import { isText, type TextDataset } from '../../data/text.ts';
-import { vocabularyFrom } from '../../data/vocabulary.ts';
 import { DeviceLostError, NotFiniteError } from '../../errors.ts';
 import { Gpu } from '../../gpu/gpu.ts';
 import { decodeCheckpoint } from '../../train/checkpoint.ts';
@@ -10,6 +9,7 @@ import type { Means, StepEvent, TrainEvent } from '../../train/events.ts';
 import type { Recovery } from '../../train/healing.ts';
 import { trainByName } from '../../train/named.ts';
 import { isTextEntry, modelEntry } from '../../train/registry/registry.ts';
+import { vocabularyOf } from '../../train/trained_text.ts';
 import type { Trainer } from '../../train/trainer.ts';
 import { drawPicture, toPng } from '../../view/pictures.ts';
 import { LossCurve, plotPicture } from '../../view/plot.ts';
@@ -49,8 +49,7 @@ async function train(base: string, stop: AbortSignal): Promise<Outcome> {
     told = performance.now();
     void tell([{ event: 'reading', done, total }]);
   };
-  const { vocabulary } = checkpoint?.metadata ?? {};
-  const known = vocabulary ? vocabularyFrom(JSON.parse(vocabulary), job.checkpoint!) : undefined;
+  const known = checkpoint && vocabularyOf(checkpoint);
   const dataset = isTextEntry(modelEntry(job.options.model))
     ? await loadText(base, job.options, known, progress)
     : await loadData(base, job.options, progress);

@@ -37,7 +37,7 @@ export async function trainInPage(run: PageRun): Promise<Exclude<Outcome, { even
       ...{
         server,
         headed,
-        path: 'src/cli/train/page',
+        name: 'train',
         call: callOf<typeof trainPage>('run', base),
         during: 'the model was training',
       },

@@ -1,4 +1,5 @@
 // `gpt`: a decoder-only transformer, by nanoGPT's recipe for a CPU where nothing else is said.
+import { Writer } from '../../models/generate.ts';
 import { GPT } from '../../models/gpt.ts';
 import { AdamW } from '../../nn/optimizers.ts';
 import { cosineSchedule, warmup } from '../../nn/schedules.ts';
@@ -21,6 +22,7 @@ export const gpt = defineTextModel({
   create: ({ vocabulary }, options) => new GPT({ ...options, vocabulary: vocabulary.size }),
   loss: (model, tokens) => ({ loss: model.loss(tokens) }),
   texts: (gpu, model, { vocabulary }, seed) => samplesOfGpt(gpu, model, vocabulary, seed),
+  writer: (gpu, model) => Writer.create(gpu, model),
   optimizer: (parameters, { lr, average, skip }, steps) =>
     new AdamW(parameters, {
       lr: warmup(Math.min(100, Math.ceil(steps / 10)), cosineSchedule({ lr, steps, min: lr / 10 })),

@@ -6,7 +6,7 @@ import type { Optimizer } from '../../nn/optimizers.ts';
 import type { Tensor } from '../../ops/tensor.ts';
 import type { LossContext } from '../loss.ts';
 import { choice, type OptionRule, type Values, whole } from '../rules.ts';
-import type { TextSource } from '../texts.ts';
+import type { TextSource, TextWriter } from '../texts.ts';
 
 /** Of a run's options, those that an optimizer takes. */
 export interface OfOptimizer {
@@ -38,6 +38,8 @@ export interface TextDefinition<M extends Module, Rules extends Readonly<Record<
   loss(model: M, tokens: Tensor, context: LossContext): Readonly<Record<string, Tensor>>;
   /** Text that shows what it has learned. */
   texts?(gpu: Gpu, model: M, data: TextDataset, seed: number): Promise<TextSource>;
+  /** What goes on from a prompt, if it can. */
+  writer?(gpu: Gpu, model: M): Promise<TextWriter>;
   /** @param steps of the whole run */
   optimizer(parameters: Parameters, options: OfOptimizer, steps: number): Optimizer;
 }
