@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, inject, test } from 'vitest';
 import { runCommand, scratchFolder, TIMEOUT } from './command.ts';
+import { tinyData } from './small_data.ts';
 
 const missing = inject('withoutLavapipe');
 const scratch = scratchFolder();
@@ -11,7 +12,19 @@ test.skipIf(missing)('a run in Node wants no browser and leaves a checkpoint', {
   const out = join(scratch, 'run');
   // Whoever asked for a browser would get none.
   const env = { PUPPETEER_EXECUTABLE_PATH: '/nowhere/chrome' };
-  const args = ['--node', '--driver', 'lavapipe', '--hidden', '8', '--latent', '2', '--steps', '3', '--out', out];
+  const args = [
+    '--node',
+    '--driver',
+    'lavapipe',
+    '--data',
+    tinyData(scratch),
+    '--hidden',
+    '8',
+    '--steps',
+    '3',
+    '--out',
+    out,
+  ];
   const { code, stdout, stderr } = await runCommand('train', args, process.cwd(), { env });
   expect(code, stderr).toBe(0);
   expect(stdout).toMatch(/adapter {5}.*llvmpipe/);
