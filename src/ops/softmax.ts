@@ -80,14 +80,17 @@ function kernel(node: Tensor<RowsAttrs>, writer: KernelWriter, gradient: boolean
   };
 }
 
-const variantsOf = (gradient: boolean): Variant<RowsAttrs>[] => [
-  {
-    name: 'one workgroup a row',
-    heuristic: (node, { software }) => !software && node.shape[1]! >= LONG,
-    kernel: (node, writer) => kernel(node, writer, gradient, true),
-  },
-  { name: 'one thread a row', kernel: (node, writer) => kernel(node, writer, gradient, false) },
-];
+/* @__NO_SIDE_EFFECTS__ */
+function variantsOf(gradient: boolean): Variant<RowsAttrs>[] {
+  return [
+    {
+      name: 'one workgroup a row',
+      heuristic: (node, { software }) => !software && node.shape[1]! >= LONG,
+      kernel: (node, writer) => kernel(node, writer, gradient, true),
+    },
+    { name: 'one thread a row', kernel: (node, writer) => kernel(node, writer, gradient, false) },
+  ];
+}
 
 function checkRows(inputs: readonly Tensor[]): void {
   const fits = inputs.every(

@@ -26,15 +26,20 @@ export interface TextWriter {
 /** Tokens of a sample. */
 const LENGTH = 240;
 
+/** What a text begins with where nothing is given. */
+export function newLine(vocabulary: Vocabulary): number[] {
+  try {
+    return vocabulary.encode('\n');
+  } catch {
+    // A text of one line: its first character will do.
+    return [0];
+  }
+}
+
 /** What a GPT writes of itself, from a new line on. */
 export async function samplesOfGpt(gpu: Gpu, model: GPT, vocabulary: Vocabulary, seed: number): Promise<TextSource> {
   const writer = await Writer.create(gpu, model, { seed });
-  let prompt = [0];
-  try {
-    prompt = vocabulary.encode('\n');
-  } catch {
-    // A text of one line: its first character will do.
-  }
+  const prompt = newLine(vocabulary);
   return {
     async write() {
       const tokens: number[] = [];

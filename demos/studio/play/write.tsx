@@ -6,7 +6,7 @@ import { Slider } from '../parts/ui.tsx';
 import { attempt } from '../state.ts';
 import { model, player } from './model.ts';
 
-const prompt = signal('the ');
+const prompt = signal('');
 const temperature = signal(0.8);
 const topK = signal(0);
 const length = signal(300);

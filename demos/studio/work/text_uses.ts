@@ -2,7 +2,7 @@
 import type { Gpu } from '../../../src/gpu/gpu.ts';
 import type { Writing } from '../../../src/models/generate.ts';
 import { freeVariables } from '../../../src/runtime/variables.ts';
-import type { ShownText, TextSource, TextWriter } from '../../../src/train/texts.ts';
+import { newLine, type ShownText, type TextSource, type TextWriter } from '../../../src/train/texts.ts';
 import { textOf, type trainedText } from '../../../src/train/trained_text.ts';
 
 export class TextUses {
@@ -43,7 +43,7 @@ export class TextUses {
     const mine = ++this.wanted;
     return this.inTurn(async () => {
       // What it does not know is told before anything is compiled.
-      const tokens = vocabulary.encode(prompt || '\n');
+      const tokens = prompt === '' ? newLine(vocabulary) : vocabulary.encode(prompt);
       this.writer ??= entry.writer!(this.gpu, model);
       const writer = await this.writer.catch((error) => {
         this.writer = undefined;

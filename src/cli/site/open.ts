@@ -7,7 +7,6 @@ import { launchBrowser } from '../browser.ts';
 export async function inSite<T>(folder: string, work: (page: Page, address: string) => Promise<T>): Promise<T> {
   const server = await preview({
     configFile: false,
-    root: folder,
     logLevel: 'warn',
     build: { outDir: folder },
     preview: { port: 0 },
