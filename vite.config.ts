@@ -1,7 +1,7 @@
 // One configuration for everything that goes through Vite: the demos, the commands, the published build, the tests.
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import type { Plugin } from 'vite';
+import type { Plugin, Rolldown } from 'vite';
 import { defineConfig } from 'vitest/config';
 import { chrome } from './tests/chrome.ts';
 import { planted } from './tests/fuzz/faults.ts';
@@ -22,9 +22,15 @@ export const bareShaders: Plugin = {
   },
 };
 
-/** Modules that the core imports at once; what it loads when asked is named by no group. */
-const CORE =
-  /\/(src\/(errors|gpu\/|graph\/(?!half|explain|print_schedule)|ops\/(affine|argmax|composite|cross_entropy|define|elementwise|erf|gather|matmul|philox|random|reduce|shape|softmax|source|tensor|trace|variance|view)|runtime\/(build|compile|dispatch|experimental|program|readback|uploads|variables)\.)|shaders\/(?!ceilings|matmul\/subgroup_matrix))/;
+/** What `glia` imports at once, as Rolldown knows it: all but what is loaded when asked for. */
+let core: Set<string> | undefined;
+function nameOfChunk(id: string, rolldown: { getModuleInfo(id: string): Rolldown.ModuleInfo | null }) {
+  if (!core) {
+    core = new Set([fileURLToPath(new URL(entries.glia, import.meta.url))]);
+    for (const known of core) for (const other of rolldown.getModuleInfo(known)?.importedIds ?? []) core.add(other);
+  }
+  return core.has(id) ? 'core' : null;
+}
 
 /** A fault to plant in the compiler, so that the random tests show that they find it. */
 const FAULT = process.env.GLIA_FUZZ_FAULT;
@@ -66,7 +72,7 @@ export default defineConfig(({ command }) => ({
     rolldownOptions: {
       output: {
         // What the core needs in any case lies together, which packs better than chunk by chunk.
-        codeSplitting: { groups: [{ name: 'core', test: CORE }] },
+        codeSplitting: { groups: [{ name: nameOfChunk }] },
         // An error is known to its reader by its class's name.
         minify: {
           compress: true,
@@ -85,6 +91,7 @@ export default defineConfig(({ command }) => ({
           name: 'node',
           environment: 'node',
           include: ['tests/**/*.node.test.ts'],
+          globalSetup: 'tests/pack.ts',
           testTimeout: 120_000,
           sequence: { groupOrder: 0 },
         },

@@ -10,6 +10,7 @@ import { titleOf } from '../src/graph/print_schedule.ts';
 import type { ChooseVariant } from '../src/graph/variants.ts';
 import { bytesOfType, sharedBy } from '../src/graph/workgroup_memory.ts';
 import { add, div, exp, isFinite, mul, sqrt, square, where } from '../src/ops/elementwise.ts';
+import { variantsOf } from '../src/ops/kernels_all.ts';
 import { matmul } from '../src/ops/matmul.ts';
 import { sum } from '../src/ops/reduce.ts';
 import { input, Variable } from '../src/ops/source.ts';
@@ -126,7 +127,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
 });
 
 test('tiles of several forms, side by side, are one array of vec4s, and each finds its elements there', () => {
-  const tile = (name: string) => (node: Tensor) => node.op.variants!.find((one) => one.name.startsWith(name))!;
+  const tile = (name: string) => (node: Tensor) => variantsOf(node.op).find((one) => one.name.startsWith(name))!;
   const [small, large] = [tile('workgroup tile 32×32, 4×4 a thread'), tile('workgroup tile 64×64, 8×8 a thread')];
   const product = (size: number) => matmul(input(`a${size}`, [size, 24]), input(`b${size}`, [24, size]));
   const choose: ChooseVariant = (node, possible) => {

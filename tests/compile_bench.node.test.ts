@@ -5,15 +5,18 @@ import { main } from '../src/cli/bench.ts';
 import { OptionError } from '../src/errors.ts';
 import { untouched } from './command.ts';
 
-test('prints nodes, dispatches and times of each depth and of the default VAE', { timeout: 60_000 }, () => {
+test('prints nodes, dispatches and times of each depth, of the default VAE and of gpt', {
+  timeout: 60_000,
+}, async () => {
   const log = vi.spyOn(console, 'log').mockImplementation(() => {});
-  benchCompiling(1);
+  await benchCompiling(1);
   const lines = log.mock.calls.map(([line]) => String(line));
   log.mockRestore();
-  const rows = lines.filter((line) => /layers|VAE/.test(line)).map((line) => line.split(/\s{2,}/));
+  const rows = lines.filter((line) => /layers|VAE|gpt/.test(line)).map((line) => line.split(/\s{2,}/));
   expect(rows.map(([name]) => name)).toEqual([
     ...[10, 20, 40, 80, 160].map((depth) => `${depth} layers`),
     'default VAE',
+    'gpt of 12',
   ]);
   for (const row of rows) for (const cell of row.slice(1)) expect(Number(cell)).toBeGreaterThan(0);
 });

@@ -1,4 +1,5 @@
 // Results that were wrong in silence once, or that a driver refused: each stands here with the least graph that shows it.
+
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { startDawn } from '../src/cli/dawn/dawn.ts';
 import { Gpu } from '../src/gpu/gpu.ts';
@@ -26,8 +27,8 @@ import {
   toF32,
 } from '../src/ops/elementwise.ts';
 import { gather, oneHot, scatterAdd } from '../src/ops/gather.ts';
-import { matmul } from '../src/ops/matmul.ts';
-import { matmulVariants } from '../src/ops/matmul_variants.ts';
+import { variantsOf } from '../src/ops/kernels_all.ts';
+import { matmul, matmulOp } from '../src/ops/matmul.ts';
 import { maxPool2d } from '../src/ops/pool.ts';
 import { logsumexp, max, maxOp, sum } from '../src/ops/reduce.ts';
 import { softmax } from '../src/ops/softmax.ts';
@@ -242,7 +243,9 @@ describe.skipIf(missing)('on lavapipe', () => {
       program.destroy();
     }
 
-    const names = matmulVariants.map(({ name }) => name).filter((name) => !/8×8|16×|32×[48]|64×64|128|×8,/.test(name));
+    const names = variantsOf(matmulOp)
+      .map(({ name }) => name)
+      .filter((name) => !/8×8|16×|32×[48]|64×64|128|×8,/.test(name));
     test.each(names)('a batch of 70,001 by %s', (name) =>
       check(matmul(input('a', [batch, 4, 4]), input('b', [batch, 4, 4])), { a, b }, 4, 4, name),
     );

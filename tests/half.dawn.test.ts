@@ -1,5 +1,6 @@
 // f16 storage with f32 accumulation, on lavapipe in Node: every op and every variant with inputs stored as f16, variables
 // and outputs of f16, and a VAE that trains as well with `storage: 'f16'` as without.
+
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { startDawn } from '../src/cli/dawn/dawn.ts';
 import { UnsupportedError } from '../src/errors.ts';
@@ -10,6 +11,7 @@ import { VAE } from '../src/models/vae.ts';
 import { Parameters } from '../src/nn/module.ts';
 import { Adam } from '../src/nn/optimizers.ts';
 import { add, mul, relu, toF16, toF32 } from '../src/ops/elementwise.ts';
+import { kernels, variantsOf } from '../src/ops/kernels_all.ts';
 import { matmul } from '../src/ops/matmul.ts';
 import { randomKey } from '../src/ops/random.ts';
 import { mean, sum } from '../src/ops/reduce.ts';
@@ -75,8 +77,8 @@ describe.skipIf(missing)('f16', () => {
   describe.each(heavy.map((op) => [op.name, op] as const))('%s of f16', (_, op) => {
     // Of the samples that a variant takes, the last is of a stack; lavapipe compiles slowly.
     const takes = ({ inputs, attrs }: Sample, variant: Variant) =>
-      possibleVariants(probe(op, inputs, attrs).result, traitsOf(gpu)).includes(variant);
-    test.each(sampled(op.variants!).map((variant) => [variant.name, variant] as const))(
+      possibleVariants(probe(op, inputs, attrs).result, { ...traitsOf(gpu), kernels }).includes(variant);
+    test.each(sampled(variantsOf(op)).map((variant) => [variant.name, variant] as const))(
       'by %s',
       async (_, variant) => {
         const samples = checkOf(op)

@@ -2,6 +2,7 @@
 // over its samples and over random shapes. An op that is added is tested by being added.
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { variantsOf } from '../src/ops/kernels_all.ts';
 import { ops } from '../src/ops/registry.ts';
 import { constant, inputOp, variableOp } from '../src/ops/source.ts';
 import { type Op, resultOp, type Sample } from '../src/ops/tensor.ts';
@@ -48,7 +49,8 @@ describe.each(ops.filter((op) => !SOURCES.has(op)).map((op) => [op.name, op] as 
   }
 
   // Where there is but one, all samples were by it.
-  for (const variant of (op.variants?.length ?? 0) > 1 ? op.variants! : []) {
+  const variants = variantsOf(op);
+  for (const variant of variants.length > 1 ? variants : []) {
     test(`some of its samples by ${variant.name}`, () => check(op, samples!, { variant, most: TRIED }));
   }
 

@@ -23,6 +23,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { launchBrowser } from '../src/cli/browser.ts';
 import { dawnPackage, swiftshaderFolder } from '../src/cli/dawn/dawn.ts';
 import { VERSION } from '../src/version.ts';
+import { packed } from './pack.ts';
 
 let project: string;
 let server: Server;
@@ -39,10 +40,9 @@ function example(): string {
 
 beforeAll(async () => {
   project = mkdtempSync(join(tmpdir(), 'glia-package-'));
-  const [{ filename }] = JSON.parse(npm(['pack', '--json', '--pack-destination', project], '.'));
   mkdirSync(join(project, 'app'));
   writeFileSync(join(project, 'package.json'), JSON.stringify({ name: 'app', private: true, type: 'module' }));
-  npm(['install', '--offline', '--no-audit', '--no-fund', `./${filename}`], project);
+  npm(['install', '--offline', '--no-audit', '--no-fund', await packed()], project);
   const types = { '.js': 'text/javascript', '.html': 'text/html' } as Record<string, string>;
   server = createServer(({ url = '/' }, response) => {
     const path = join(project, new URL(url, 'http://x').pathname);
@@ -67,9 +67,12 @@ test('it has no dependencies, and nothing in it that is of no use to its users',
   expect(manifest.version).toBe(VERSION);
 });
 
-/** Bytes of a module and of what it imports at once, gzipped file by file. */
-function downloadSize(folder: string, entry: string): { bytes: number; files: number } {
-  const seen = new Set<string>();
+/**
+ * Bytes of a module and of what it imports at once, gzipped file by file.
+ *
+ * @param seen files that are there; those that are counted are added
+ */
+function downloadSize(folder: string, entry: string, seen = new Set<string>()) {
   const sizeOf = (name: string): number => {
     if (seen.has(name)) return 0;
     seen.add(name);
@@ -77,7 +80,7 @@ function downloadSize(folder: string, entry: string): { bytes: number; files: nu
     const imports = [...code.matchAll(/(?:from|import)\s*["`]\.\/([^"`]+)["`]/g)].map(([, other]) => other!);
     return gzipSync(code).length + imports.reduce((sum, other) => sum + sizeOf(other), 0);
   };
-  return { bytes: sizeOf(entry), files: seen.size };
+  return { bytes: sizeOf(entry), files: seen.size, seen };
 }
 
 test('the core is as small as the README says, and smaller in an app that uses a part of it', async () => {
@@ -101,6 +104,20 @@ test('the core is as small as the README says, and smaller in an app that uses a
   const app = downloadSize(join(project, 'app', 'built'), 'perceptron.js');
   expect(app.bytes).toBeLessThan((Number(part) + 0.5) * 1000);
   expect(app.bytes).toBeGreaterThan(20_000);
+  // What is loaded for the adapter at hand, beyond what the app has anyway.
+  const built = join(project, 'app', 'built');
+  const besides = (...names: string[]) =>
+    readdirSync(built)
+      .filter((file) => file.endsWith('.js') && names.some((name) => file.startsWith(name)))
+      .reduce((sum, file) => sum + downloadSize(built, file, app.seen).bytes, 0);
+  const [, cpu, gpu] = /(\d+) KB on a CPU, (\d+) KB on a GPU/.exec(readFileSync('README.md', 'utf8')) ?? [];
+  for (const [said, bytes] of [
+    [cpu, besides('kernels_cpu')],
+    [gpu, besides('kernels_gpu', 'passes_gpu')],
+  ] as const) {
+    expect(bytes).toBeGreaterThan(500);
+    expect(bytes).toBeLessThan((Number(said) + 0.5) * 1000);
+  }
 });
 
 test.each(['Bundler', 'NodeNext'] as const)(

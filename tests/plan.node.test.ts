@@ -1,8 +1,8 @@
 // From traced graph to WGSL without a device: how many dispatches the models' steps take on described adapters.
 import { describe, expect, test } from 'vitest';
+import { gptStep } from '../src/cli/bench/compile.ts';
 import { readAdapter } from '../src/cli/profile/adapter.ts';
 import type { Dataset } from '../src/data/images.ts';
-import { textFromString } from '../src/data/text.ts';
 import type { Graph } from '../src/graph/graph.ts';
 import { kernelsOf, planGraph } from '../src/graph/plan.ts';
 import { Parameters } from '../src/nn/module.ts';
@@ -13,7 +13,7 @@ import { input, Variable } from '../src/ops/source.ts';
 import { type AdapterTraits, DEFAULT_LIMITS } from '../src/ops/tensor.ts';
 import { traitsOf } from '../src/runtime/build.ts';
 import { completeOptions } from '../src/train/options.ts';
-import { createModel, createTextModel } from '../src/train/registry/registry.ts';
+import { createModel } from '../src/train/registry/registry.ts';
 
 const limits = { ...DEFAULT_LIMITS, maxStorageBuffersPerShaderStage: 10 };
 const CPU: AdapterTraits = { software: true, subgroupSize: 4, f16: false, limits };
@@ -70,17 +70,7 @@ const OF_LAYERS: Readonly<Record<number, readonly [number, number]>> = { 1: [53,
 
 describe('the step of gpt', () => {
   test.each(Object.keys(OF_LAYERS).map(Number))('of %i blocks takes no more dispatches', async (layers) => {
-    const data = await textFromString('x', Array.from({ length: 65 }, (_, i) => String.fromCharCode(48 + i)).join(''));
-    const { entry, model } = createTextModel(data, completeOptions({ model: 'gpt', layers }));
-    const optimizer = entry.optimizer(new Parameters(model), { lr: 1e-3 }, 100);
-    const counter = optimizer.step.tensor;
-    const about = {
-      key: { key: new Variable('key', [2], { dtype: 'u32' }).tensor, counter, stream: 1 },
-      step: counter,
-    };
-    const tokens = input('tokens', [12, 65], 'u32');
-    const { value, updates } = inTraining(about.key, () => mean(entry.loss(model, tokens, about).loss!));
-    const graph = { outputs: { loss: value }, updates: [...optimizer.minimize(value).updates, ...updates] };
+    const graph = await gptStep(layers);
     const counts = [CPU, M2].map((adapter) => {
       const plan = planGraph(graph, adapter);
       expect(plan.memory.peak).toBeLessThan(1.25 * plan.memory.lowerBound);

@@ -1,6 +1,8 @@
 // Reductions of one kind and shape that share a kernel: each variant, each kind, against float64.
+
 import { expect, test } from 'vitest';
 import { add, mul, square, sub } from '../src/ops/elementwise.ts';
+import { variantsOf } from '../src/ops/kernels_all.ts';
 import { logsumexp, logsumexpOp, max, maxOp, sum, sumOp } from '../src/ops/reduce.ts';
 import { input } from '../src/ops/source.ts';
 import type { Op, Tensor } from '../src/ops/tensor.ts';
@@ -25,7 +27,7 @@ const shapes = [
 
 const all = kinds.flatMap(([reduce, op], kind) =>
   shapes.flatMap((shape, i) =>
-    op.variants!.map(({ name }, j) => ({ ...shape, reduce, op, name, kind: op.name, turn: kind + i + j })),
+    variantsOf(op).map(({ name }, j) => ({ ...shape, reduce, op, name, kind: op.name, turn: kind + i + j })),
   ),
 );
 // Each shape by each variant, of one kind in turns, which begin anew each time: the kinds share their kernels.

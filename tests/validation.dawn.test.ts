@@ -1,9 +1,11 @@
 // Unverified variants on lavapipe: one that is wrong in one form gives way there and nowhere else, what takes its place is
 // checked too, and the program says so.
+
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { startDawn } from '../src/cli/dawn/dawn.ts';
 import { Gpu } from '../src/gpu/gpu.ts';
 import { relu } from '../src/ops/elementwise.ts';
+import { variantsOf } from '../src/ops/kernels_all.ts';
 import { type MatmulAttrs, matmulOp } from '../src/ops/matmul.ts';
 import { input } from '../src/ops/source.ts';
 import { apply, type KernelWriter, type Op, type Tensor, type Variant } from '../src/ops/tensor.ts';
@@ -19,7 +21,7 @@ const plain = matmulOp.variants!.at(-1)! as Variant<MatmulAttrs>;
 /** An unverified variant that leaves out the last four terms of a sum, in some forms. */
 function wrongWhere(name: string, isWrong: (node: Tensor<MatmulAttrs>, writer: KernelWriter) => boolean) {
   const variant: Variant<MatmulAttrs> = {
-    ...{ name, unverified: true, probe: matmulOp.variants!.find(({ probe }) => probe)!.probe! },
+    ...{ name, unverified: true, probe: variantsOf(matmulOp).find(({ probe }) => probe)!.probe! },
     kernel(node, writer) {
       const kernel = plain.kernel(node, writer);
       const K = Number(kernel.constants.K) - (isWrong(node, writer) ? 4 : 0);

@@ -1,8 +1,10 @@
 // The tiles of matmul that go through workgroup memory, run by an interpreter of their WGSL, in Node without a device: what
 // they compute, and what a warp's loads and stores look like, which is what a GPU's speed hangs on.
+
 import { describe, expect, test } from 'vitest';
 import { kernelsOf, planGraph } from '../src/graph/plan.ts';
 import { possibleVariants } from '../src/graph/variants.ts';
+import { kernels } from '../src/ops/kernels_all.ts';
 import { matmulOp } from '../src/ops/matmul.ts';
 import { input } from '../src/ops/source.ts';
 import { type AdapterTraits, apply, DEFAULT_LIMITS, type NdArray, type Variant } from '../src/ops/tensor.ts';
@@ -29,7 +31,7 @@ function kernelOf(variant: Variant, form: Form, [batch, m, n, k]: readonly numbe
   const shapes = [transposeA ? [k!, m!] : [m!, k!], transposeB ? [n!, k!] : [k!, n!]];
   const inputs = shapes.map((shape, i) => input(`x${i}`, batch! > 1 ? [batch!, ...shape] : shape));
   const y = apply(matmulOp, inputs, { transposeA, transposeB });
-  expect(possibleVariants(y, traits)).toContain(variant);
+  expect(possibleVariants(y, { kernels, ...traits })).toContain(variant);
   const plan = planGraph({ outputs: { y }, updates: [] }, traits, { choose: () => variant });
   const [{ lowered, code }] = [...kernelsOf(plan)] as [
     ReturnType<typeof kernelsOf> extends Generator<infer T> ? T : never,

@@ -110,7 +110,7 @@ export async function main(
   const asked = parseArguments(args, defaults);
   if (!asked) return 0;
   if (asked.compile) {
-    benchCompiling(asked.rounds);
+    await benchCompiling(asked.rounds);
     return 0;
   }
   if (asked.node) return (await benchInNode(asked, asked.driver)) ? 0 : 1;

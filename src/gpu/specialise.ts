@@ -1,6 +1,7 @@
 // Makes one shader out of a .wgsl file: replaces constants and hook bodies by name, unrolls marked loops, and adds the
 // buffer declarations and library functions that the hooks use. Nothing else in the file changes.
 import { ShaderError } from '../errors.ts';
+import { constantValue, numberOf } from './constants.ts';
 import { closing } from './library.ts';
 
 export interface Specialisation {
@@ -73,37 +74,14 @@ function cutHooks(source: string, names: readonly string[]): string[] {
 
 const LOOP = /for \(var (\w+) = (\w+)u?; \1 < ([^;]+); \1(\+\+| \+= \w+)\) \{ \/\/ unroll/;
 
-/** The value of a product or quotient of numbers and constants, such as `TILE_M / 4u`. */
-function constantValue(expression: string, constants: ReadonlyMap<string, number>): number {
-  const tokens = expression.trim().split(/\s+/);
-  const number = (token: string) => {
-    const value = constants.get(token) ?? numberOf(token);
-    if (!Number.isFinite(value)) throw new ShaderError(`cannot unroll up to «${expression}»: ${token} is not constant`);
-    return value;
-  };
-  let value = number(tokens[0]!);
-  for (let i = 1; i < tokens.length; i += 2) {
-    const operand = number(tokens[i + 1]!);
-    if (tokens[i] === '*') value *= operand;
-    else if (tokens[i] === '/') value = Math.floor(value / operand);
-    else if (tokens[i] === '+') value += operand;
-    else throw new ShaderError(`cannot unroll up to «${expression}»`);
-  }
-  return value;
-}
-
 /** Numbers, and 0 or 1 for a boolean. */
 function constantsOf(source: string): Map<string, number> {
   const result = new Map<string, number>();
   for (const [, name, value] of source.matchAll(/^const (\w+): \w+ = (\w+);/gm)) {
-    const parsed = numberOf(value === 'false' ? '0' : value === 'true' ? '1' : value!);
+    const parsed = numberOf(value!);
     if (Number.isFinite(parsed)) result.set(name!, parsed);
   }
   return result;
-}
-
-function numberOf(literal: string): number {
-  return Number(literal.replace(/u$/, ''));
 }
 
 const ELSE = /^ else (?:if \([^{]*\) )?\{/;
@@ -145,9 +123,16 @@ function unroll(source: string, constants: ReadonlyMap<string, number>): string 
     }
     // The variable, and not a component of its name.
     const name = new RegExp(`(?<![.\\w])${variable}\\b`, 'g');
-    const increment = step === '++' ? 1 : constantValue(step!.replace('+=', ''), constants);
+    const valueOf = (expression: string) => {
+      try {
+        return constantValue(expression, (name) => constants.get(name));
+      } catch (error) {
+        throw new ShaderError(`cannot unroll up to ${(error as Error).message}`, { cause: error });
+      }
+    };
+    const increment = step === '++' ? 1 : valueOf(step!.replace('+=', ''));
     const copies: string[] = [];
-    for (let i = constantValue(start!, constants); i < constantValue(bound!, constants); i += increment) {
+    for (let i = valueOf(start!), end = valueOf(bound!); i < end; i += increment) {
       copies.push(`{${unroll(body.replace(name, `${i}u`), constants)}}`);
     }
     parts.push(rest.slice(0, match.index), copies.join('\n'));

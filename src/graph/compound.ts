@@ -2,18 +2,13 @@
 import type { AdapterTraits, Tensor } from '../ops/tensor.ts';
 import { type Memory, memoryOfSchedule, type Range, type Refusal } from './legality.ts';
 import { type Arrangement, type Outline, threadsOf } from './link.ts';
-import { outline, WORKGROUP } from './lower.ts';
 import { runsOf } from './memory.ts';
+import { linkAs, outline, WORKGROUP } from './outline.ts';
 import { type Group, isIsolated, type Schedule } from './schedule.ts';
 import { bytesOfType, sharedBy } from './workgroup_memory.ts';
 
 /** Members of one dispatch: its shader is as long as all of theirs. */
 const MOST_MEMBERS = 24;
-
-/** A group that is no dispatch: a pack whose parts others write, or tensors of no elements. */
-export function isDispatch({ inPlaceConcat, outputs }: Group): boolean {
-  return !inPlaceConcat && outputs.some(({ size }) => size > 0);
-}
 
 /** What groups of one schedule may become, on one adapter. */
 export class Compounds {
@@ -63,7 +58,7 @@ export class Compounds {
     // A variable is updated in place here, after all that read it; no other memory is taken over.
     const targets = new Set(outputs.map((output) => this.memory.range(output)));
     const reads = new Map([...tensors].map((tensor) => [tensor, targets.has(this.memory.range(tensor))] as const));
-    return { kernelOps: [], outputs, reads, inPlaceConcat: false, members, arrangement };
+    return { kernelOps: [], outputs, reads, inPlaceConcat: false, members, arrangement, link: linkAs(arrangement) };
   }
 
   private placeOf(group: Group): number {

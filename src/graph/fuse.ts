@@ -5,13 +5,14 @@
 import type { Graph } from './graph.ts';
 import { materialise } from './materialise.ts';
 import { merge } from './merge.ts';
+import type { Recompute } from './recompute.ts';
 import type { Schedule } from './schedule.ts';
 import { copyUpdates } from './updates.ts';
 
 /**
  * @param maxBuffers storage buffers that one kernel may bind; by default what every device allows
- * @param spare operations that may be repeated where that saves a dispatch
+ * @param recompute what may be computed again, where that saves a dispatch; nothing by default
  */
-export function fuse(graph: Graph, maxBuffers = 8, spare = 0): Schedule {
-  return merge(copyUpdates(materialise(graph, maxBuffers, spare)));
+export function fuse(graph: Graph, maxBuffers = 8, recompute?: Recompute): Schedule {
+  return merge(copyUpdates(materialise(graph, maxBuffers, recompute)));
 }

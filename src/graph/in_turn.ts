@@ -5,10 +5,10 @@
 // dispatch costs less, and what follows it need not wait for a whole adapter to drain.
 import type { AdapterTraits, Tensor } from '../ops/tensor.ts';
 import { flopsOf } from '../ops/tensor.ts';
-import { Compounds, isDispatch } from './compound.ts';
+import { Compounds } from './compound.ts';
 import { topological } from './graph.ts';
 import { dependencies, rankByPlace, sorted, TopologicalOrder } from './order.ts';
-import { type Group, isSource, type Schedule } from './schedule.ts';
+import { type Group, isDispatch, isSource, type Schedule } from './schedule.ts';
 
 /** Results that one workgroup may have: four a thread. */
 const MOST_RESULTS = 1024;

@@ -17,7 +17,6 @@ import {
 import { packOp } from '../ops/view.ts';
 import { type Binding, BodyEmitter, KernelText, type Place, storedType } from './emit.ts';
 import { topological } from './graph.ts';
-import { type Arrangement, link, type Outline, outlineOf } from './link.ts';
 import { type Allocation, type MemoryPlan, runsOf, wordsOf } from './memory.ts';
 import { baseOf, type Group, isSource } from './schedule.ts';
 
@@ -147,52 +146,15 @@ class Writer implements KernelWriter {
   }
 }
 
-function gridOf(workgroups: number, { limits }: AdapterTraits): [number, number, number] {
+export function gridOf(workgroups: number, { limits }: AdapterTraits): [number, number, number] {
   const most = limits.maxComputeWorkgroupsPerDimension;
   if (workgroups <= most) return [workgroups, 1, 1];
   const rows = Math.ceil(workgroups / most);
   return [Math.ceil(workgroups / rows), rows, 1];
 }
 
-/** Gives a kernel everything but the bodies of its hooks. */
-class Outliner implements KernelWriter {
-  readonly traits: AdapterTraits;
-  readonly nodes: readonly Tensor[];
-  readonly storesBare = false;
-
-  constructor(nodes: readonly Tensor[], traits: AdapterTraits) {
-    this.nodes = nodes;
-    this.traits = traits;
-  }
-
-  load = () => '';
-  loadEach = () => '';
-  store = () => '';
-  copyWords = () => '';
-
-  grid(workgroups: number): [number, number, number] {
-    return gridOf(workgroups, this.traits);
-  }
-}
-
-/** A group's kernel by its shader, constants and workgroups; what its hooks do is not written yet. */
-export function outline(group: Group, traits: AdapterTraits): Outline {
-  return outlineOf(outlineKernel(group, traits));
-}
-
-function outlineKernel(group: Group, traits: AdapterTraits): Kernel {
-  const { members, arrangement, kernelOps, variant } = group;
-  if (members)
-    return linked(
-      members.map((member) => outlineKernel(member, traits)),
-      arrangement!,
-      traits,
-    );
-  const writer = new Outliner(kernelOps, traits);
-  return variant ? variant.kernel(kernelOps[0]!, writer) : pointwise(group, writer);
-}
-
-function pointwise(group: Group, writer: KernelWriter & { copyWords(): string }): Kernel {
+/** The kernel of pointwise nodes alone. */
+export function pointwise(group: Group, writer: KernelWriter & { copyWords(): string }): Kernel {
   const { size, dtype } = group.outputs[0]!;
   const long = [...computedBy(group)].some(({ op }) => op.traits?.long);
   const bytes = dtype === 'u8';
@@ -240,15 +202,6 @@ function pointwiseFlops(group: Group): number {
     .reduce((flops, node) => flops + flopsOf(node) * node.size, 0);
 }
 
-/** Threads of one workgroup, of those that its kernels let it choose. */
-export const WORKGROUP = 256;
-
-function linked(kernels: readonly Kernel[], arrangement: Arrangement, traits: AdapterTraits): Kernel {
-  const { maxComputeInvocationsPerWorkgroup, maxComputeWorkgroupSizeX } = traits.limits;
-  const most = Math.min(WORKGROUP, maxComputeInvocationsPerWorkgroup, maxComputeWorkgroupSizeX);
-  return link(kernels, arrangement, most, (workgroups) => gridOf(workgroups, traits));
-}
-
 /** Distinguishes ranges of memory: two tensors of one key are one binding. */
 export function keyOfAllocation(allocation: Allocation, tensor: Tensor): string {
   if (allocation.kind === 'input') return `input ${allocation.name}`;
@@ -288,12 +241,11 @@ function spansOf({ outputs, reads }: Group, { allocations, packs }: MemoryPlan):
 
 /** The kernel of a group, or of all its members. */
 function kernelOf(group: Group, text: KernelText, { allocations }: MemoryPlan, traits: AdapterTraits): Kernel {
-  const { members, arrangement, kernelOps, variant } = group;
+  const { members, link, kernelOps, variant } = group;
   if (members) {
     const memory = { allocations } as MemoryPlan;
-    return linked(
+    return link!(
       members.map((member) => kernelOf(member, text, memory, traits)),
-      arrangement!,
       traits,
     );
   }

@@ -3,7 +3,7 @@ import { flopsOf, type Op, resultOp, type Tensor } from '../ops/tensor.ts';
 import { concatOp, packOp, padOp, reshapeOp } from '../ops/view.ts';
 import type { Graph } from './graph.ts';
 import { type FusionGroup, groupOf, MAX_NODES, Memory } from './legality.ts';
-import { recomputedBy, recomputedOperand } from './recompute.ts';
+import type { Recompute } from './recompute.ts';
 import { baseOf, hasKernel, isIsolated, isSource, reach } from './schedule.ts';
 import { copyParts, type Settled, settle } from './settle.ts';
 
@@ -26,15 +26,15 @@ export interface Materialised extends Settled {
 /**
  * Decides what of a graph is materialised, so that no kernel binds more than `maxBuffers` tensors.
  *
- * @param spare operations that may be repeated where that saves a dispatch
+ * @param recompute what may be computed again, where that saves a dispatch; nothing by default
  */
-export function materialise(graph: Graph, maxBuffers: number, spare = 0): Materialised {
+export function materialise(graph: Graph, maxBuffers: number, recompute?: Recompute): Materialised {
   const forced = new Map<Tensor, string>();
   let current = graph;
   let settled = settle(current);
   for (;;) {
-    const why = required(settled, forced, spare);
-    const result = group(settled, why, maxBuffers, spare);
+    const why = required(settled, forced, recompute);
+    const result = group(settled, why, maxBuffers, recompute);
     const relief = tooMuch(result);
     for (const [node, reason] of relief) forced.set(node, reason);
     if (relief.size > 0) continue;
@@ -54,7 +54,7 @@ export function materialise(graph: Graph, maxBuffers: number, spare = 0): Materi
 function required(
   { order, outputs, targets }: Settled,
   forced: ReadonlyMap<Tensor, string>,
-  spare: number,
+  recompute: Recompute | undefined,
 ): Map<Tensor, string> {
   const why = new Map(forced);
   const passed = new Set<Tensor>();
@@ -75,7 +75,7 @@ function required(
       else if (op.traits?.loads) must(baseOf(input), `read from memory by ${op.name}`);
       else if (op.traits?.rereads && !isView(operandOf(input))) {
         const operand = operandOf(input);
-        const again = recomputedOperand(operand, node, spare);
+        const again = recompute?.operand(operand, node);
         for (const stored of again?.stored ?? []) must(stored, `expensive, and read many times by ${op.name}`);
         if (!again) must(operand, `read many times by ${op.name}`);
       }
@@ -110,7 +110,7 @@ function operandOf(node: Tensor): Tensor {
 }
 
 /** Adds what several groups need, or a larger tensor repeats, where computing it again costs more than storing it. */
-function group(settled: Settled, why: Map<Tensor, string>, maxBuffers: number, spare: number): Materialised {
+function group(settled: Settled, why: Map<Tensor, string>, maxBuffers: number, recompute?: Recompute): Materialised {
   const { order } = settled;
   const users = new Map<Tensor, Tensor[]>();
   for (const node of order) {
@@ -145,7 +145,7 @@ function group(settled: Settled, why: Map<Tensor, string>, maxBuffers: number, s
       const { flops, leaves } = inlineCost(node, must);
       // What is broadcast over a larger tensor from several others takes up buffers of a kernel that may need them.
       isKept = flops > CHEAP || (isBroadcast && leaves > 1);
-      const again = isKept ? recomputedBy(node, readers, spare) : undefined;
+      const again = isKept ? recompute?.shared(node, readers) : undefined;
       if (again?.stored.every((stored) => must.has(stored))) isKept = false;
       if (isKept) why.set(node, isBroadcast ? 'a larger tensor repeats it' : 'several kernels read it');
     }

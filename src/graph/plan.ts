@@ -1,117 +1,15 @@
-// From a traced graph to specialised WGSL, without a device: simplify, split, fuse, choose variants, plan memory, lower.
-import { OptionError, UnsupportedError } from '../errors.ts';
-import { specialise } from '../gpu/specialise.ts';
-import { type AdapterTraits, show } from '../ops/tensor.ts';
-import { isDispatch } from './compound.ts';
-import { fuse } from './fuse.ts';
-import { type Graph, rootsOf, topological } from './graph.ts';
-import { shareWorkgroups } from './in_turn.ts';
-import { type Lowered, lower } from './lower.ts';
-import { type MemoryPlan, planMemory } from './memory.ts';
-import { SPARE_GPU } from './recompute.ts';
-import type { Group, Schedule } from './schedule.ts';
-import { placeSideBySide } from './side_by_side.ts';
-import { simplify, splitReductions } from './simplify.ts';
-import { checkSizes, checkSources } from './sizes.ts';
-import { splitMatmuls } from './split.ts';
-import { type ChooseVariant, chooseVariants } from './variants.ts';
+// Plans for whatever adapter, with all kernels and passes at hand: in tests, for `profile --plan` and for the bench. Programs
+// load those of their device (`runtime/kit.ts`), and then plan in the same way.
+import { kernels } from '../ops/kernels_all.ts';
+import type { AdapterTraits } from '../ops/tensor.ts';
+import type { Graph } from './graph.ts';
+import { passes } from './passes_gpu.ts';
+import { type Plan, type PlanOptions, planGraph as planWith } from './planner.ts';
 
-export interface PlanOptions {
-  /** Overrules the heuristics' choice of kernel variants. */
-  readonly choose?: ChooseVariant | undefined;
-  /** A last pass over the simplified graph: `mixedPrecision`, for mixed precision. */
-  readonly transform?: ((graph: Graph) => Graph) | undefined;
-}
+export { kernelsOf, type Plan, type PlannedKernel, prepareGraph } from './planner.ts';
 
-/** What a graph becomes on an adapter, up to the text of its kernels. */
-export interface Plan {
-  readonly adapter: AdapterTraits;
-  /** Simplified, with long matmuls and reductions cut, and typed as it is stored. */
-  readonly graph: Graph;
-  /** The dispatches, each with the variant of its kernel. */
-  readonly schedule: Schedule;
-  readonly memory: MemoryPlan;
-}
-
-export interface PlannedKernel {
-  readonly group: Group;
-  readonly lowered: Lowered;
-  /** WGSL, as a driver gets it. */
-  readonly code: string;
-}
-
-/** Buffers one kernel binds at most, however many the device allows: more gain nothing. */
-const MAX_BUFFERS = 16;
-
-/**
- * The graph as it is compiled.
- *
- * @throws OptionError for a graph that computes nothing, or updates a variable twice or by what does not fit it
- * @throws UnsupportedError for f16 where the adapter has none
- */
-export function prepareGraph(graph: Graph, adapter: AdapterTraits, transform?: PlanOptions['transform']): Graph {
-  check(graph);
-  // Cutting leaves reshapes behind.
-  const result = simplify(splitReductions(splitMatmuls(simplify(graph), adapter), adapter));
-  const half = adapter.f16 ? undefined : topological(rootsOf(result)).find(({ dtype }) => dtype === 'f16');
-  if (half) {
-    throw new UnsupportedError(
-      `${half.path ? `${half.path}: ` : ''}${half.op.name} is f16${show(half.shape)}, and this device has no shader-f16: leave it f32`,
-    );
-  }
-  return transform?.(result) ?? result;
-}
-
-/**
- * Plans a graph for an adapter. Throws what `prepareGraph` throws.
- *
- * @throws OutOfMemoryError if a tensor is larger than the device allows
- */
-export function planGraph(graph: Graph, adapter: AdapterTraits, { choose, transform }: PlanOptions = {}): Plan {
-  checkSources(graph, adapter.limits);
-  const prepared = prepareGraph(graph, adapter, transform);
-  const buffers = Math.min(MAX_BUFFERS, adapter.limits.maxStorageBuffersPerShaderStage);
-  const fused = fuse(prepared, buffers, adapter.software ? 0 : SPARE_GPU);
-  const schedule = arrange(chooseVariants(fused, adapter, choose), adapter);
-  const memory = planMemory(schedule);
-  checkSizes(memory, adapter.limits);
-  return { adapter, graph: prepared, schedule, memory };
-}
-
-/** Fewer dispatches, of the same kernels: where a dispatch costs something, and there are many workgroups at a time. */
-function arrange(schedule: Schedule, adapter: AdapterTraits): Schedule {
-  if (adapter.software) return schedule;
-  return { ...placeSideBySide(shareWorkgroups(schedule, adapter), adapter), arrangedFor: adapter };
-}
-
-/** The kernels in the order in which they run; each is written when it is asked for. */
-export function* kernelsOf({ schedule, memory, adapter }: Plan): Generator<PlannedKernel, void> {
-  for (const group of schedule.groups) {
-    if (!isDispatch(group)) continue;
-    const lowered = lower(group, memory, adapter);
-    yield { group, lowered, code: specialise(lowered.source, lowered) };
-  }
-}
-
-function check(graph: Graph): void {
-  if (rootsOf(graph).length === 0)
-    throw new OptionError('there is nothing to compute: give compile outputs or updates');
-  const seen = new Set<unknown>();
-  for (const { variable, value } of graph.updates) {
-    if (seen.has(variable)) throw new OptionError(`variable ${variable.name} is updated twice in one program`);
-    seen.add(variable);
-    const fits = value.dtype === variable.dtype && String(value.shape) === String(variable.shape);
-    if (!fits) {
-      throw new OptionError(
-        `variable ${variable.name} is ${variable.dtype}${show(variable.shape)}, its update ${value.dtype}${show(value.shape)}`,
-      );
-    }
-  }
-  const changed = graph.updates.map(({ variable }) => variable).filter(({ words }) => words > 0);
-  changed.sort((a, b) => a.place().id - b.place().id || a.offset - b.offset);
-  changed.forEach((b, i) => {
-    const a = changed[i - 1];
-    if (a?.place() !== b.place() || a.offset + a.words <= b.offset) return;
-    throw new OptionError(`updates of ${a.name} and ${b.name} overlap in memory: update the whole, or its parts`);
-  });
+/** Plans a graph for an adapter. Throws what the planner throws. */
+export function planGraph(graph: Graph, adapter: AdapterTraits, options: Omit<PlanOptions, 'passes'> = {}): Plan {
+  const traits = { ...adapter, kernels: adapter.kernels ?? kernels };
+  return planWith(graph, traits, { ...options, passes: adapter.software ? undefined : passes });
 }

@@ -8,7 +8,7 @@ import { flopsOf, type Tensor } from '../ops/tensor.ts';
 import { baseOf, hasKernel, isIsolated, isSource, reach } from './schedule.ts';
 
 /** Operations that a GPU does while it would begin another dispatch, with so few threads as have them to do. */
-export const SPARE_GPU = 2 ** 22;
+const SPARE = 2 ** 22;
 
 /** Operations an element above which a node is computed once: random numbers, indices of a shuffle. */
 const EXPENSIVE = 32;
@@ -22,20 +22,24 @@ export interface Recomputed {
   readonly stored: readonly Tensor[];
 }
 
-/** Whether a matmul may compute an operand where it reads it. */
-export function recomputedOperand(operand: Tensor, user: Tensor, spare: number): Recomputed | undefined {
-  return recomputed(operand, repeats(operand, user), spare);
+/** What may be computed again of a graph, as fusion asks. */
+export interface Recompute {
+  /** Whether a matmul may compute an operand where it reads it. */
+  operand(operand: Tensor, user: Tensor): Recomputed | undefined;
+  /** Whether users may each compute a node that several need, or a larger one repeats. */
+  shared(node: Tensor, users: readonly Tensor[]): Recomputed | undefined;
 }
 
-/** Whether users may each compute a node that several need, or a larger one repeats. */
-export function recomputedBy(node: Tensor, users: readonly Tensor[], spare: number): Recomputed | undefined {
-  if (node.size <= FEW) return undefined;
-  return recomputed(
-    node,
-    users.reduce((sum, user) => sum + repeats(node, user), 0),
-    spare,
-  );
-}
+export const recompute: Recompute = {
+  operand: (operand, user) => recomputed(operand, repeats(operand, user)),
+  shared(node, users) {
+    if (node.size <= FEW) return undefined;
+    return recomputed(
+      node,
+      users.reduce((sum, user) => sum + repeats(node, user), 0),
+    );
+  },
+};
 
 /** How many elements a user would compute. */
 function repeats(node: Tensor, user: Tensor): number {
@@ -50,8 +54,8 @@ function repeats(node: Tensor, user: Tensor): number {
 }
 
 /** @param elements how many are computed in all */
-function recomputed(node: Tensor, elements: number, spare: number): Recomputed | undefined {
-  if (spare === 0 || isBehindKernel(node)) return undefined;
+function recomputed(node: Tensor, elements: number): Recomputed | undefined {
+  if (isBehindKernel(node)) return undefined;
   const isExpensive = (at: Tensor) => flopsOf(at) > EXPENSIVE || at.op.traits?.long === true;
   // What a kernel runs for anyway may as well be stored by it.
   const isStored = (at: Tensor) => isExpensive(at) || (at !== node && flopsOf(at) > 0 && isBehindKernel(at));
@@ -61,7 +65,7 @@ function recomputed(node: Tensor, elements: number, spare: number): Recomputed |
   const inner = region.filter((at) => !isLeaf(at));
   const isSimple = inner.every(({ op, dtype }) => dtype !== 'f16' && !op.traits?.gathers && !op.traits?.loads);
   const flops = inner.reduce((sum, at) => sum + flopsOf(at), 0);
-  if (!isSimple || flops > EXPENSIVE || flops * elements > spare) return undefined;
+  if (!isSimple || flops > EXPENSIVE || flops * elements > SPARE) return undefined;
   return { stored: region.filter((at) => isStored(at) && !isSource(at) && !hasKernel(at)) };
 }
 

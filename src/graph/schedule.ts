@@ -1,7 +1,7 @@
 // Groups and the Schedule: which nodes of a graph become one dispatch, what each dispatch stores and reads, in what order.
 import type { Variable } from '../ops/source.ts';
 import { inputOp, variableOp } from '../ops/source.ts';
-import type { AdapterTraits, Tensor, Variant } from '../ops/tensor.ts';
+import type { AdapterTraits, Kernel, Tensor, Variant } from '../ops/tensor.ts';
 import { reshapeOp } from '../ops/view.ts';
 
 /** One dispatch to be. */
@@ -20,6 +20,8 @@ export interface Group {
   readonly members?: readonly Group[];
   /** How its members share a dispatch: each has workgroups of its own, or one workgroup computes them all in turn. */
   readonly arrangement?: 'side by side' | 'in turn';
+  /** Makes one kernel of its members'. */
+  readonly link?: (kernels: readonly Kernel[], traits: AdapterTraits) => Kernel;
   /** Computed by the op's plain definition instead, at some of the elements: what unverified variants are held against. */
   readonly plain?: Sampling;
 }
@@ -53,6 +55,11 @@ export function baseOf(node: Tensor): Tensor {
 
 export function isSource(node: Tensor): boolean {
   return node.op === inputOp || node.op === variableOp;
+}
+
+/** Whether a group is a dispatch: a pack whose parts others write is none, nor are tensors of no elements. */
+export function isDispatch({ inPlaceConcat, outputs }: Group): boolean {
+  return !inPlaceConcat && outputs.some(({ size }) => size > 0);
 }
 
 /** Has kernels of its own. */

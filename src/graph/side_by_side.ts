@@ -5,10 +5,10 @@
 // placed first. The others are placed as late as they may, beside what is there, so that small ones run together and not one
 // by one between dispatches that wait for each other; where nothing takes them in, a level earlier, and so on.
 import type { AdapterTraits } from '../ops/tensor.ts';
-import { Compounds, isDispatch } from './compound.ts';
+import { Compounds } from './compound.ts';
 import { arranged } from './in_turn.ts';
 import { dependencies } from './order.ts';
-import type { Group, Schedule } from './schedule.ts';
+import { type Group, isDispatch, type Schedule } from './schedule.ts';
 
 /** Threads from which on a dispatch fills any GPU for longer than another costs: it keeps its registers for itself. */
 export const LARGE = 2 ** 20;

@@ -18,7 +18,7 @@ function fits(needs: WorkgroupNeeds | undefined, { limits }: AdapterTraits): boo
 
 /** The variants that compute a node on an adapter. */
 export function possibleVariants(node: Tensor, traits: AdapterTraits): Variant[] {
-  const all = [...(traits.experimental?.get(node.op) ?? []), ...(node.op.variants ?? [])];
+  const all = traits.kernels?.get(node.op) ?? node.op.variants ?? [];
   return all.filter(
     (variant) => (variant.possible?.(node, traits) ?? true) && fits(variant.needs?.(node, traits), traits),
   );

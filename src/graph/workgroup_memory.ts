@@ -1,5 +1,6 @@
 // Variables in workgroup memory of kernels that share a dispatch: which may be one, how large it is, and how each finds its elements.
 import { ShaderError } from '../errors.ts';
+import { constantValue } from '../gpu/constants.ts';
 
 /** What is read of a kernel's variables in workgroup memory. */
 export interface InWorkgroup {
@@ -123,20 +124,5 @@ export function bytesOfType(type: string): number {
   return bytes * Number(vector?.[1] ?? 1);
 }
 
-/** The value of products, quotients and sums of numbers. */
-export function count(text: string): number {
-  const inner = /\(([^()]*)\)/.exec(text);
-  if (inner) return count(text.replace(inner[0], String(count(inner[1]!))));
-  const terms = text.split('+');
-  const factors = (term: string) => term.trim().split(/\s*([*/])\s*/);
-  const value = (term: string) => {
-    const [first, ...rest] = factors(term);
-    return rest.reduce(
-      (all, token, i) => (i % 2 ? (rest[i - 1] === '*' ? all * num(token) : Math.floor(all / num(token))) : all),
-      num(first!),
-    );
-  };
-  return terms.reduce((sum, term) => sum + value(term), 0);
-}
-
-const num = (text: string) => Number(text.trim().replace(/u$/, ''));
+/** The value of a constant expression of numbers. */
+export const count = (text: string): number => constantValue(text, () => undefined);

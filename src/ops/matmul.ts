@@ -6,7 +6,7 @@ import type { Affine } from './affine.ts';
 import { defineOp } from './define.ts';
 import { wgsl } from './expression.ts';
 import { type MatmulAttrs, type Sizes, sizes } from './matmul_kernel.ts';
-import { matmulVariants } from './matmul_variants.ts';
+import { registerTiles, vectorKernels } from './matmul_variants.ts';
 import {
   apply,
   broadcastShapes,
@@ -46,7 +46,7 @@ export const matmulOp = defineOp<MatmulAttrs>({
     const gradB = transposeB ? matmulOf(g, a, true, transposeA) : matmulOf(a, g, !transposeA, false);
     return [gradA, gradB];
   },
-  variants: matmulVariants,
+  variants: [...vectorKernels, ...registerTiles],
   plain(emitter, { inputs, attrs: { transposeA, transposeB } }, coords) {
     const [a, b] = inputs as [Tensor, Tensor];
     const [row, column] = coords.slice(-2) as [Affine, Affine];

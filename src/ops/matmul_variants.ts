@@ -1,6 +1,5 @@
-// The kernels of matmul: which tiles there are, where each is possible, and what the heuristic takes.
+// The kernels of matmul that every adapter has, and where the heuristic takes them; `kernels_cpu.ts` and `kernels_gpu.ts` add more.
 import registerTileShader from '../../shaders/matmul/register_tile.wgsl?raw';
-import subgroupShader from '../../shaders/matmul/register_tile_subgroup.wgsl?raw';
 import vectorShader from '../../shaders/matmul/vector.wgsl?raw';
 import { Affine } from './affine.ts';
 import {
@@ -10,14 +9,11 @@ import {
   loadOperand,
   type MatmulAttrs,
   matmulHooks,
-  PROBE,
-  pinned,
   sizesOf,
   spread,
   VALUES,
 } from './matmul_kernel.ts';
 import type { AdapterTraits, Tensor, Variant } from './tensor.ts';
-import { workgroupTiles } from './workgroup_tile.ts';
 
 /** Register tile of tileM × 4·tileN4, without workgroup memory. */
 function registerTile(
@@ -77,71 +73,8 @@ function threadsFor(columns: number, rows: number, batch: number): [number, numb
 }
 
 /** Whether a sum gets four products at a time: SwiftShader keeps sums in memory, and lavapipe where A is transposed. */
-function addsByFour({ attrs }: Tensor<MatmulAttrs>, { software, subgroupSize }: AdapterTraits): boolean {
+export function addsByFour({ attrs }: Tensor<MatmulAttrs>, { software, subgroupSize }: AdapterTraits): boolean {
   return software && (subgroupSize < 8 || attrs.transposeA);
-}
-
-/** The group size, up to 8, that covers so many tiles with the fewest to spare; of several, the largest. */
-function fewestLeftOver(tiles: number): number {
-  const spare = (size: number) => Math.ceil(tiles / size) * size - tiles;
-  return [8, 7, 6, 5, 4].reduce((best, size) => (spare(size) < spare(best) ? size : best), Math.min(8, tiles));
-}
-
-/** Multiply-adds from which on the speed of a larger tile counts for more than how much longer it takes to compile. */
-const MIDDLING = 2.5e6;
-const LONG = 8e6;
-const LONGEST = 1e8;
-
-/**
- * Register tile whose rows of A are shared in the subgroup: the fastest on a CPU adapter.
- *
- * @param least multiply-adds that it is worth its compilation for
- * @param fits whether subgroups of so many lanes may gain by it
- */
-function subgroupTile(
-  tileM: number,
-  tileN4: number,
-  least: number,
-  fits: (lanes: number) => boolean = () => true,
-): Variant<MatmulAttrs> {
-  return {
-    name: `register tile ${tileM}×${4 * tileN4}, subgroup broadcast`,
-    unverified: true,
-    probe: PROBE,
-    possible: (node, { subgroupSize }) =>
-      subgroupSize >= 4 && fits(subgroupSize) && tileM % subgroupSize === 0 && isAligned(node),
-    heuristic(node, { software }) {
-      const { m, k } = sizesOf(node);
-      return software && m >= 8 && node.size * k >= least;
-    },
-    kernel(node, writer) {
-      const { m, n, k } = sizesOf(node);
-      const { subgroupSize } = writer.traits;
-      const groupY = fewestLeftOver(Math.ceil(m / tileM));
-      const tile = { SUBGROUP: subgroupSize, TILE_M: tileM, TILE_N4: tileN4, GROUP_X: subgroupSize, GROUP_Y: groupY };
-      const hooks = matmulHooks(node, writer);
-      const { constants, workgroups } = spread(
-        writer,
-        Math.ceil(n / 4 / tileN4 / subgroupSize),
-        Math.ceil(m / tileM / groupY),
-        batchOf(node),
-      );
-      const isBare = writer.storesBare && m % tileM === 0 && n % (4 * tileN4) === 0;
-      return {
-        source: pinned(subgroupShader, writer.traits),
-        constants: {
-          ...constantsOf(node),
-          ...constants,
-          ...tile,
-          BARE_STORE: isBare,
-          BY_FOUR: addsByFour(node, writer.traits),
-        },
-        hooks,
-        workgroups,
-        flops: 2 * node.size * k,
-      };
-    },
-  };
 }
 
 /** The most vectors that a matrix is multiplied with at once. */
@@ -217,8 +150,8 @@ function matrixVector(
 
 const ZERO = Affine.constant(0);
 
-/** In the order of the rule's preference. */
-export const matmulVariants: readonly Variant<MatmulAttrs>[] = [
+/** What is taken where there are few rows, or columns. */
+export const vectorKernels: readonly Variant<MatmulAttrs>[] = [
   // Of a few rows, a square tile wastes little more than it saves by its fewer loads; of a few columns, most of it. A short
   // sum is over before it matters.
   matrixVector('alone', (node, { software }) => {
@@ -226,14 +159,10 @@ export const matmulVariants: readonly Variant<MatmulAttrs>[] = [
     return software && (n < m || (m <= 2 && k >= 32));
   }),
   matrixVector('together', (_, { software }) => !software),
-  // A larger tile loads less for each multiply-add, and takes drivers about twice as long to compile. Of eight lanes, one
-  // of 32×4 already fills what registers hold.
-  subgroupTile(32, 2, LONGEST, (lanes) => lanes < 8),
-  subgroupTile(32, 1, LONG, (lanes) => lanes >= 8),
-  subgroupTile(16, 2, LONG, (lanes) => lanes < 8),
-  subgroupTile(16, 1, MIDDLING),
-  subgroupTile(8, 1, 0),
-  ...workgroupTiles,
+];
+
+/** What is taken where nothing better is. */
+export const registerTiles: readonly Variant<MatmulAttrs>[] = [
   registerTile(8, 2, (node) => sizesOf(node).m >= 8 && sizesOf(node).n >= 8 && node.size >= 64 * 256),
   registerTile(4, 1),
 ];

@@ -1,4 +1,4 @@
-// The TypeScript twin of the random-number functions in shaders/functions.wgsl: the same integers, bit for bit.
+// The TypeScript twin of the functions of shaders/random.wgsl: the same integers, bit for bit.
 
 /** The high word of a 64-bit product. */
 function multiplyHigh(a: number, b: number): number {

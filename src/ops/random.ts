@@ -1,6 +1,6 @@
 // Counter-based random numbers (Philox 4×32-10): the same seed, counter and stream give the same bits anywhere.
 
-import functions from '../../shaders/functions.wgsl?raw';
+import functions from '../../shaders/random.wgsl?raw';
 import { ShapeError } from '../errors.ts';
 import { Affine } from './affine.ts';
 import { defineOp } from './define.ts';

@@ -4,9 +4,7 @@ import logsumexp_step from '../../shaders/include/logsumexp_step.wgsl?raw';
 import reduction_start from '../../shaders/include/reduction_start.wgsl?raw';
 import reduction_step from '../../shaders/include/reduction_step.wgsl?raw';
 import columnsText from '../../shaders/reduce/columns.wgsl?raw';
-import columnsWorkgroupText from '../../shaders/reduce/columns_workgroup.wgsl?raw';
 import rowsText from '../../shaders/reduce/rows.wgsl?raw';
-import rowsWorkgroupShader from '../../shaders/reduce/rows_workgroup.wgsl?raw';
 import { ShapeError } from '../errors.ts';
 import { include } from '../gpu/include.ts';
 import { Affine } from './affine.ts';
@@ -30,10 +28,10 @@ import {
 } from './tensor.ts';
 import { broadcastTo, reshape } from './view.ts';
 
-const texts = { reduction_start, reduction_step, logsumexp_step };
+/** What shaders of reductions share. */
+export const texts = { reduction_start, reduction_step, logsumexp_step };
 const rowsShader = /* @__PURE__ */ include(rowsText, texts);
 const columnsShader = /* @__PURE__ */ include(columnsText, texts);
-const columnsWorkgroupShader = /* @__PURE__ */ include(columnsWorkgroupText, texts);
 
 export interface ReduceAttrs {
   /** Ascending. */
@@ -76,7 +74,7 @@ const KINDS = { sum: 0, max: 1, logsumexp: 2 } as const;
 const WORKGROUP = 256;
 const COLUMNS = 16;
 /** Elements of a row, or rows, that give a thread something to do. */
-const A_THREAD = 4;
+export const A_THREAD = 4;
 
 /** The power of 2 next to a number, from below, of those from 1 to `most`. */
 const powerBelow = (value: number, most: number) => Math.min(most, 2 ** Math.max(0, Math.floor(Math.log2(value))));
@@ -93,20 +91,29 @@ function unrolled(steps: number): number {
 }
 
 /** Elements of a result. */
-const lengthOf = ({ inputs, size }: Tensor) => inputs[0]!.size / Math.max(1, size);
+export const lengthOf = ({ inputs, size }: Tensor) => inputs[0]!.size / Math.max(1, size);
 
 /** Whether the reduced elements of a result lie side by side. */
-function isByRows({ inputs, attrs }: Tensor<ReduceAttrs>): boolean {
+export function isByRows({ inputs, attrs }: Tensor<ReduceAttrs>): boolean {
   return inputs[0]!.shape.slice((attrs.axes.at(-1) ?? -1) + 1).every((dim) => dim === 1);
 }
 
+/** Shaders by which a workgroup folds results, and not a thread: of what lies in rows, and in columns. */
+export interface WorkgroupShaders {
+  readonly rows: string;
+  readonly columns: string;
+}
+
 /**
- * rows.wgsl or rows_workgroup.wgsl where the reduced elements lie side by side, columns.wgsl or columns_workgroup.wgsl where
- * outputs do. Enough outputs are the graph's business: `splitReductions` cuts a long reduction in two.
- *
- * @param together whether a workgroup folds a result, and not a thread
+ * Folds what lies side by side by rows.wgsl, and what lies below one another by columns.wgsl, or by a workgroup's shaders.
+ * Enough outputs are the graph's business: `splitReductions` cuts a long reduction in two.
  */
-function kernel(node: Tensor<ReduceAttrs>, writer: KernelWriter, kind: keyof typeof KINDS, together: boolean): Kernel {
+export function reduceKernel(
+  node: Tensor<ReduceAttrs>,
+  writer: KernelWriter,
+  kind: keyof typeof KINDS,
+  together?: WorkgroupShaders,
+): Kernel {
   const [x] = node.inputs;
   const { axes } = node.attrs;
   const reduced = axes.map((axis) => x!.shape[axis]!);
@@ -125,7 +132,7 @@ function kernel(node: Tensor<ReduceAttrs>, writer: KernelWriter, kind: keyof typ
     const lanes = (reduced.at(-1) ?? 1) % 4 === 0 ? 4 : 1;
     const step = Affine.variable('r', length / lanes);
     return {
-      source: together ? rowsWorkgroupShader : rowsShader,
+      source: together?.rows ?? rowsShader,
       constants: {
         ...constants,
         OUTPUTS: outputs,
@@ -169,7 +176,7 @@ function kernel(node: Tensor<ReduceAttrs>, writer: KernelWriter, kind: keyof typ
   const rest = kind === 'sum' ? memory - state : memory;
   const slices = powerBelow(Math.min(length / A_THREAD, rest / (state * COLUMNS)), WORKGROUP / COLUMNS);
   return {
-    source: together ? columnsWorkgroupShader : columnsShader,
+    source: together?.columns ?? columnsShader,
     constants: together
       ? {
           ...constants,
@@ -242,22 +249,7 @@ function define(
       return [grad(node, spread, cotangent)];
     },
     traits: { joins: true },
-    variants: [
-      {
-        name: 'one workgroup a result',
-        possible: isByRows,
-        // A GPU hides the latency of memory by threads, and a thread a row is too few of them, too far apart.
-        heuristic: (node, { software }) => !software && lengthOf(node) >= 32 * A_THREAD,
-        kernel: (node, writer) => kernel(node, writer, name, true),
-      },
-      {
-        name: 'one workgroup for columns',
-        possible: (node) => !isByRows(node),
-        heuristic: (node, { software }) => !software && lengthOf(node) >= 2 * A_THREAD,
-        kernel: (node, writer) => kernel(node, writer, name, true),
-      },
-      { name: 'one thread a result', kernel: (node, writer) => kernel(node, writer, name, false) },
-    ],
+    variants: [{ name: 'one thread a result', kernel: (node, writer) => reduceKernel(node, writer, name) }],
     check: CHECKS && {
       reference: referenceOf(fold),
       samples: name === 'sum' ? [...SAMPLES, ...EMPTY] : SAMPLES,

@@ -156,7 +156,7 @@ export const softmaxRowsGradientOp: Op<RowsAttrs> = defineOp<RowsAttrs>({
       apply(softmaxRowsGradientOp, [y, v], attrs),
     ];
   },
-  variants: variantsOf(true),
+  variants: /* @__PURE__ */ variantsOf(true),
   check: CHECKS && {
     reference: reference(([y, g], log) => {
       const total = g!.reduce((sum, value, i) => sum + value * (log ? 1 : y![i]!), 0);
@@ -175,7 +175,7 @@ export const softmaxRowsOp = defineOp<RowsAttrs>({
     return { shape: inputs[0]!.shape, dtype: 'f32' };
   },
   grad: (node, g) => [apply(softmaxRowsGradientOp, [node, g], node.attrs)],
-  variants: variantsOf(false),
+  variants: /* @__PURE__ */ variantsOf(false),
   check: CHECKS && {
     reference: reference(([x], log) => {
       const most = Math.max(...x!);

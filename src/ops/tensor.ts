@@ -51,8 +51,8 @@ export interface AdapterTraits {
   /** It stores f16, and computes with it. */
   readonly f16: boolean;
   readonly limits: DeviceLimits;
-  /** Further variants by op, tried before its own: those that were asked for as experiments. */
-  readonly experimental?: ReadonlyMap<unknown, readonly Variant[]> | undefined;
+  /** Variants of ops on this kind of adapter, instead of those that an op names itself, which are possible on all. */
+  readonly kernels?: ReadonlyMap<unknown, readonly Variant[]> | undefined;
 }
 
 /** What a workgroup takes of a device. */

@@ -3,12 +3,12 @@ import { OptionError } from '../errors.ts';
 import { SUBGROUP_SIZE_CONTROL } from '../gpu/adapter.ts';
 import { Gpu } from '../gpu/gpu.ts';
 import { type Graph, rootsOf, topological, type Update } from '../graph/graph.ts';
-import { kernelsOf, type Plan, type PlanOptions, planGraph, prepareGraph } from '../graph/plan.ts';
+import { kernelsOf, type Plan, type PlanOptions, planGraph, prepareGraph } from '../graph/planner.ts';
 import type { ChooseVariant } from '../graph/variants.ts';
 import { type Input, inputOp } from '../ops/source.ts';
 import { type AdapterTraits, Tensor } from '../ops/tensor.ts';
 import type { Dispatch, Outputs } from './dispatch.ts';
-import { experimentalOf } from './experimental.ts';
+import { kitOf, loadAllKernels, loadKit } from './kit.ts';
 import { Program, type ProgramInput } from './program.ts';
 
 /** What a program computes. */
@@ -29,6 +29,7 @@ export interface Work extends ProgramDescription {
 /** Lanes that subgroups are asked for to have where they may have more or fewer. */
 const USUAL = 32;
 
+/** What plans go by; which kernels there are, too, once something was planned for the device. */
 export function traitsOf(gpu: Gpu): AdapterTraits {
   const { software, vendor, subgroupSize, smallestSubgroup, largestSubgroup } = gpu.adapter;
   const pins = subgroupSize === 0 && gpu.has(SUBGROUP_SIZE_CONTROL) && smallestSubgroup > 0;
@@ -40,7 +41,7 @@ export function traitsOf(gpu: Gpu): AdapterTraits {
     ...(pins && { pinsSubgroups: true }),
     f16: gpu.has('shader-f16'),
     limits: gpu.device.limits,
-    experimental: experimentalOf(gpu),
+    kernels: kitOf(gpu)?.kernels,
   };
 }
 
@@ -107,7 +108,9 @@ export async function prepare(gpu: Gpu, description: Work): Promise<Graph> {
 /** The dispatches that a description takes, with the variants of their kernels. Throws what `prepare` throws. */
 export async function plan(gpu: Gpu, description: Work, choose?: ChooseVariant): Promise<Plan> {
   const transform = await transformFor(gpu, description);
-  return planGraph(graphOf(description), traitsOf(gpu), { choose, transform });
+  // Who chooses may take any kernel.
+  const { passes } = await (choose ? loadAllKernels(gpu) : loadKit(gpu));
+  return planGraph(graphOf(description), traitsOf(gpu), { choose, transform, passes });
 }
 
 /** Compiles what `plan` made of a description, without a check of unverified variants. */

@@ -1,11 +1,10 @@
 // Compiles graphs: picks kernel variants that are known to be right on this driver, and the fastest where they were tuned.
-import { Gpu } from '../gpu/gpu.ts';
+import type { Gpu } from '../gpu/gpu.ts';
 import { type MemoryNeed, memoryNeed } from '../graph/sizes.ts';
 import type { ChooseVariant } from '../graph/variants.ts';
 import type { Input } from '../ops/source.ts';
 import { build, type ProgramDescription, plan, type Work } from './build.ts';
 import type { InputsOf, OutputArray, Outputs } from './dispatch.ts';
-import { loadExperimental } from './experimental.ts';
 import type { Program } from './program.ts';
 import type { HostArray } from './readback.ts';
 import type { TuneOptions } from './tune.ts';
@@ -36,7 +35,6 @@ export async function compile<O extends Outputs = Outputs, const I extends reado
   { chooseVariant, tune: tuning, storage = 'f32' }: CompileOptions = {},
 ): Promise<Program<O, InputsOf<I>>> {
   const description: Work = { ...graph, storage };
-  if (gpu instanceof Gpu) await loadExperimental(gpu);
   // Few programs are tuned; those that are not need not load the tuner.
   const tuner = tuning ? await import('./tune.ts') : undefined;
   const tuned = await tuner?.tune(gpu, description, tuning === true ? {} : tuning || {});

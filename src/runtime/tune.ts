@@ -7,7 +7,7 @@ import type { Tensor, Variant } from '../ops/tensor.ts';
 import { VERSION } from '../version.ts';
 import { prepare, traitsOf, type Work } from './build.ts';
 import { record } from './dispatch.ts';
-import { loadExperimental } from './experimental.ts';
+import { loadAllKernels } from './kit.ts';
 import { agree, buildProbe, probe } from './probe.ts';
 import { countsFor, lowerQuartile, median, repeated, type TimedPass, timePasses } from './timer.ts';
 import { type TuneStore, tuneStore } from './tune_store.ts';
@@ -72,7 +72,7 @@ export async function tune(
   description: Work,
   { store = tuneStore(), again = false, care = 1, onResult }: TuneOptions = {},
 ): Promise<Tuned> {
-  await loadExperimental(gpu);
+  await loadAllKernels(gpu);
   const key = tuneKey(gpu);
   const remembered: Record<string, string> = JSON.parse((await store.get(key)) ?? '{}');
   const before = { ...remembered };

@@ -20,6 +20,7 @@ import {
 } from '../ops/tensor.ts';
 import { build, plan, traitsOf } from '../runtime/build.ts';
 import { compile } from '../runtime/compile.ts';
+import { loadAllKernels } from '../runtime/kit.ts';
 import {
   bitsOfHalf,
   type HostArray,
@@ -194,6 +195,7 @@ export async function checkOp<A>(
   if (!reference) throw new CheckError(`${op.name} has no reference to be held against`);
   const tried = (samples as readonly Sample[] | undefined) ?? samplesOf(op, seed);
   if (tried.length === 0) throw new CheckError(`${op.name} has no samples to be tried on`);
+  if (variant) await loadAllKernels(gpu);
   const random = randomFrom(seed);
   const possible = ({ results: [y] }: Case) =>
     !variant || possibleVariants(y!.op === op ? y! : y!.inputs[0]!, traitsOf(gpu)).includes(variant);

@@ -4,8 +4,9 @@
 import type { Graph } from '../../src/graph/graph.ts';
 import type { Block, Variable } from '../../src/ops/source.ts';
 import type { Tensor } from '../../src/ops/tensor.ts';
-import { EXACT, kernels } from './kernels.ts';
+import { type Computed, EXACT, kernels } from './kernels.ts';
 import { type Pointwise, pointwise } from './pointwise.ts';
+import { textKernels } from './text.ts';
 import {
   coordsOf,
   EPSILON,
@@ -42,6 +43,8 @@ export class Evaluator {
   private readonly half: boolean;
   private readonly noise: Noise;
   private readonly known = new Map<Tensor, Value>();
+  /** Of ops of several results, these. */
+  private readonly several = new Map<Tensor, readonly Value[]>();
 
   constructor(inputs: Inputs, memory: Memory, { samples = 3, seed = 1, storage = 'f32' }: Options = {}) {
     this.inputs = inputs;
@@ -69,6 +72,8 @@ export class Evaluator {
   private compute(node: Tensor): Value {
     const { name } = node.op;
     const inputs = node.inputs.map((input) => this.known.get(input)!);
+    if (name === 'result') return this.several.get(node.inputs[0]!)![(node.attrs as { index: number }).index]!;
+    if (name in kernels || name in textKernels) return this.kernel(node, inputs);
     const samples =
       name === 'input' || name === 'variable'
         ? this.source(node)
@@ -78,18 +83,24 @@ export class Evaluator {
             ? this.argmax(node, inputs[0]!)
             : name in pointwise
               ? this.pointwise(node, inputs, pointwise[name]!)
-              : name in kernels
-                ? this.kernel(node, inputs)
-                : undefined;
-    if (!samples) throw new Error(`tests/fuzz knows no op ${name}: add it to pointwise.ts, views.ts or kernels.ts`);
-    if (name === 'input' || name === 'variable' || this.count === 1)
-      return { shape: node.shape, dtype: node.dtype, samples };
-    if (node.dtype === 'f16') this.roundHalf(samples);
-    else if (this.half && node.dtype === 'f32') this.blur(samples);
-    return { shape: node.shape, dtype: node.dtype, samples };
+              : undefined;
+    if (!samples)
+      throw new Error(`tests/fuzz knows no op ${name}: add it to pointwise.ts, views.ts, kernels.ts or text.ts`);
+    return name === 'input' || name === 'variable'
+      ? { shape: node.shape, dtype: node.dtype, samples }
+      : this.stored(node, samples);
   }
 
-  private each(make: (sample: number) => Float64Array): Float64Array[] {
+  /** A value as it may be stored. */
+  private stored({ shape, dtype }: Pick<Value, 'shape' | 'dtype'>, samples: Float64Array[]): Value {
+    if (this.count > 1) {
+      if (dtype === 'f16') this.roundHalf(samples);
+      else if (this.half && dtype === 'f32') this.blur(samples);
+    }
+    return { shape, dtype, samples };
+  }
+
+  private each<T = Float64Array>(make: (sample: number) => T): T[] {
     return Array.from({ length: this.count }, (_, sample) => make(sample));
   }
 
@@ -200,27 +211,35 @@ export class Evaluator {
     return value + this.noise.sign() * size;
   }
 
-  private kernel(node: Tensor, inputs: readonly Value[]): Float64Array[] {
-    const kernel = kernels[node.op.name]!;
-    const result: Float64Array[] = [];
-    const integral = node.dtype === 'u32' || node.dtype === 'u8';
-    for (let sample = 0; sample < this.count; sample++) {
+  private kernel(node: Tensor, inputs: readonly Value[]): Value {
+    const kernel = (kernels[node.op.name] ?? textKernels[node.op.name])!;
+    const types = node.results ?? [node];
+    const finite = inputs.every(({ samples }) => samples[0]!.every(Number.isFinite));
+    const computed = this.each((sample) => {
       const taken = inputs.map(({ shape, dtype, samples }): Sampled => ({ shape, dtype, data: samples[sample]! }));
-      const { data, terms = data, absolute = 0 } = kernel(taken, node);
-      result.push(data);
-      if (sample === 0 || integral || EXACT.has(node.op.name)) continue;
-      for (let i = 0; i < data.length; i++) {
-        const value = data[i]!;
-        // What f32 holds exactly, of terms that it holds exactly, was not rounded on the way.
-        if (absolute === 0 && value === result[0]![i]! && isShort(value, terms[i]!)) continue;
-        data[i] = value + this.noise.sign() * (4 * EPSILON * Math.abs(terms[i]!) + absolute);
-      }
+      return [kernel(taken, node)].flat();
+    });
+    const values = types.map((type, r) => {
+      const integral = type.dtype === 'u32' || type.dtype === 'u8';
+      const results = computed.map((one) => one[r]!);
+      const isRounded = !integral && !EXACT.has(node.op.name);
+      if (isRounded) for (const one of results.slice(1)) this.blurred(one, results[0]!.data);
+      const samples = results.map(({ data }) => data);
+      if (!integral && this.count > 1) limitRange(samples, this.huge, () => !finite);
+      return this.stored(type, samples);
+    });
+    this.several.set(node, values);
+    return values[0]!;
+  }
+
+  /** What was rounded on the way gets noise. */
+  private blurred({ data, terms = data, absolute = 0 }: Computed, exact: Float64Array): void {
+    for (let i = 0; i < data.length; i++) {
+      const value = data[i]!;
+      // What f32 holds exactly, of terms that it holds exactly, was not rounded on the way.
+      if (absolute === 0 && value === exact[i]! && isShort(value, terms[i]!)) continue;
+      data[i] = value + this.noise.sign() * (4 * EPSILON * Math.abs(terms[i]!) + absolute);
     }
-    if (!integral && this.count > 1) {
-      const finite = inputs.every(({ samples }) => samples[0]!.every(Number.isFinite));
-      limitRange(result, this.huge, () => !finite);
-    }
-    return result;
   }
 
   private get huge(): number {

@@ -237,6 +237,7 @@ export const kernels: Readonly<Record<string, Kernel>> = {
       return table!.data[Math.min(row, last) * width + (flat % width)]!;
     });
   },
+  embedding: (inputs, node) => kernels.gather!(inputs, node),
   scatterAdd: ([values, indices], node) => {
     const width = sizeOf(node.shape.slice(1));
     const sums = new Sums(sizeOf(node.shape));
@@ -314,7 +315,12 @@ export const kernels: Readonly<Record<string, Kernel>> = {
       }
     });
     // The weights themselves are computed in f32.
-    return mode === 'nearest' ? { data: sums.data } : { data: sums.data, terms: sums.terms.map((size) => 8 * size) };
+    // One that should be 0 may be some 1e-7 of a neighbour.
+    const largest = x!.data.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+    const absolute = Number.isFinite(largest) ? 2 ** -22 * largest : 0;
+    return mode === 'nearest'
+      ? { data: sums.data }
+      : { data: sums.data, terms: sums.terms.map((size) => 8 * size), absolute };
   },
   normalize: ([x], node) => {
     const { axes, epsilon } = node.attrs as { axes: readonly number[]; epsilon: number };
@@ -373,5 +379,5 @@ export const kernels: Readonly<Record<string, Kernel>> = {
 
 /** Ops whose result is an element of an input, or exact anyway: nothing is rounded. */
 export const EXACT: ReadonlySet<string> = new Set([
-  ...['constant', 'iota', 'max', 'gather', 'patches', 'maxPool2d', 'uniform', 'permutation'],
+  ...['constant', 'iota', 'max', 'gather', 'embedding', 'patches', 'maxPool2d', 'uniform', 'permutation'],
 ]);

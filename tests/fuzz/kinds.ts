@@ -28,6 +28,7 @@ const heavy: StepName[] = [
   'scatterAdd',
 ];
 const images: StepName[] = ['patches', 'conv', 'pool'];
+const text: StepName[] = ['rowNorm', 'attention', 'rotary', 'embedding', 'likelihood', 'toU32'];
 const indices: StepName[] = [
   'whole',
   'whole',
@@ -39,7 +40,7 @@ const indices: StepName[] = [
   'compareWhole',
 ];
 
-export const KINDS: Readonly<Record<'general' | 'updates' | 'indices' | 'images' | 'half', Kind>> = {
+export const KINDS: Readonly<Record<'general' | 'updates' | 'indices' | 'images' | 'half' | 'text', Kind>> = {
   general: {
     name: 'general',
     steps: [...pointwise, ...views, ...heavy, ...images, ...indices, 'random', 'gradient', 'gradient'],
@@ -56,6 +57,12 @@ export const KINDS: Readonly<Record<'general' | 'updates' | 'indices' | 'images'
     name: 'images',
     steps: [...images, ...images, 'gradient', 'unary', 'binary', 'transpose', 'reduce', 'normalize'],
     variables: 1,
+  },
+  text: {
+    name: 'text',
+    steps: [...text, ...text, 'matmul', 'softmax', 'unary', 'binary', 'whole', 'slice', 'transpose', 'gradient'],
+    variables: 3,
+    most: 600,
   },
   half: {
     name: 'half',

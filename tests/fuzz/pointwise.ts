@@ -55,6 +55,12 @@ function erf(x: number): number {
 
 const sigmoid = (x: number) => (x >= 0 ? 1 / (1 + Math.exp(-x)) : Math.exp(x) / (1 + Math.exp(x)));
 const softplus = (x: number) => (x > 0 ? x + Math.log1p(Math.exp(-x)) : Math.log1p(Math.exp(x)));
+/** √(2/π)·(x + 0.044715·x³), of which GPT-2's GELU takes tanh. */
+const geluTanhOf = (x: number) => Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3));
+const geluTanhSlope = (x: number) => {
+  const t = geluTanhOf(x);
+  return 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * Math.sqrt(2 / Math.PI) * (1 + 3 * 0.044715 * x * x);
+};
 const truth = (value: boolean) => (value ? 1 : 0);
 const gaussian = (logvar: number, square: number) =>
   0.5 * (logvar + square * Math.exp(-logvar) + Math.log(2 * Math.PI));
@@ -114,6 +120,12 @@ export const pointwise: Readonly<Record<string, Pointwise>> = {
   byteToF32: picks((a) => a),
   toF16: picks((a) => a), // rounded as what its type holds
   gelu: { ...rough((x) => 0.5 * x * (1 + erf(x * Math.SQRT1_2)), 8, 5e-7), terms: (x) => Math.abs(x) },
+  geluTanh: { ...rough((x) => 0.5 * x * (1 + geluTanhOf(x)), 8, 5e-7), terms: (x) => 8 * Math.abs(x) },
+  geluTanhSlope: {
+    ...rough(geluTanhSlope, 8, 5e-7),
+    terms: (x) => 8 * (1 + Math.abs(x) * (1 + x * x) * (1 - geluTanhOf(x) ** 2)),
+  },
+  toU32: steps(Math.trunc),
   silu: rough((x) => x * sigmoid(x), 8),
   bernoulliNll: {
     ...rough((logit, x) => softplus(logit) - logit * x, 4, 2 ** -20),

@@ -1,7 +1,9 @@
 // The steps of random graphs: each applies an op to what there is, with random attributes. Together they cover the registry
 // (a test holds them against it).
 import { gradients } from '../../src/graph/autodiff.ts';
+import { topological } from '../../src/graph/graph.ts';
 import { argmax } from '../../src/ops/argmax.ts';
+import { attention } from '../../src/ops/attention.ts';
 import { bernoulliNll, gaussianKl, gaussianNll, gelu, leakyRelu, silu } from '../../src/ops/composite.ts';
 import { conv2d, convTranspose2d } from '../../src/ops/conv.ts';
 import { crossEntropy } from '../../src/ops/cross_entropy.ts';
@@ -41,18 +43,34 @@ import {
   toF32,
   where,
 } from '../../src/ops/elementwise.ts';
+import { embedding } from '../../src/ops/embedding.ts';
 import { gather, oneHot, scatterAdd } from '../../src/ops/gather.ts';
+import { geluTanh, geluTanhSlopeOp } from '../../src/ops/gelu_tanh.ts';
 import { matmul } from '../../src/ops/matmul.ts';
 import { normalize } from '../../src/ops/norm.ts';
+import { discretizedLogisticNll, logisticMixtureNll } from '../../src/ops/observation.ts';
 import { patches, sumPatches, type Window } from '../../src/ops/patches.ts';
 import { avgPool2d, maxPool2d, upsample2d } from '../../src/ops/pool.ts';
 import { normal, permutation, uniform } from '../../src/ops/random.ts';
 import { logsumexp, max, mean, sum } from '../../src/ops/reduce.ts';
+import { rotary } from '../../src/ops/rotary.ts';
+import { layerNormRows, rmsNormRows } from '../../src/ops/row_norm.ts';
 import { logSoftmax, softmax, softmaxRowsGradientOp, softmaxRowsOp } from '../../src/ops/softmax.ts';
 import { constant, iota } from '../../src/ops/source.ts';
-import { apply, type Shape, type Tensor } from '../../src/ops/tensor.ts';
+import { apply, resultOp, type Shape, type Tensor } from '../../src/ops/tensor.ts';
+import { toU32 } from '../../src/ops/to_u32.ts';
 import { variance } from '../../src/ops/variance.ts';
-import { broadcastTo, concat, pack, padTo, reshape, sliceOp, stopGradient, transpose } from '../../src/ops/view.ts';
+import {
+  broadcastTo,
+  concat,
+  pack,
+  padTo,
+  reshape,
+  sliceOp,
+  stopGradient,
+  stopGradientOp,
+  transpose,
+} from '../../src/ops/view.ts';
 import type { Builder } from './builder.ts';
 import type { Picker } from './picker.ts';
 import { sizeOf } from './values.ts';
@@ -78,6 +96,8 @@ const UNARY: readonly ((x: Tensor, bound: number) => [Tensor, number])[] = [
   (x) => [isFinite(x), 1],
   (x, b) => [gelu(x), b],
   (x, b) => [silu(x), b],
+  (x, b) => [geluTanh(x), b],
+  (x) => [apply(geluTanhSlopeOp, [x], {}), 2],
   (x, b) => [leakyRelu(x, 0.125), b],
   (x, b) => [stopGradient(x), b],
   (x, b) => [log1p(abs(x)), b],
@@ -155,6 +175,23 @@ function someShape(p: Picker, size: number): Shape {
   ]);
 }
 
+/** As f32, which kernels that bind what they read want. */
+const full = (x: Tensor) => (x.dtype === 'f16' ? mul(x, 1) : x);
+
+/** Whether all that a value is made of has a derivative: what gradients of the ops of text are made of has none. */
+export const isSmooth = (root: Tensor): boolean =>
+  topological([root]).every(({ op, inputs, dtype }) => {
+    const isFlat =
+      dtype !== 'f32' || op === resultOp || op === stopGradientOp || !inputs.some((x) => x.dtype === 'f32');
+    return isFlat || op.grad !== undefined || op.decompose !== undefined;
+  });
+
+/** Gradients of a weighted sum of a result, pushed if there are any. */
+function pushGradients(b: Builder, p: Picker, y: Tensor, targets: readonly Tensor[]): void {
+  const loss = sum(mul(y, b.fitted(p, y.shape)));
+  if (isSmooth(loss)) for (const part of gradients(loss, targets)) b.push(part, 4096);
+}
+
 type Step = (b: Builder, p: Picker) => void;
 
 export const STEPS = {
@@ -182,9 +219,9 @@ export const STEPS = {
   },
   whole(b, p) {
     const x = b.integer(p);
-    b.push(
-      p.pick(WHOLE)(x, p.chance(3) ? constant(p.pick([1, 3, 0xffffffff]), 'u32') : b.fit(b.integer(p), x.shape, p)),
-    );
+    const number = () => constant(p.pick([1, 3, 0xffffffff, 0x10001]), 'u32');
+    const other = p.chance(3) ? number() : p.chance(5) ? p.pick(WHOLE)(number(), number()) : undefined;
+    b.push(p.pick(WHOLE)(x, other ?? b.fit(b.integer(p), x.shape, p)));
   },
   wholeToFloat(b, p) {
     const x = p.chance(3) && b.bytes.length ? p.pick(b.bytes) : modulo(b.integer(p), p.pick([7, 100, 60000]));
@@ -378,7 +415,8 @@ export const STEPS = {
     const result = transposed ? convTranspose2d(x, w, options) : conv2d(x, w, options);
     const y = b.push(result, bound);
     // Of its gradients, that of the weight is an op of its own.
-    if (p.chance(3)) b.push(gradients(sum(square(y)), [w])[0]!, 4096);
+    const loss = sum(square(y));
+    if (p.chance(3) && isSmooth(loss)) b.push(gradients(loss, [w])[0]!, 4096);
   },
   pool(b, p) {
     const shape = imageShape(p);
@@ -403,12 +441,75 @@ export const STEPS = {
     const index = modulo(b.integer(p), count);
     b.push(permutation(index, broadcastTo(counter, index.shape), key, count));
   },
+  /** Whole numbers from numbers that were computed. */
+  toU32(b, p) {
+    const x = b.float(p);
+    if (x.dtype === 'f32') b.push(toU32(abs(x)));
+  },
+  rowNorm(b, p) {
+    const width = 4 * p.between(1, 5);
+    const x = b.fitted(p, [p.between(1, 9), width]);
+    const weight = b.fitted(p, [width]);
+    const centred = p.chance(2);
+    const y = centred
+      ? layerNormRows(full(x), full(weight), full(b.fitted(p, [width])), 0.1)
+      : rmsNormRows(full(x), full(weight), 0.1);
+    b.push(y, Math.sqrt(width) * b.boundOf(weight) + b.boundOf(x));
+    if (p.chance(2)) pushGradients(b, p, y, [x]);
+  },
+  attention(b, p) {
+    const [n, heads, size] = [p.between(1, 2), p.between(1, 3), p.pick([4, 8, 3])];
+    const [t, s] = [p.between(1, 7), p.between(1, 7)];
+    const operands = [t, s, s].map((rows) => full(b.fitted(p, [n, rows, heads * size]))) as [Tensor, Tensor, Tensor];
+    // Which keys are seen must not hang on rounding: of a source, that is certain.
+    const mask = p.chance(3)
+      ? b.source(
+          p,
+          'f32',
+          p.pick([
+            [n, 1, 1, s],
+            [1, heads, t, s],
+          ]),
+        )
+      : undefined;
+    const [y, lse] = attention(tanh(operands[0]), tanh(operands[1]), operands[2], {
+      heads,
+      causal: p.chance(3),
+      ...(mask && { mask }),
+    });
+    b.push(y, b.boundOf(operands[2]));
+    if (!mask && p.chance(3)) b.push(lse, 8);
+    if (p.chance(2)) pushGradients(b, p, y, operands);
+  },
+  rotary(b, p) {
+    const x = b.fitted(p, [p.between(1, 2), p.between(1, 6), p.between(1, 3), 2 * p.between(1, 4)]);
+    b.push(rotary(full(x), { offset: p.int(4) }), 2 * b.boundOf(x));
+  },
+  embedding(b, p) {
+    const [rows, width, count] = [p.between(1, 9), p.between(1, 8), p.between(1, 20)];
+    const table = full(b.fitted(p, [rows, width]));
+    const index = modulo(b.fit(b.integer(p), [count], p), rows);
+    const y = b.push(embedding(table, index), b.boundOf(table));
+    if (p.chance(2)) pushGradients(b, p, y, [table]);
+  },
+  likelihood(b, p) {
+    const shape = [p.between(1, 4), p.between(1, 6)];
+    const components = p.between(1, 3);
+    const bytes = toF32(b.source(p, 'u8', shape));
+    const means = (at: Shape) => mul(sigmoid(b.fitted(p, at)), 255);
+    const scales = (at: Shape) => mul(tanh(b.fitted(p, at)), 3);
+    if (p.chance(2)) b.push(discretizedLogisticNll(means(shape), scales(shape), bytes), 4096);
+    else {
+      const at = [components, ...shape];
+      b.push(logisticMixtureNll(tanh(b.fitted(p, at)), means(at), scales(at), bytes), 4096);
+    }
+  },
   gradient(b, p) {
     const x = b.float(p);
     const target = p.chance(2) ? b.floats[0]! : b.float(p);
     if (x.dtype !== 'f32' || x.size === 0 || target.dtype !== 'f32') return;
     const loss = p.chance(2) ? mean(square(x)) : sum(mul(x, b.fitted(p, x.shape)));
-    for (const part of gradients(loss, [target])) b.push(part, 4096);
+    if (isSmooth(loss)) for (const part of gradients(loss, [target])) b.push(part, 4096);
   },
 } satisfies Record<string, Step>;
 

@@ -32,6 +32,9 @@ export class Wgsl {
   /** Bytes of a type. */
   sizeOf(type: string): number {
     const name = type.trim();
+    const open = /^array<([^,]*)>$/.exec(name);
+    // As long as what is bound: one element at least.
+    if (open) return this.sizeOf(open[1]!);
     const array = /^array<(.*), ([^<>]+)>$/.exec(name);
     if (array) return this.sizeOf(array[1]!) * this.number(array[2]!);
     const vector = /^vec([24])(?:([fu])|<(\w+)>)$/.exec(name);
@@ -58,10 +61,12 @@ export class Wgsl {
     );
   }
 
-  /** Those that the compiler declared; a shader's own, by which it stands alone, are not used. */
+  /** Those that the compiler declared, beside which a shader's own are not used; of an opaque kernel, its own. */
   get buffers(): BufferDeclaration[] {
-    const pattern = /@binding\((\d+)\) var<storage, (read|read_write)> buffer\d+: ([^;]+);/g;
-    return [...this.code.matchAll(pattern)].map(([, index, access, type]) => ({
+    const pattern = /@binding\((\d+)\) var<storage, (read|read_write)> (\w+): ([^;]+);/g;
+    const all = [...this.code.matchAll(pattern)];
+    const compiled = all.filter(([, , , name]) => /^buffer\d+$/.test(name!));
+    return (compiled.length > 0 ? compiled : all).map(([, index, access, , type]) => ({
       index: Number(index),
       writable: access === 'read_write',
       type: type!,

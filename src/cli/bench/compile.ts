@@ -1,5 +1,6 @@
 // `npm run bench -- --compile`: how long it takes from traced graphs to specialised WGSL, in Node without a device.
 import { strokeDigits } from '../../data/digits.ts';
+import { textFromString } from '../../data/text.ts';
 import { type Graph, rootsOf, topological } from '../../graph/graph.ts';
 import { kernelsOf, planGraph } from '../../graph/plan.ts';
 import { Linear, ReLU, Sequential } from '../../nn/layers.ts';
@@ -11,7 +12,7 @@ import { mean } from '../../ops/reduce.ts';
 import { input, Variable } from '../../ops/source.ts';
 import { type AdapterTraits, DEFAULT_LIMITS } from '../../ops/tensor.ts';
 import { completeOptions } from '../../train/options.ts';
-import { createModel } from '../../train/registry/registry.ts';
+import { createModel, createTextModel } from '../../train/registry/registry.ts';
 
 /** The layers of the perceptrons. */
 export const DEPTHS = [10, 20, 40, 80, 160] as const;
@@ -57,6 +58,21 @@ export function vaeStep(): Graph {
   return { outputs, updates: [...step.updates, ...updates] };
 }
 
+/** The training step of `gpt` with so many blocks: 12 windows of 64 characters. */
+export async function gptStep(layers: number): Promise<Graph> {
+  const letters = Array.from({ length: 65 }, (_, i) => String.fromCharCode(48 + i)).join('');
+  const { entry, model } = createTextModel(
+    await textFromString('letters', letters),
+    completeOptions({ model: 'gpt', layers }),
+  );
+  const adam = entry.optimizer(new Parameters(model), { lr: 1e-3 }, 100);
+  const counter = adam.step.tensor;
+  const key = { key: new Variable('key', [2], { dtype: 'u32' }).tensor, counter, stream: 1 };
+  const tokens = input('tokens', [12, 65], 'u32');
+  const { value: loss, updates } = inTraining(key, () => mean(entry.loss(model, tokens, { key, step: counter }).loss!));
+  return { outputs: { loss }, updates: [...adam.minimize(loss).updates, ...updates] };
+}
+
 /** Compiles each of several graphs in turns, as many times as there are rounds. */
 export function measureCompiling(graphs: Readonly<Record<string, Graph>>, rounds: number): CompileRow[] {
   const compile = (graph: Graph) => [...kernelsOf(planGraph(graph, ADAPTER))].length;
@@ -78,9 +94,9 @@ export function measureCompiling(graphs: Readonly<Record<string, Graph>>, rounds
 }
 
 /** Prints the table: each depth beside the one of half as many layers. */
-export function benchCompiling(rounds: number): void {
+export async function benchCompiling(rounds: number): Promise<void> {
   const graphs = Object.fromEntries(DEPTHS.map((depth) => [`${depth} layers`, perceptronStep(depth)]));
-  const rows = measureCompiling({ ...graphs, 'default VAE': vaeStep() }, rounds);
+  const rows = measureCompiling({ ...graphs, 'default VAE': vaeStep(), 'gpt of 12': await gptStep(12) }, rounds);
   const cells = rows.map(({ name, nodes, dispatches, ms, cpuMs }, i) => {
     const isDoubled = i > 0 && i < DEPTHS.length;
     return [

@@ -1,8 +1,9 @@
 // Every op, every kernel variant, f16 and random shapes against float64, on this driver; and the same bits however steps
 // are submitted.
-import functions from '../../../shaders/functions.wgsl?raw';
+import functions from '../../../shaders/random.wgsl?raw';
 import { strokeDigits } from '../../data/digits.ts';
 import type { Gpu } from '../../gpu/gpu.ts';
+import { variantsOf } from '../../ops/kernels_all.ts';
 import { ops } from '../../ops/registry.ts';
 import { readVariable } from '../../runtime/variables.ts';
 import { checkOp } from '../../testing/check_op.ts';
@@ -31,7 +32,7 @@ export const correctness: Phase = async ({ gpu, say, keep }) => {
     const { samples = [], reference, random } = checkOf(op);
     if (!reference || samples.length === 0) continue;
     await attempt(`${op.name}, samples`, () => checkOp(gpu, op, samples, { seed: 1 }));
-    for (const variant of op.variants ?? []) {
+    for (const variant of variantsOf(op)) {
       await attempt(`${op.name} by ${variant.name}`, () => checkOp(gpu, op, samples, { seed: 2, variant }));
       if (!half) continue;
       await attempt(`${op.name} by ${variant.name}, f16`, () =>
