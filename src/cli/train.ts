@@ -83,9 +83,10 @@ async function train(run: Prepared, parsed: Arguments, report: Report, server: V
   const stop = stopOnSignals(() => started);
   stop.addEventListener('abort', () => report.stopping());
   try {
-    const { headed, patience, saveEvery } = parsed;
+    const { headed, node, driver, patience, saveEvery } = parsed;
     const outcome = await trainLasting({
-      ...{ server, data, stop, headed, patience, checkpoint: saved?.bytes, tokenizer: tokenizer?.text },
+      ...{ server, data, stop, headed, node, driver, patience, checkpoint: saved?.bytes },
+      tokenizer: tokenizer?.text,
       job: {
         ...{ options, history, saveEvery },
         ...(saved && { checkpoint: saved.path }),

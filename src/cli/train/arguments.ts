@@ -13,6 +13,7 @@ import {
   resolveData,
   resolvePath,
 } from '../arguments.ts';
+import { DRIVER_HELP } from '../dawn/dawn.ts';
 
 export interface Arguments {
   /** The trainer's options that were given; the others have their defaults, or what the checkpoint says. */
@@ -29,6 +30,9 @@ export interface Arguments {
   /** How long a page may say nothing: seconds. */
   readonly patience: number;
   readonly headed: boolean;
+  /** In this process, on a Vulkan driver by name, or the one that suggests itself. */
+  readonly node: boolean;
+  readonly driver: string | undefined;
   readonly json: boolean;
 }
 
@@ -53,7 +57,9 @@ export function parseArguments(args: readonly string[]): Arguments | undefined {
   const command = describeCommand();
   if (!parse(command, args)) return undefined;
   const { data, tokenizerFile, out, resume, saveEvery, patience, headed = false, json = false } = command.opts();
-  refuseEmpty({ data, 'tokenizer-file': tokenizerFile, out, resume });
+  const { node = false, driver } = command.opts();
+  refuseEmpty({ data, 'tokenizer-file': tokenizerFile, out, resume, driver });
+  if (driver !== undefined && !node) throw new OptionError('--driver is for --node');
   const given = givenOptions(command);
   if (tokenizerFile && (given.tokenizer ?? 'file') !== 'file') {
     throw new OptionError(`--tokenizer ${given.tokenizer} and --tokenizer-file exclude each other`);
@@ -64,7 +70,7 @@ export function parseArguments(args: readonly string[]): Arguments | undefined {
     data: data && resolveData(data),
     out: out && resolvePath(out),
     resume: typeof resume === 'string' ? resolvePath(resume) : resume,
-    ...{ saveEvery, patience, headed, json },
+    ...{ saveEvery, patience, headed, node, driver, json },
   };
 }
 
@@ -87,20 +93,29 @@ function describeCommand(): Command {
     )
     .addOption(seconds('save-every', SAVE_EVERY))
     .addOption(seconds('patience', PATIENCE))
+    .option('--node', 'in Node, without a browser: reads IDX and CIFAR files and text, and writes no pictures')
+    .option('--driver <name>', `with --node: ${DRIVER_HELP}`)
     .option('--headed', 'show the browser')
     .option('--json', 'one JSON line an event on standard output, and nothing else')
     .addHelpText('after', EXAMPLES);
 }
 
 /** The command that goes on with a run. */
-export function resumeCommand({ given, data, saveEvery, patience, headed, json }: Arguments, out: string): string {
+export function resumeCommand(parsed: Arguments, out: string): string {
+  const { given, data, saveEvery, patience, headed, node, driver, json } = parsed;
   const own = { 'save-every': [saveEvery, SAVE_EVERY], patience: [patience, PATIENCE] } as const;
   const changed = Object.entries(own).filter(([, [value, rule]]) => value !== rule.default);
-  const values = { ...given, data, ...Object.fromEntries(changed.map(([name, [value]]) => [name, value])), out };
+  const values = {
+    ...given,
+    data,
+    ...Object.fromEntries(changed.map(([name, [value]]) => [name, value])),
+    driver,
+    out,
+  };
   const words = Object.entries(values).flatMap(([name, value]) =>
     value === undefined ? [] : [`--${name}`, `${value}`],
   );
-  const flags = Object.entries({ headed, json }).flatMap(([name, set]) => (set ? [`--${name}`] : []));
+  const flags = Object.entries({ headed, node, json }).flatMap(([name, set]) => (set ? [`--${name}`] : []));
   return [COMMAND, ...[...words, ...flags].map(quote), '--resume'].join(' ');
 }
 
