@@ -6,8 +6,9 @@ import { type PageRun, serveFiles } from './serve.ts';
 
 /** @throws what the training throws */
 export async function trainInNode(run: PageRun & { readonly driver: string | undefined }) {
-  const { server, job, data, checkpoint, save, tell, stop, driver } = run;
-  const path = serveFiles(server, { files: { 'job.json': JSON.stringify(job), checkpoint }, data, save });
+  const { server, job, data, checkpoint, tokenizer, save, tell, stop, driver } = run;
+  const files = { 'job.json': JSON.stringify(job), checkpoint, 'tokenizer.json': tokenizer };
+  const path = serveFiles(server, { files, data, save });
   const base = await likeAPage(server, path, driver, { [TELL]: tell });
   const page = await import('./page.ts');
   const outcome: Outcome = await page.run(base, stop);
