@@ -79,6 +79,8 @@ async function prepare(work: (told: (what: string) => void) => Promise<Started>)
   reset();
   stage.value = 'Getting ready …';
   state.value = 'preparing';
+  // It is parsed while shaders are compiled, and not in the middle of the first steps.
+  void plot().catch(() => {});
   message.value = undefined;
   try {
     started.value = await work(
