@@ -9,12 +9,12 @@ import { createModel } from '../src/train/registry/registry.ts';
 import { encodeSafetensors } from '../src/train/safetensors.ts';
 
 /** Checksum and length of the archive. */
-export const GOLDEN = { sum: 3973689096, length: 3553 };
+export const GOLDEN = { sum: 3836091795, length: 3553 };
 
 const SIDE = { height: 7, width: 9, channels: 1, classes: 0 };
 
 /** @returns what `GOLDEN` must be */
-export async function goldenArchive(gpu: Gpu): Promise<typeof GOLDEN> {
+export async function goldenArchive(gpu: Gpu | undefined): Promise<typeof GOLDEN> {
   let drawn = 0;
   const word = () => philox([drawn++, 0, 0, 0], [7, 9])[0]!;
   const options = completeOptions({ model: 'burda', hidden: 13, latent: 5, likelihood: 'logistic-mixture' });

@@ -19,7 +19,7 @@ import { checkOf } from '../src/testing/samples.ts';
 
 const missing = inject('withoutLavapipe');
 /** Ops computed in several ways. Those of a single kernel are checked by all their samples in `ops.test.ts`, and here by `--all`. */
-const heavy = ops.filter(({ variants = [] }) => variants.length > (ALL_TESTS ? 0 : 1));
+const heavy = ops.filter((op) => variantsOf(op).length > (ALL_TESTS ? 0 : 1));
 
 test.runIf(missing)('lavapipe is there', ({ skip }) => skip(missing));
 

@@ -1,12 +1,21 @@
 // What bytes are to a decoder: probabilities that sum to 1, gradients, and values at 0 and 255 and far in the tails, on lavapipe.
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { startDawn } from '../src/cli/dawn/dawn.ts';
+import { BetaBinomialCoder, CategoricalCoder } from '../src/coder/byte_coders.ts';
 import { LogisticCoder } from '../src/coder/distributions.ts';
 import { AnsStack } from '../src/coder/rans.ts';
 import { Gpu } from '../src/gpu/gpu.ts';
 import { gradients } from '../src/graph/autodiff.ts';
 import { OBSERVATIONS } from '../src/models/observation.ts';
 import {
+  betaBinomialNll,
+  betaBinomialNllOp,
+  betaBinomialNllReference,
+  digammaDifferenceOp,
+  logGammaRatioOp,
+} from '../src/ops/beta_binomial.ts';
+import {
+  categoricalNllOp,
   discretizedLogisticNll,
   discretizedLogisticNllOp,
   logisticMixtureNll,
@@ -60,6 +69,57 @@ test('a byte takes the bits that its likelihood says, and comes back', () => {
   }
 });
 
+/** α and β, from both ends to the middle, sure and unsure. */
+const SHAPES = [
+  [1, 1],
+  [0.001, 0.002],
+  [0.3, 40],
+  [900, 2.5],
+  [8000, 8000],
+  [7.9, 8.1],
+  [1e-3, 5000],
+] as const;
+
+test('the probabilities of the 256 bytes under a beta-binomial distribution sum to 1, to 1e-6', () => {
+  for (const [alpha, beta] of SHAPES) {
+    const total = BYTES.reduce((sum, byte) => sum + Math.exp(-betaBinomialNllReference(alpha, beta, byte)), 0);
+    expect(Math.abs(total - 1), `${alpha}, ${beta}`).toBeLessThan(1e-6);
+  }
+  // Of α = β = 1, all are as likely; and what is known of it: mean and variance.
+  expect(betaBinomialNllReference(1, 1, 77)).toBeCloseTo(Math.log(256), 12);
+  const [alpha, beta] = [3, 5];
+  const chance = (byte: number) => Math.exp(-betaBinomialNllReference(alpha, beta, byte));
+  const mean = BYTES.reduce((sum, byte) => sum + byte * chance(byte), 0);
+  const variance = BYTES.reduce((sum, byte) => sum + (byte - mean) ** 2 * chance(byte), 0);
+  expect(mean).toBeCloseTo((255 * 3) / 8, 9);
+  expect(variance).toBeCloseTo((255 * 15 * (8 + 255)) / (64 * 9), 7);
+});
+
+test.each([
+  ['beta-binomial', BetaBinomialCoder, SHAPES.map((pair) => pair.map((x) => Math.round(1024 * Math.log(x))))],
+  ['categorical', CategoricalCoder, [0, 1, 2].map((k) => [...BYTES].map((b) => Math.round(2048 * Math.sin(b * k))))],
+] as const)('a byte under %s takes the bits that its likelihood says, and comes back', (name, Coder, rows) => {
+  for (const integers of rows) {
+    const nllOf = (byte: number) => {
+      const real = integers.map((x) => x / 1024);
+      if (name === 'beta-binomial') return betaBinomialNllReference(Math.exp(real[0]!), Math.exp(real[1]!), byte);
+      return Math.log(real.reduce((total, x) => total + Math.exp(x), 0)) - real[byte]!;
+    };
+    const coder = new Coder(1);
+    const row = Float32Array.from(integers);
+    const stack = new AnsStack(1);
+    const size = () => 16 * stack.length + Math.log2(stack.lanes[0]!);
+    const sent = [...BYTES].filter((byte) => nllOf(byte) < 8);
+    expect(sent.length).toBeGreaterThan(0);
+    const before = size();
+    for (const byte of sent) coder.push(stack, row, 0, 0, byte);
+    const nats = sent.reduce((total, byte) => total + nllOf(byte), 0);
+    expect(Math.abs((size() - before) * Math.LN2 - nats)).toBeLessThan(0.002 * nats + 0.1);
+    for (const byte of sent.reverse()) expect(coder.pop(stack, row, 0, 0)).toBe(byte);
+    expect(stack.isFirst).toBe(true);
+  }
+});
+
 describe.skipIf(missing)('on lavapipe', () => {
   let gpu: Gpu;
 
@@ -68,12 +128,12 @@ describe.skipIf(missing)('on lavapipe', () => {
   });
   afterAll(() => gpu?.destroy());
 
-  test.each([discretizedLogisticNllOp, logisticMixtureNllOp, toU32Op])(
-    '$name is its reference, and its gradient the slope',
-    async (op) => {
-      await checkOp(gpu, op);
-    },
-  );
+  test.each([
+    ...[discretizedLogisticNllOp, logisticMixtureNllOp, toU32Op],
+    ...[categoricalNllOp, logGammaRatioOp, digammaDifferenceOp, betaBinomialNllOp],
+  ])('$name is its reference, and its gradient the slope', async (op) => {
+    await checkOp(gpu, op);
+  });
 
   test('all 256 bytes have the probability of the reference, in f32, and sum to 1', async () => {
     const count = PAIRS.length;
@@ -109,6 +169,37 @@ describe.skipIf(missing)('on lavapipe', () => {
         total += Math.exp(-out.nll[at]!);
       }
       expect(Math.abs(total - 1)).toBeLessThan(1e-3);
+    });
+  });
+
+  test('all 256 bytes have the probability of the beta-binomial reference, in f32, and sum to 1', async () => {
+    const count = SHAPES.length;
+    const wide = (k: 0 | 1) => Float32Array.from({ length: 256 * count }, (_, i) => SHAPES[Math.floor(i / 256)]![k]);
+    const [alpha, beta] = [input('alpha', [count, 256]), input('beta', [count, 256])];
+    const value = tensor(
+      Uint32Array.from({ length: 256 * count }, (_, i) => i % 256),
+      [count, 256],
+    );
+    const nll = betaBinomialNll(alpha, beta, value);
+    const [dAlpha, dBeta] = gradients(sum(nll), [alpha, beta]);
+    const out = await evaluate(gpu, { nll, dAlpha: dAlpha!, dBeta: dBeta! }, { alpha: wide(0), beta: wide(1) });
+    SHAPES.forEach(([a, b], row) => {
+      let total = 0;
+      for (let byte = 0; byte < 256; byte++) {
+        const wanted = betaBinomialNllReference(a, b, byte);
+        const at = 256 * row + byte;
+        expect(Math.abs(out.nll[at]! - wanted) / (1 + wanted), `${a}, ${b}: ${byte}`).toBeLessThan(2e-4);
+        const [da, db] = [1e-5 * a, 1e-5 * b];
+        const slopes = [
+          (betaBinomialNllReference(a + da, b, byte) - betaBinomialNllReference(a - da, b, byte)) / (2 * da),
+          (betaBinomialNllReference(a, b + db, byte) - betaBinomialNllReference(a, b - db, byte)) / (2 * db),
+        ];
+        // As a decoder has them, by the logarithms.
+        expect(Math.abs(a * (out.dAlpha[at]! - slopes[0]!))).toBeLessThan(1e-3 * (1 + Math.abs(a * slopes[0]!)));
+        expect(Math.abs(b * (out.dBeta[at]! - slopes[1]!))).toBeLessThan(1e-3 * (1 + Math.abs(b * slopes[1]!)));
+        total += Math.exp(-out.nll[at]!);
+      }
+      expect(Math.abs(total - 1), `${a}, ${b}`).toBeLessThan(1e-3);
     });
   });
 

@@ -12,7 +12,7 @@ import { mean } from '../src/ops/reduce.ts';
 import { input, Variable } from '../src/ops/source.ts';
 import { type AdapterTraits, DEFAULT_LIMITS } from '../src/ops/tensor.ts';
 import { traitsOf } from '../src/runtime/build.ts';
-import { completeOptions } from '../src/train/options.ts';
+import { completeOptions, type GivenOptions } from '../src/train/options.ts';
 import { createModel } from '../src/train/registry/registry.ts';
 
 const limits = { ...DEFAULT_LIMITS, maxStorageBuffersPerShaderStage: 10 };
@@ -27,16 +27,21 @@ const DISPATCHES: Readonly<Record<string, readonly [number, number, number]>> = 
   'beta-vae': [28, 12, 14],
   iwae: [38, 16, 18],
   burda: [30, 18, 18],
+  'burda-2': [54, 26, 28],
+  hvae: [252, 93, 109],
   cvae: [29, 13, 15],
   'vq-vae': [75, 36, 37],
   classifier: [16, 10, 11],
   'conv-classifier': [42, 28, 27],
 };
 
+/** Of a model of many steps that are alike, as few as it may have. */
+const GIVEN: Readonly<Record<string, GivenOptions>> = { hvae: { layers: 3, width: 16 } };
+
 function stepOf(name: string): Graph {
   const side = { count: 60000, width: 28, height: 28, channels: 1, classes: 10 };
   const data = { name, train: side, test: side } as unknown as Dataset;
-  const model = createModel(data, completeOptions({ model: name }));
+  const model = createModel(data, completeOptions({ model: name, ...GIVEN[name] }));
   const adam = new Adam(new Parameters(model), { lr: 1e-3 });
   const counter = adam.step.tensor;
   const key = { key: new Variable('key', [2], { dtype: 'u32' }).tensor, counter, stream: 1 };

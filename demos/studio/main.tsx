@@ -25,6 +25,7 @@ const LINKS: readonly (readonly [PageName, string])[] = [
   ['train', 'Train'],
   ['play', 'Play'],
   ['runs', 'Runs'],
+  ['compress', 'Compress'],
   ['measure', 'Measure'],
 ];
 
@@ -51,6 +52,7 @@ const pages: Readonly<Record<PageName, ComponentType>> = {
   train: Train,
   play: later(async () => (await import('./play/page.tsx')).Play),
   runs: later(async () => (await import('./runs/page.tsx')).Runs),
+  compress: later(async () => (await import('./compress/page.tsx')).Compress),
   measure: later(async () => (await import('./measure/page.tsx')).Measure),
 };
 
@@ -148,7 +150,7 @@ function App() {
       <main id="main">
         <Page />
       </main>
-      {drops && <div class="drop">Drop images, a model, a checkpoint or a run</div>}
+      {drops && <div class="drop">Drop images, a model, a checkpoint, a run or an archive</div>}
     </>
   );
 }
@@ -162,6 +164,11 @@ async function receive(all: readonly Brought[]): Promise<void> {
     visit('runs');
     message.value = { line: `${added.name} is among your runs now.`, kind: 'note' };
     return;
+  }
+  if (route.value.page === 'compress' || all.some(({ path }) => path.endsWith('.glia'))) {
+    const { takeFiles } = await import('./compress/page.tsx');
+    visit('compress');
+    return takeFiles(all);
   }
   const isModel = all.length === 1 && all[0]!.path.endsWith('.safetensors');
   if (route.value.page === 'play' || (isModel && route.value.page !== 'train')) {

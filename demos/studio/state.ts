@@ -6,7 +6,7 @@ import type { RunRecord } from './store/record.ts';
 import { RunStore } from './store/runs.ts';
 import type { TrainerApi } from './work/trainer.worker.ts';
 
-export const PAGES = ['home', 'train', 'play', 'runs', 'measure'] as const;
+export const PAGES = ['home', 'train', 'play', 'runs', 'compress', 'measure'] as const;
 export type PageName = (typeof PAGES)[number];
 
 export interface Route {

@@ -7,9 +7,8 @@ import { OptionError } from '../errors.ts';
 import { decodeTrained } from '../train/checkpoint.ts';
 import { createCommand, parse, refuseEmpty, resolveData, resolvePath, showPath } from './arguments.ts';
 import { compareCoders, type Size } from './compress/compare.ts';
-import { runWork, showTime } from './compress/run.ts';
+import { CODER_DRIVER_HELP, runWork, showTime } from './compress/run.ts';
 import { type CompressEnd, SPLITS } from './compress/work.ts';
-import { DRIVER_HELP } from './dawn/dawn.ts';
 import { findModel } from './evaluate/model.ts';
 import { printJson } from './progress.ts';
 import { findData } from './train/data.ts';
@@ -42,10 +41,10 @@ function splitOf(text: string): (typeof SPLITS)[number] {
 
 export async function main(args: string[], { server }: { server: ViteDevServer }): Promise<number> {
   const command = createCommand(COMMAND)
-    .usage('--checkpoint <file> --data <where> --out <file.glia> [options]')
+    .usage('--checkpoint <file> --out <file.glia> [options]')
     .description('Compresses images without loss, by a VAE that was trained on images of their kind.')
     .requiredOption('--checkpoint <file>', 'checkpoint.safetensors or model.safetensors of a run, or its folder')
-    .requiredOption('--data <where>', `folder or http(s) address of images: ${ACCEPTED}`)
+    .option('--data <where>', `folder or http(s) address of images (default: the built-in digits): ${ACCEPTED}`)
     .requiredOption('--out <file>', 'archive to write')
     .option('--split <name>', `which of them: ${SPLITS.join(', ')}`, splitOf, 'all')
     .option('--images <n>', 'only the first n of these', whole('images', MOST_IMAGES))
@@ -57,7 +56,7 @@ export async function main(args: string[], { server }: { server: ViteDevServer }
       'tell what gzip, bzip2, xz, zstd, PNG, WebP and JPEG XL make of the same images, where installed',
     )
     .option('--node', 'in Node, without a browser; reads IDX and CIFAR files')
-    .option('--driver <name>', `with --node: ${DRIVER_HELP}`)
+    .option('--driver <name>', `with --node: ${CODER_DRIVER_HELP}`)
     .option('--headed', 'show the browser')
     .option('--json', 'one JSON line an event on standard output, and nothing else')
     .addHelpText('after', NOTES);
@@ -86,7 +85,7 @@ export async function main(args: string[], { server }: { server: ViteDevServer }
   let coded: Uint8Array | undefined;
   const end = (await runWork({
     job: { kind: 'compress', trained: name, split, images, block, withModel, bound, compare },
-    ...{ trained, archive: undefined, data: await findData(resolveData(where)) },
+    ...{ trained, archive: undefined, data: where === undefined ? undefined : await findData(resolveData(where)) },
     ...{ server, headed, node, driver, json },
     save(name, bytes) {
       if (name === 'images') {

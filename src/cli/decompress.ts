@@ -5,9 +5,8 @@ import type { ViteDevServer } from 'vite';
 import { decodeArchive } from '../coder/container.ts';
 import { DataError, OptionError } from '../errors.ts';
 import { createCommand, parse, refuseEmpty, resolvePath, showPath } from './arguments.ts';
-import { runWork, showTime } from './compress/run.ts';
+import { CODER_DRIVER_HELP, runWork, showTime } from './compress/run.ts';
 import type { DecompressEnd } from './compress/work.ts';
-import { DRIVER_HELP } from './dawn/dawn.ts';
 import { findModel } from './evaluate/model.ts';
 import { printJson } from './progress.ts';
 
@@ -34,7 +33,7 @@ export async function main(args: string[], { server }: { server: ViteDevServer }
     .option('--blocks <list>', 'only these, as 0,3', blocksOf)
     .option('--salvage', 'write what is sound of a damaged archive')
     .option('--node', 'in Node, without a browser')
-    .option('--driver <name>', `with --node: ${DRIVER_HELP}`)
+    .option('--driver <name>', `with --node: ${CODER_DRIVER_HELP}`)
     .option('--headed', 'show the browser')
     .option('--json', 'one JSON line an event on standard output, and nothing else')
     .addHelpText('after', NOTES);

@@ -1,4 +1,4 @@
-// `npm run evaluate`: how likely test images are under a VAE that was trained, estimated in headless Chrome.
+// `npm run evaluate`: how likely test images are under a VAE that was trained, estimated in headless Chrome or in Node.
 import { readFileSync } from 'node:fs';
 import type { ViteDevServer } from 'vite';
 import { decodeTrained } from '../train/checkpoint.ts';
@@ -8,6 +8,8 @@ import { findModel } from './evaluate/model.ts';
 import type * as evaluatePage from './evaluate/page.ts';
 import { type Job, type Outcome, TELL, type Tell } from './evaluate/protocol.ts';
 import { JsonReport, TextReport } from './evaluate/report.ts';
+import { StateFile } from './evaluate/state.ts';
+import { likeAPage } from './node_page.ts';
 import { callOf, errorOf, inPage } from './page.ts';
 import { findData } from './train/data.ts';
 import { serveFiles } from './train/serve.ts';
@@ -15,23 +17,24 @@ import { serveFiles } from './train/serve.ts';
 export async function main(args: string[], { server }: { server: ViteDevServer }): Promise<number> {
   const parsed = parseArguments(args);
   if (!parsed) return 0;
-  const { trained, job, data } = await prepare(parsed);
+  const { trained, job, data, state } = await prepare(parsed);
   const report = parsed.json ? new JsonReport() : new TextReport();
   const began = performance.now();
   const tell = (event: Parameters<Tell>[0]) => (event.event === 'start' ? report.start(event) : report.progress(event));
-  const base = serveFiles(server, {
+  const path = serveFiles(server, {
     files: { 'job.json': JSON.stringify(job), trained },
     data,
-    save() {
-      throw new Error('nothing is to be written');
-    },
+    save: (_, bytes) => state?.save(bytes),
   });
   try {
-    const outcome = await inPage<Outcome>({
-      ...{ server, headed: parsed.headed, name: 'evaluate', during: 'the model was evaluated' },
-      call: callOf<typeof evaluatePage>('run', base),
-      functions: { [TELL]: tell },
-    });
+    const { node, driver, headed } = parsed;
+    const outcome = node
+      ? await inNode(await likeAPage(server, path, driver, { [TELL]: tell }))
+      : await inPage<Outcome>({
+          ...{ server, headed, name: 'evaluate', during: 'the model was evaluated' },
+          call: callOf<typeof evaluatePage>('run', path),
+          functions: { [TELL]: tell },
+        });
     if (outcome.event === 'error') throw errorOf(outcome);
     report.close();
     report.end({ ...outcome, seconds: (performance.now() - began) / 1000 });
@@ -41,12 +44,19 @@ export async function main(args: string[], { server }: { server: ViteDevServer }
   }
 }
 
+async function inNode(base: string): Promise<Outcome> {
+  const page = await import('./evaluate/page.ts');
+  return page.run(base);
+}
+
 /** Reads and checks what can be, before there is a browser; the images are decoded there. */
-async function prepare({ checkpoint, data: where, nll, images, batch, seed }: Arguments) {
+async function prepare({ checkpoint, data: where, nll, images, batch, seed, state: file }: Arguments) {
   const path = findModel(checkpoint);
   const trained = readFileSync(path);
   const name = showPath(path);
   decodeTrained(trained, name);
-  const job: Job = { trained: name, where, images, how: { samples: nll, batch, seed } };
-  return { trained, job, data: where === undefined ? undefined : await findData(where) };
+  const how = { samples: nll, batch, seed };
+  const state = file === undefined ? undefined : new StateFile(file, { trained, where, images, how });
+  const job: Job = { trained: name, where, images, how: { ...how, resume: state?.before }, keep: state !== undefined };
+  return { trained, job, data: where === undefined ? undefined : await findData(where), state };
 }

@@ -67,9 +67,9 @@ async function train(run: Prepared, parsed: Arguments, report: Report, server: V
   const stop = stopOnSignals(() => started);
   stop.addEventListener('abort', () => report.stopping());
   try {
-    const { headed, patience, saveEvery } = parsed;
+    const { headed, node, driver, patience, saveEvery } = parsed;
     const outcome = await trainLasting({
-      ...{ server, data, stop, headed, patience, checkpoint: saved?.bytes },
+      ...{ server, data, stop, headed, node, driver, patience, checkpoint: saved?.bytes },
       job: { options, history, saveEvery, ...(saved && { checkpoint: saved.path }) },
       tell(event) {
         if (event.event === 'reading') {

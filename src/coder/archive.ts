@@ -65,9 +65,10 @@ function codecOf(trained: Trained, size: Size, binary: boolean, from: { scales?:
   return new VaeCodec(model, { flat, parameters, binary, ...from });
 }
 
-async function provedOn(gpu: Gpu, codec: VaeCodec) {
+async function provedOn(gpu: Gpu | undefined, codec: VaeCodec) {
+  if (!gpu) return codec.onHost();
   const codecOnGpu = codec.on(gpu);
-  if (await codec.proves(codecOnGpu)) return codecOnGpu;
+  if (await codec.proves(codecOnGpu.onDevice)) return codecOnGpu;
   await codecOnGpu.destroy();
   throw new DataError(`${gpu.name} does not compute what every adapter must: nothing is coded on it`);
 }
@@ -75,11 +76,12 @@ async function provedOn(gpu: Gpu, codec: VaeCodec) {
 /**
  * Compresses images without loss, by bits back with a VAE that was trained on images of their kind.
  *
+ * @param gpu that computes the networks; without one they are computed here, to the same bytes
  * @param images bytes; for a model of binary images, 0 and 255 alone
  * @throws OptionError if the model is of another kind, DataError if a pixel is not binary where it must be
  */
 export async function compressImages(
-  gpu: Gpu,
+  gpu: Gpu | undefined,
   trained: Trained,
   images: ImageSet,
   { block = DEFAULT_BLOCK, withModel = false, onProgress, signal }: CompressOptions = {},
@@ -105,7 +107,7 @@ export async function compressImages(
   };
   const pixels = height * width * channels;
   const parts = [encodeHeader(header, model)];
-  const times = { gpu: 0, coder: 0 };
+  const times = { networks: 0, coder: 0 };
   const onGpu = await provedOn(gpu, codec);
   try {
     for (let first = 0; first < count; first += block) {
@@ -174,11 +176,12 @@ async function codecFor({ header, model: stored }: Archive, name: string, given:
 /**
  * The images of an archive, byte for byte.
  *
+ * @param gpu that computes the networks; without one they are computed here
  * @param name of the file, for messages
  * @throws DataError if it is damaged, OptionError if its model is not at hand
  */
 export async function decompressImages(
-  gpu: Gpu,
+  gpu: Gpu | undefined,
   bytes: Uint8Array,
   name: string,
   { trained, salvage = false, blocks: only, onOpen, onProgress, signal }: DecompressOptions = {},
@@ -208,7 +211,7 @@ export async function decompressImages(
   const codec = await codecFor(archive, name, trained);
   if (codec.probe() !== header.model.probe) throw new DataError(`${name} is damaged: its model's probe differs`);
   onOpen?.(header);
-  const times = { gpu: 0, coder: 0 };
+  const times = { networks: 0, coder: 0 };
   const recovered: Recovered[] = [];
   const images = wanted.reduce((sum, block) => sum + block.images, 0);
   let done = 0;

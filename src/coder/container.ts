@@ -3,12 +3,12 @@
 //
 //   89 'GLIA' 0D 0A 1A, version u16, reserved u16, header length u32, header (JSON), its CRC-32, model (as long as the header says)
 //   block: 'BLOK', number u32, images u32, length u32 of what follows, CRC-32 of this block's header and of what follows,
-//          digest u32, batches u16, size u16 each, the coder's stack
+//          digest u32 (of its distributions and its number), batches u16, size u16 each, the coder's stack
 import { DataError } from '../errors.ts';
 import { type CodedBlock, MOST_IN_BATCH } from './bits_back.ts';
 
 const MAGIC = Uint8Array.of(0x89, 0x47, 0x4c, 0x49, 0x41, 0x0d, 0x0a, 0x1a);
-const VERSION = 1;
+const VERSION = 2;
 const BLOCK = 0x4b4f4c42;
 const BLOCK_HEADER = 20;
 const MOST_HEADER = 2 ** 20;
@@ -74,6 +74,9 @@ export function encodeHeader(header: ArchiveHeader, model: Uint8Array | undefine
   return joinBytes([start, text, sum, ...(model ? [model] : [])]);
 }
 
+/** Told apart from the digest of a block that lies in another's place. */
+const marked = (number: number) => Math.imul(number + 1, 0x9e3779b1);
+
 export function encodeBlockBytes(number: number, images: number, { batches, stack, digest }: CodedBlock): Uint8Array {
   const bytes = new Uint8Array(BLOCK_HEADER + 6 + 2 * batches.length + stack.length);
   const view = viewOf(bytes);
@@ -81,7 +84,7 @@ export function encodeBlockBytes(number: number, images: number, { batches, stac
   view.setUint32(4, number, true);
   view.setUint32(8, images, true);
   view.setUint32(12, bytes.length - BLOCK_HEADER, true);
-  view.setUint32(20, digest, true);
+  view.setUint32(20, (digest ^ marked(number)) >>> 0, true);
   view.setUint16(24, batches.length, true);
   for (const [i, size] of batches.entries()) view.setUint16(26 + 2 * i, size, true);
   bytes.set(stack, 26 + 2 * batches.length);
@@ -125,7 +128,8 @@ function checkHeader(header: ArchiveHeader): string | undefined {
     Array.isArray(list) &&
     list.length <= 64 &&
     list.every((x) => typeof x === 'number' && x > 0 && x === 2 ** Math.round(Math.log2(x)));
-  if (!Array.isArray(model.scales) || !model.scales.every(powers)) return 'it does not say how its model is scaled';
+  if (!Array.isArray(model.scales) || model.scales.length !== 2 || !model.scales.every(powers))
+    return 'it does not say how its model is scaled';
   return undefined;
 }
 
@@ -152,7 +156,8 @@ function readBlock(bytes: Uint8Array, wanted: { number: number; images: number }
   if (sum !== images || batches.some((size) => size < 1 || size > MOST_IN_BATCH)) {
     throw new DataError(`block ${number} is damaged: its batches are not its images`);
   }
-  return { number, images, batches, digest: view.getUint32(20, true), stack: bytes.subarray(start) };
+  const digest = (view.getUint32(20, true) ^ marked(number)) >>> 0;
+  return { number, images, batches, digest, stack: bytes.subarray(start) };
 }
 
 /**

@@ -135,22 +135,93 @@ export function calibrate(layers: readonly TrainedLayer[], most: readonly number
   });
 }
 
+/** Rows that are computed side by side, so that each weight is loaded once for all of them. */
+const SIDE = 4;
+
+/** Weights as [inputs, outputs], of layers whose inputs are mostly 0. */
+const transposed = new WeakMap<ExactLayer, Float64Array>();
+
+function transposedWeight(layer: ExactLayer): Float64Array {
+  let found = transposed.get(layer);
+  if (!found) {
+    const { weight, inputs, outputs } = layer;
+    found = Float64Array.from(
+      { length: weight.length },
+      (_, i) => weight[(i % outputs) * inputs + Math.floor(i / outputs)]!,
+    );
+    transposed.set(layer, found);
+  }
+  return found;
+}
+
+/** From this share of zeros on, what is 0 is passed over. */
+const SPARSE = 0.7;
+
+function sparseSums(layer: ExactLayer, x: Float32Array, rows: number): Float64Array {
+  const { bias, inputs, outputs } = layer;
+  const weight = transposedWeight(layer);
+  const sums = new Float64Array(rows * outputs);
+  for (let row = 0; row < rows; row++) {
+    const at = row * outputs;
+    sums.set(bias, at);
+    for (let i = 0; i < inputs; i++) {
+      const value = x[row * inputs + i]!;
+      if (value === 0) continue;
+      const first = i * outputs;
+      for (let out = 0; out < outputs; out++) sums[at + out]! += value * weight[first + out]!;
+    }
+  }
+  return sums;
+}
+
+/** Sums of a layer: in doubles, which hold them all, so that their order does not matter here either. */
+function sumsOf(layer: ExactLayer, x: Float32Array, rows: number): Float64Array {
+  let zeros = 0;
+  for (let i = 0; i < x.length; i++) if (x[i] === 0) zeros++;
+  if (zeros > SPARSE * x.length) return sparseSums(layer, x, rows);
+  const { weight, bias, inputs, outputs } = layer;
+  const sums = new Float64Array(rows * outputs);
+  let row = 0;
+  for (; row + SIDE <= rows; row += SIDE) {
+    const [a, b, c, d] = [0, 1, 2, 3].map((k) => (row + k) * inputs) as [number, number, number, number];
+    for (let out = 0; out < outputs; out++) {
+      const first = out * inputs;
+      let [s0, s1, s2, s3] = [bias[out]!, bias[out]!, bias[out]!, bias[out]!];
+      for (let i = 0; i < inputs; i++) {
+        const w = weight[first + i]!;
+        s0 += x[a + i]! * w;
+        s1 += x[b + i]! * w;
+        s2 += x[c + i]! * w;
+        s3 += x[d + i]! * w;
+      }
+      const at = row * outputs + out;
+      sums[at] = s0;
+      sums[at + outputs] = s1;
+      sums[at + 2 * outputs] = s2;
+      sums[at + 3 * outputs] = s3;
+    }
+  }
+  for (; row < rows; row++) {
+    for (let out = 0; out < outputs; out++) {
+      let sum = bias[out]!;
+      for (let i = 0; i < inputs; i++) sum += x[row * inputs + i]! * weight[out * inputs + i]!;
+      sums[row * outputs + out] = sum;
+    }
+  }
+  return sums;
+}
+
 /** What the network gives, computed here: what every adapter must give to the bit. */
 export function exactForward(layers: readonly ExactLayer[], x: Float32Array, rows: number): Float32Array {
-  let values = x;
-  for (const { weight, bias, factor, inputs, outputs, low, high, table } of layers) {
-    const made = new Float32Array(rows * outputs);
-    for (let row = 0; row < rows; row++) {
-      for (let out = 0; out < outputs; out++) {
-        let sum = bias[out]!;
-        for (let i = 0; i < inputs; i++) sum += values[row * inputs + i]! * weight[out * inputs + i]!;
-        const at = Math.min(high, Math.max(low, Math.floor(sum * factor[out]!)));
-        made[row * outputs + out] = table ? table[at - low]! : at;
-      }
+  return layers.reduce((values, layer) => {
+    const { factor, outputs, low, high, table } = layer;
+    const made = Float32Array.from(sumsOf(layer, values, rows));
+    for (let i = 0; i < made.length; i++) {
+      const at = Math.min(high, Math.max(low, Math.floor(made[i]! * factor[i % outputs]!)));
+      made[i] = table ? table[at - low]! : at;
     }
-    values = made;
-  }
-  return values;
+    return made;
+  }, x);
 }
 
 function graphOf(layers: readonly ExactLayer[], x: Tensor): Tensor {
@@ -165,6 +236,9 @@ function graphOf(layers: readonly ExactLayer[], x: Tensor): Tensor {
 const SIZES = [64, 512];
 export const MOST_ROWS = SIZES.at(-1)!;
 
+/** Up to so many rows are computed here: a device would take longer to answer. On the CPU, where it has no more cores than there are. */
+const ROWS_HERE = { software: 12, gpu: 4 };
+
 /** A network on a device. */
 export class ExactProgram {
   private readonly gpu: Gpu;
@@ -177,12 +251,18 @@ export class ExactProgram {
   }
 
   /**
-   * The network's integers of some rows of integers.
+   * The network's integers of some rows of integers: of few, computed here.
    *
    * @param x [rows, inputs]
    * @returns [rows, outputs]
    */
   async run(x: Float32Array, rows: number): Promise<Float32Array> {
+    const here = this.gpu.adapter.software ? ROWS_HERE.software : ROWS_HERE.gpu;
+    return rows <= here ? exactForward(this.layers, x, rows) : this.runOnDevice(x, rows);
+  }
+
+  /** The same, on the device however few they are. */
+  async runOnDevice(x: Float32Array, rows: number): Promise<Float32Array> {
     const { inputs } = this.layers[0]!;
     const { outputs } = this.layers.at(-1)!;
     const result = new Float32Array(rows * outputs);

@@ -6,6 +6,7 @@ import type { VAE } from '../models/vae.ts';
 import { Linear, ReLU, type Sequential, Tanh } from '../nn/layers.ts';
 import type { Parameters } from '../nn/module.ts';
 import { type Codec, digestOf } from './bits_back.ts';
+import { BetaBinomialCoder, CategoricalCoder } from './byte_coders.ts';
 import {
   BernoulliCoder,
   CODE_STEPS,
@@ -59,10 +60,12 @@ function layersOf(
 function pixelCoder({ observation }: VAE, binary: boolean, pixels: number): PixelCoder {
   if (observation === OBSERVATIONS.logistic) return new LogisticCoder(pixels, 1, false);
   if (observation === OBSERVATIONS['logistic-mixture']) return new LogisticCoder(pixels, COMPONENTS, true);
+  if (observation === OBSERVATIONS.categorical) return new CategoricalCoder(pixels);
+  if (observation === OBSERVATIONS['beta-binomial']) return new BetaBinomialCoder(pixels);
   if (binary) return new BernoulliCoder();
   throw new OptionError(
     'the model takes pixels as probabilities, which cannot be coded: train with --likelihood logistic-mixture for grey ' +
-      'images, or with --binarize dynamic or threshold',
+      'or coloured images, or with --binarize dynamic or threshold',
   );
 }
 
@@ -165,8 +168,17 @@ export class VaeCodec {
     return new CodecOnGpu(gpu, this);
   }
 
-  /** Whether this device computes what every other does, by a few inputs. */
-  async proves({ encoder, decoder }: Codec): Promise<boolean> {
+  /** The networks computed here, without a device. */
+  onHost(): Codec & { destroy(): Promise<void> } {
+    const { pixels, latent, pixel, toInput } = this;
+    const forward = (layers: readonly ExactLayer[]) => async (x: Float32Array, rows: number) =>
+      exactForward(layers, x, rows);
+    const networks = { encoder: forward(this.encoder), decoder: forward(this.decoder) };
+    return { pixels, latent, pixel, toInput, ...networks, destroy: async () => {} };
+  }
+
+  /** Whether a device computes what every other does, by a few inputs. */
+  async proves({ encoder, decoder }: CodecOnGpu['onDevice']): Promise<boolean> {
     const [x, z] = this.probeInputs();
     const [codes, said] = [await encoder(x, PROBES), await decoder(z, PROBES)];
     return (digestOf(codes, codes.length) + digestOf(said, said.length)) >>> 0 === this.probe();
@@ -180,6 +192,8 @@ export class CodecOnGpu implements Codec {
   readonly toInput: Codec['toInput'];
   readonly encoder: Codec['encoder'];
   readonly decoder: Codec['decoder'];
+  /** Without what is computed here. */
+  readonly onDevice: Pick<Codec, 'encoder' | 'decoder'>;
   private readonly programs: readonly ExactProgram[];
 
   constructor(gpu: Gpu, { pixels, latent, pixel, toInput, encoder, decoder }: VaeCodec) {
@@ -190,6 +204,10 @@ export class CodecOnGpu implements Codec {
     const [first, second] = [new ExactProgram(gpu, encoder), new ExactProgram(gpu, decoder)];
     this.encoder = (x, rows) => first.run(x, rows);
     this.decoder = (x, rows) => second.run(x, rows);
+    this.onDevice = {
+      encoder: (x, rows) => first.runOnDevice(x, rows),
+      decoder: (x, rows) => second.runOnDevice(x, rows),
+    };
     this.programs = [first, second];
   }
 

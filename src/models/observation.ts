@@ -1,10 +1,14 @@
 // What a pixel is to a decoder: how many numbers it says of each, and what these make of the pixel.
+
+import { betaBinomialNll } from '../ops/beta_binomial.ts';
 import { bernoulliNll } from '../ops/composite.ts';
-import { add, floor, mul, sigmoid } from '../ops/elementwise.ts';
-import { discretizedLogisticNll, logisticMixtureNll } from '../ops/observation.ts';
+import { add, clamp, div, exp, floor, mul, sigmoid } from '../ops/elementwise.ts';
+import { categoricalNll, discretizedLogisticNll, logisticMixtureNll } from '../ops/observation.ts';
 import { sum } from '../ops/reduce.ts';
 import { softmax } from '../ops/softmax.ts';
+import { iota } from '../ops/source.ts';
 import type { Tensor } from '../ops/tensor.ts';
+import { toU32 } from '../ops/to_u32.ts';
 import { reshape, slice, transpose } from '../ops/view.ts';
 
 /** Of a likelihood with no parameters of its own. */
@@ -23,6 +27,7 @@ export const LOG_SCALE = 2.5;
 
 export const bernoulli: Observation = { parameters: 1, nll: bernoulliNll, mean: sigmoid };
 
+const BYTES = 256;
 const bytes = (images: Tensor) => floor(add(mul(images, 255), 0.5));
 const means = (raw: Tensor) => add(mul(raw, MIDDLE), MIDDLE);
 const logScales = (raw: Tensor) => add(raw, LOG_SCALE);
@@ -62,8 +67,42 @@ export function logisticMixture(components: number): Observation {
   };
 }
 
+/** One of 256 bytes, by a logit each. */
+export const categorical: Observation = {
+  parameters: BYTES,
+  nll(raw, images) {
+    const [batch, width] = raw.shape as [number, number];
+    const logits = transpose(reshape(raw, [batch, BYTES, width / BYTES]), [1, 0, 2]);
+    return categoricalNll(logits, toU32(bytes(images)));
+  },
+  mean(raw) {
+    const [batch, width] = raw.shape as [number, number];
+    const shares = softmax(reshape(raw, [batch, BYTES, width / BYTES]), 1);
+    return sum(mul(shares, mul(iota([BYTES, 1]), 1 / (BYTES - 1))), { axis: 1 });
+  },
+};
+
+/** α and β as logarithms: at 0 all bytes are as likely. */
+export const LOG_SHAPES = [-7, 9] as const;
+const shapes = (raw: Tensor) => split(raw, 2).map((part) => exp(clamp(part, ...LOG_SHAPES))) as [Tensor, Tensor];
+
+export const betaBinomial: Observation = {
+  parameters: 2,
+  nll: (raw, images) => betaBinomialNll(...shapes(raw), toU32(bytes(images))),
+  mean(raw) {
+    const [alpha, beta] = shapes(raw);
+    return div(alpha, add(alpha, beta));
+  },
+};
+
 /** Of the mixture by name. */
 export const COMPONENTS = 3;
 
 /** Those that are probabilities of pixels. */
-export const OBSERVATIONS = { bernoulli, logistic, 'logistic-mixture': logisticMixture(COMPONENTS) };
+export const OBSERVATIONS = {
+  bernoulli,
+  logistic,
+  'logistic-mixture': logisticMixture(COMPONENTS),
+  categorical,
+  'beta-binomial': betaBinomial,
+};

@@ -3,45 +3,42 @@
 import { OptionError } from '../errors.ts';
 import { zeros } from '../nn/init.ts';
 import type { Sequential } from '../nn/layers.ts';
-import { ModuleBuffer, Parameter } from '../nn/module.ts';
+import { Parameter } from '../nn/module.ts';
 import { gaussianKl, gaussianNll } from '../ops/composite.ts';
-import { add, exp, maximum, minimum, mul, type Operand, square, sub, toF32 } from '../ops/elementwise.ts';
+import { add, exp, maximum, mul, type Operand, square, sub } from '../ops/elementwise.ts';
 import { oneHot } from '../ops/gather.ts';
 import { normal, type RandomKey } from '../ops/random.ts';
-import { logsumexp, mean, sum } from '../ops/reduce.ts';
+import { mean, sum } from '../ops/reduce.ts';
 import { scope, type Tensor } from '../ops/tensor.ts';
 import { broadcastTo, concat, reshape, slice } from '../ops/view.ts';
-import { type ImageBatch, Model, type Terms } from './model.ts';
+import {
+  type ElboTerms,
+  type ImportanceTerms,
+  type LatentLayer,
+  LatentModel,
+  type LatentOptions,
+  type Prepared,
+} from './latent_model.ts';
+import type { ImageBatch } from './model.ts';
 import { checkSizes, mlpNetworks, type Networks } from './networks.ts';
 import { OBSERVATIONS, type Observation } from './observation.ts';
 
 export type Likelihood = keyof typeof OBSERVATIONS | 'gaussian';
 
-export interface VAEOptions {
+export interface VAEOptions extends LatentOptions {
   /** Numbers in one image. */
   readonly pixels: number;
   /** Width of the hidden layers. */
   readonly hidden?: number;
   /** Size of the code z. */
   readonly latent?: number;
-  /** Weight of the KL term (Higgins et al., beta-VAE, 2017). */
-  readonly beta?: number;
-  /** Steps in which that weight rises from 0 (Bowman et al., 2015); 0 for none. */
-  readonly warmup?: number;
-  /**
-   * Nats of each number of the code that cost nothing: its KL term, averaged over the batch, counts from there on
-   * (Kingma et al., Improving Variational Inference with Inverse Autoregressive Flow, 2016, equation 15). 0 by default.
-   */
-  readonly freeBits?: number;
   /**
    * What a pixel is under the decoder: Bernoulli intensities, Gaussian with one variance that is learned, or one of 256 bytes: cut
-   * from a logistic distribution or from a mixture of three. Only the last two are probabilities of grey images.
+   * from a logistic distribution or from a mixture of three, by a logit each, or beta-binomial. Only these are probabilities of grey images.
    */
   readonly likelihood?: Likelihood;
   /** Number of classes, if encoder and decoder are told an image's class (Sohn, Lee and Yan, 2015). */
   readonly classes?: number;
-  /** Samples of z an image; more than one makes the bound tighter (Burda, Grosse and Salakhutdinov, 2015). */
-  readonly particles?: number;
   /** Other networks than a multilayer perceptron each: the encoder gives 2 · latent numbers. */
   readonly networks?: Networks;
 }
@@ -50,23 +47,6 @@ export interface VAEOptions {
 export interface Posterior {
   readonly mean: Tensor;
   readonly logvar: Tensor;
-}
-
-export interface ElboTerms extends Terms {
-  /** reconstruction + β·kl, or the importance-weighted bound; negative, to be minimised */
-  readonly loss: Tensor;
-  /** −log p(x | z), nats per image */
-  readonly reconstruction: Tensor;
-  /** KL(q(z | x) ‖ p(z)), nats per image */
-  readonly kl: Tensor;
-}
-
-/** The parts of an importance weight, of k samples an image: [k, batch] each. */
-export interface ImportanceTerms {
-  /** −log p(x | z) */
-  readonly reconstruction: Tensor;
-  /** log q(z | x) − log p(z) */
-  readonly divergence: Tensor;
 }
 
 export interface ElboOptions {
@@ -83,7 +63,7 @@ export const outputsOf = (likelihood: Likelihood) =>
 
 const LOG_TWO_PI = Math.log(2 * Math.PI);
 
-export class VAE extends Model {
+export class VAE extends LatentModel {
   readonly encoder: Sequential;
   readonly decoder: Sequential;
   /** Logarithm of the pixels' variance, for the Gaussian likelihood. */
@@ -91,24 +71,14 @@ export class VAE extends Model {
   /** What the decoder's numbers say of the pixels; undefined for the Gaussian likelihood. */
   readonly observation: Observation | undefined;
   readonly latent: number;
-  readonly beta: number;
-  readonly warmup: number;
   readonly classes: number;
-  readonly particles: number;
-  readonly freeBits: number;
-  /** β and its rise a step, on the GPU, so that others are the same program; none where β is 1 from the beginning. */
-  private readonly weight: ModuleBuffer | undefined;
 
   constructor(options: VAEOptions) {
-    super();
+    super(options);
     const { pixels, hidden = 400, latent = 20, likelihood = 'bernoulli', classes = 0, particles = 1 } = options;
     checkSizes('VAE', { pixels, hidden, latent, particles });
     this.latent = latent;
-    this.beta = options.beta ?? 1;
-    this.warmup = options.warmup ?? 0;
     this.classes = classes;
-    this.particles = particles;
-    this.freeBits = options.freeBits ?? 0;
     // Mean and logvar are the two halves of one product: one dispatch where two layers would be two.
     const outputs = pixels * outputsOf(likelihood);
     const sizes = { pixels, outputs, hidden, latent, codes: 2 * latent, condition: classes };
@@ -117,10 +87,6 @@ export class VAE extends Model {
     this.decoder = decoder;
     if (likelihood === 'gaussian') this.logvar = new Parameter([1], zeros);
     else this.observation = OBSERVATIONS[likelihood];
-    if (this.beta !== 1 || this.warmup > 0) {
-      const rise = this.warmup > 0 ? 1 / this.warmup : 0;
-      this.weight = new ModuleBuffer([2], () => Float32Array.of(this.beta, rise), { persistent: false });
-    }
   }
 
   /** With the class beside it, where there is one. */
@@ -155,7 +121,7 @@ export class VAE extends Model {
   }
 
   /** Images of codes drawn from the prior. */
-  sample(count: number, key: RandomKey, labels?: Tensor): Tensor {
+  override sample(count: number, key: RandomKey, labels?: Tensor): Tensor {
     return this.decode(normal([count, this.latent], key), labels);
   }
 
@@ -190,14 +156,22 @@ export class VAE extends Model {
     });
   }
 
-  /**
-   * What makes the importance weight p(x, z) / q(z | x) of samples of z, [k, batch] each: the weight's logarithm is
-   * minus the sum of both.
-   *
-   * @param noise standard normal, [k, batch, latent]
-   */
-  importance(images: Tensor, posterior: Posterior, noise: Tensor, labels?: Tensor): ImportanceTerms {
+  get layers(): readonly LatentLayer[] {
+    return [{ name: 'code', size: this.latent }];
+  }
+
+  /** The parameters of q(z | x): `encode` by another name. */
+  override prepare(images: Tensor, labels?: Tensor): Prepared {
+    return { ...this.encode(images, labels) };
+  }
+
+  override klOfEach({ mean, logvar }: Prepared): Tensor {
+    return gaussianKl(mean!, logvar!);
+  }
+
+  override importance(images: Tensor, prepared: Prepared, noise: Tensor, labels?: Tensor): ImportanceTerms {
     const [k, batch, latent] = noise.shape as [number, number, number];
+    const posterior = prepared as unknown as Posterior;
     const z = this.reparameterize(posterior, noise);
     const repeated = (x: Tensor) => reshape(broadcastTo(x, [k, ...x.shape]), [k * batch, ...x.shape.slice(1)]);
     const raw = this.decodeRaw(reshape(z, [k * batch, latent]), labels && repeated(labels));
@@ -210,20 +184,6 @@ export class VAE extends Model {
     });
   }
 
-  /**
-   * −log of the mean importance weight of k samples: an upper bound of −log p(x) that falls with k. Beside it the means
-   * of its parts over the samples.
-   *
-   * @param noise standard normal, [k, batch, latent]
-   */
-  importanceBound(images: Tensor, noise: Tensor, labels?: Tensor): ElboTerms {
-    const { reconstruction, divergence } = this.importance(images, this.encode(images, labels), noise, labels);
-    return scope('importance', () => {
-      const loss = sub(Math.log(noise.shape[0]!), logsumexp(mul(add(reconstruction, divergence), -1), { axis: 0 }));
-      return { loss, reconstruction: mean(reconstruction, { axis: 0 }), kl: mean(divergence, { axis: 0 }) };
-    });
-  }
-
   override terms({ images, labels }: ImageBatch, key: RandomKey, step?: Tensor): ElboTerms {
     const batch = images.shape[0]!;
     if (this.particles > 1)
@@ -231,12 +191,5 @@ export class VAE extends Model {
     // A test is told what it is, without free bits.
     const freeBits = step ? this.freeBits : 0;
     return this.elbo(images, normal([batch, this.latent], key), { labels, beta: this.klWeight(step), freeBits });
-  }
-
-  /** The weight of the KL term, at a step of the training or after its rise. */
-  private klWeight(step?: Tensor): Operand {
-    if (!this.weight) return this.beta;
-    const [beta, rise] = [0, 1].map((i) => reshape(slice(this.weight!.tensor, 0, i, i + 1), []));
-    return step && this.warmup > 0 ? mul(minimum(mul(add(toF32(step), 1), rise!), 1), beta!) : beta!;
   }
 }

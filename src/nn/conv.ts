@@ -5,12 +5,14 @@ import { add } from '../ops/elementwise.ts';
 import type { Pair } from '../ops/patches.ts';
 import { type Shape, show, sizeOf, type Tensor } from '../ops/tensor.ts';
 import { reshape } from '../ops/view.ts';
-import { kaimingUniform, uniform } from './init.ts';
+import { type Initialiser, kaimingUniform, uniform, zeros } from './init.ts';
 import { Layer } from './layers.ts';
 import { Parameter } from './module.ts';
 
 export interface Conv2dOptions extends ConvOptions {
   readonly bias?: boolean;
+  /** What the weight is at first; the bias is 0 then. */
+  readonly weight?: Initialiser;
 }
 
 export interface ConvTranspose2dOptions extends Conv2dOptions {
@@ -27,10 +29,11 @@ abstract class Convolution extends Layer {
   readonly weight: Parameter;
   readonly bias: Parameter | undefined;
 
-  constructor(weight: Shape, outChannels: number, bias: boolean) {
+  constructor(weight: Shape, outChannels: number, bias: boolean, initialise: Initialiser | undefined) {
     super();
-    this.weight = new Parameter(weight, kaimingUniform());
-    if (bias) this.bias = new Parameter([outChannels], uniform(1 / Math.sqrt(sizeOf(weight.slice(1)))));
+    this.weight = new Parameter(weight, initialise ?? kaimingUniform());
+    const first = initialise ? zeros : uniform(1 / Math.sqrt(sizeOf(weight.slice(1))));
+    if (bias) this.bias = new Parameter([outChannels], first);
   }
 
   protected withBias(y: Tensor): Tensor {
@@ -43,10 +46,10 @@ export class Conv2d extends Convolution {
   private readonly options: ConvOptions;
 
   constructor(inChannels: number, outChannels: number, kernel: number | Pair, options: Conv2dOptions = {}) {
-    const { bias = true, ...rest } = options;
+    const { bias = true, weight, ...rest } = options;
     const { groups = 1 } = rest;
     checkChannels('Conv2d', groups, inChannels, outChannels);
-    super([outChannels, inChannels / groups, ...both(kernel)], outChannels, bias);
+    super([outChannels, inChannels / groups, ...both(kernel)], outChannels, bias, weight);
     this.options = rest;
   }
 
@@ -60,10 +63,10 @@ export class ConvTranspose2d extends Convolution {
   private readonly options: ConvOptions & { readonly outputPadding?: number | Pair };
 
   constructor(inChannels: number, outChannels: number, kernel: number | Pair, options: ConvTranspose2dOptions = {}) {
-    const { bias = true, ...rest } = options;
+    const { bias = true, weight, ...rest } = options;
     const { groups = 1 } = rest;
     checkChannels('ConvTranspose2d', groups, inChannels, outChannels);
-    super([inChannels, outChannels / groups, ...both(kernel)], outChannels, bias);
+    super([inChannels, outChannels / groups, ...both(kernel)], outChannels, bias, weight);
     this.options = rest;
   }
 

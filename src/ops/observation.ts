@@ -4,8 +4,9 @@
 import { ShapeError } from '../errors.ts';
 import { defineOp } from './define.ts';
 import { add, clamp, equal, exp, expm1, log, mul, neg, softplus, sub, where } from './elementwise.ts';
-import { logsumexp } from './reduce.ts';
+import { logsumexp, sum } from './reduce.ts';
 import { logSoftmax } from './softmax.ts';
+import { iota } from './source.ts';
 import { apply, elementType, type NdArray, sameShape, show, sizeOf, type Tensor } from './tensor.ts';
 import { broadcastTo, reshape } from './view.ts';
 
@@ -121,6 +122,51 @@ export const logisticMixtureNllOp = defineOp<object>({
     })),
   },
 });
+
+export const categoricalNllOp = defineOp<object>({
+  name: 'categoricalNll',
+  infer([logits, value]) {
+    if (elementType(logits!.dtype) !== 'f32' || value?.dtype !== 'u32') {
+      throw new ShapeError('wants logits of f32, and values of u32');
+    }
+    const [, ...rest] = logits!.shape;
+    if (logits!.shape.length === 0 || !sameShape(rest, value.shape)) {
+      throw new ShapeError(
+        `wants logits [classes, …shape], and values of that shape, got ${show(logits!.shape)} and ${show(value.shape)}`,
+      );
+    }
+    return { shape: value.shape, dtype: 'f32' };
+  },
+  decompose([logits, value]) {
+    const isValue = equal(iota(logits!.shape, 0, 'u32'), reshape(value!, [1, ...value!.shape]));
+    return sub(logsumexp(logits!, { axis: 0 }), sum(where(isValue, logits!, 0), { axis: 0 }));
+  },
+  check: CHECKS && {
+    reference([logits, value]) {
+      const size = sizeOf(value!.shape);
+      return value!.data.map((chosen, i) => {
+        const all = Array.from({ length: logits!.shape[0]! }, (_, k) => logits!.data[k * size + i]!);
+        const most = Math.max(...all);
+        return most + Math.log(all.reduce((total, x) => total + Math.exp(x - most), 0)) - all[chosen]!;
+      });
+    },
+    samples: [[256, 3], [5, 2, 3], [7]].map((shape) => ({
+      inputs: [
+        { shape, min: -9, max: 9 },
+        { shape: shape.slice(1), dtype: 'u32' as const, min: 0, max: shape[0]! - 1 },
+      ],
+      attrs: {},
+    })),
+  },
+});
+
+/**
+ * −log p of one of some classes, such as the 256 bytes, in nats.
+ *
+ * @param logits f32 [classes, …shape]
+ * @param value u32 […shape], below the number of classes
+ */
+export const categoricalNll = (logits: Tensor, value: Tensor): Tensor => apply(categoricalNllOp, [logits, value], {});
 
 /**
  * −log p of bytes under a logistic distribution that is cut into 256 values, element by element, in nats (Kingma et al., 2016; Salimans

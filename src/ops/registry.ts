@@ -8,6 +8,7 @@ import {
   maskedAttentionOp,
   maskedAttentionQueryGradientOp,
 } from './attention.ts';
+import { betaBinomialNllOp, digammaDifferenceOp, logGammaRatioOp } from './beta_binomial.ts';
 import { bernoulliNllOp, gaussianKlOp, gaussianNllOp, geluOp, leakyReluOp, siluOp } from './composite.ts';
 import { conv2dOp, conv2dWeightOp, convTranspose2dOp } from './conv.ts';
 import { crossEntropyOp } from './cross_entropy.ts';
@@ -17,7 +18,7 @@ import { gatherOp, scatterAddOp } from './gather.ts';
 import { geluTanhOp, geluTanhSlopeOp } from './gelu_tanh.ts';
 import { matmulOp } from './matmul.ts';
 import { normalizeOp } from './norm.ts';
-import { discretizedLogisticNllOp, logisticMixtureNllOp } from './observation.ts';
+import { categoricalNllOp, discretizedLogisticNllOp, logisticMixtureNllOp } from './observation.ts';
 import { patchesOp, sumPatchesOp } from './patches.ts';
 import { avgPool2dOp, maxPool2dOp, upsample2dOp } from './pool.ts';
 import { normalOp, permutationOp, uniformOp } from './random.ts';
@@ -50,5 +51,6 @@ export const ops: readonly Op[] = [
   ...[softmaxOp, softmaxRowsOp, softmaxRowsGradientOp],
   ...[rotaryOp, sampleOp, geluTanhOp, geluTanhSlopeOp],
   ...[geluOp, siluOp, leakyReluOp, bernoulliNllOp, gaussianNllOp, gaussianKlOp],
-  ...[discretizedLogisticNllOp, logisticMixtureNllOp],
+  ...[discretizedLogisticNllOp, logisticMixtureNllOp, categoricalNllOp],
+  ...[logGammaRatioOp, digammaDifferenceOp, betaBinomialNllOp],
 ] as readonly Op[];

@@ -1,6 +1,7 @@
 // What one can do with a trained model beside training it, as graphs: what the studio's controls are made from. A model's
 // entry in the registry says it.
 import type { Classifier } from '../models/classifier.ts';
+import type { HierarchicalVAE } from '../models/hierarchical.ts';
 import type { VAE } from '../models/vae.ts';
 import type { VqVae } from '../models/vq_vae.ts';
 import { sigmoid } from '../ops/elementwise.ts';
@@ -55,6 +56,11 @@ export function vaeAbilities(vae: VAE): Abilities {
     },
     toldClasses: vae.classes,
   };
+}
+
+/** Its code is of many numbers, which depend on one another. */
+export function hierarchicalAbilities(vae: HierarchicalVAE): Abilities {
+  return { reconstruct: (images) => vae.reconstruct(images), toldClasses: 0 };
 }
 
 export function vqVaeAbilities(model: VqVae): Abilities {

@@ -17,7 +17,9 @@ export {
   type EvaluateOptions,
   type Evaluation,
   type EvaluationProgress,
+  type EvaluationState,
   estimateLikelihood,
+  type LayerUse,
   type NllEstimate,
 } from './evaluate.ts';
 export type { EpochEvent, Means, StepEvent, TrainEvent } from './events.ts';

@@ -80,8 +80,8 @@ const OF_IMAGES: readonly string[] = ['decay', 'size', 'colors', 'binarize'];
 const ownDefaults = (model: string): Readonly<Record<string, OptionValue>> => {
   const entry = modelEntry(model);
   if (isTextEntry(entry)) return { ...entry.defaults };
-  const { lr, decay } = entry;
-  return { ...(lr !== undefined && { lr }), ...(decay !== undefined && { decay }) };
+  const { lr, decay, defaults } = entry;
+  return { ...(lr !== undefined && { lr }), ...(decay !== undefined && { decay }), ...defaults };
 };
 
 /** The rules of all options that mean something to a model, with its defaults, by name. */

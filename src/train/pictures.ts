@@ -1,4 +1,5 @@
 // Pictures of what autoencoders learned: rows of images, as graphs.
+import type { LatentModel } from '../models/latent_model.ts';
 import type { VAE } from '../models/vae.ts';
 import type { VqVae } from '../models/vq_vae.ts';
 import { add, div, maximum, mul, sigmoid, sqrt, sub } from '../ops/elementwise.ts';
@@ -37,7 +38,7 @@ export function reconstructions(examples: Tensor, made: Tensor): Picture {
   return { ...interleave(examples, made), caption: RECONSTRUCTIONS };
 }
 
-export function samples(vae: VAE, key: RandomKey): Picture {
+export function samples(vae: LatentModel, key: RandomKey): Picture {
   return { images: vae.sample(COLUMNS * ROWS, key), columns: COLUMNS, caption: 'decoded from random codes' };
 }
 

@@ -2,7 +2,7 @@
 import type { Dataset } from '../data/images.ts';
 import { OptionError } from '../errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
-import { VAE } from '../models/vae.ts';
+import { LatentModel } from '../models/latent_model.ts';
 import { Parameters } from '../nn/module.ts';
 import { writeVariable } from '../runtime/variables.ts';
 import { restoredModel, type Trained } from './checkpoint.ts';
@@ -17,7 +17,7 @@ import { createModel, modelEntry } from './registry/registry.ts';
 export function trainedVae(trained: Trained, dataset: Dataset) {
   const { name, options, data, tensors } = trained;
   const model = createModel(dataset, options);
-  if (!(model instanceof VAE)) {
+  if (!(model instanceof LatentModel)) {
     const entry = modelEntry(options.model);
     const why = ('withoutDensity' in entry && entry.withoutDensity) || 'it says nothing of how likely images are';
     throw new OptionError(`${name} holds a ${options.model}: ${why}; --nll is for the VAEs`);

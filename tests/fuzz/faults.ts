@@ -65,7 +65,7 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
     file: 'graph/split.ts',
     from: 'transpose(reshape(x, [x.shape[0]!, parts, length / parts]), [1, 0, 2])',
     to: 'transpose(reshape(x, [x.shape[0]!, length / parts, parts]), [2, 0, 1])',
-    search: 'simplified',
+    search: 'results',
   },
   guard: {
     what: "a tile's store has no guard where it reaches just one column past the end of a row",

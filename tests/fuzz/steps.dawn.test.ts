@@ -1,6 +1,6 @@
 // The training steps of the models that are trained by name, planned for each GPU that is described, against a float64 evaluation of
 // the whole step: loss, norm of the gradient, parameters, moments and statistics after two steps. Narrow models and small images,
-// since it is the kernels that count. `npm test` takes some pairs of a model and a GPU, others each time, and
+// since it is the kernels that count. `npm test` takes one pair of a model and a GPU, another each time, and
 // `npm test -- --all` every one.
 //
 // On Chromium's own driver: lavapipe compiles barriers as coroutines, and took over a minute for the kernels of one step.
@@ -13,6 +13,7 @@ import type { AdapterTraits } from '../../src/ops/tensor.ts';
 import { traitsOf } from '../../src/runtime/build.ts';
 import { freshSeed } from '../../src/testing/check_op.ts';
 import { randomFrom } from '../../src/testing/numbers.ts';
+import { TIMEOUT } from './budget.ts';
 import { emptyTally } from './compare.ts';
 import { imageModels, smallStep } from './model_steps.ts';
 import { runCase } from './run_case.ts';
@@ -27,8 +28,8 @@ vi.mock('../../src/gpu/specialise.ts', async (original) => {
 });
 
 const SIDES = [8, 9];
-/** Pairs of a model and a GPU that a short run takes. */
-const TAKEN = 2;
+/** Pairs of a model and a GPU that a short run takes: each compiles for a quarter of a minute, and of convolutions for one. */
+const TAKEN = 1;
 
 const SEED = Number(process.env.GLIA_FUZZ_SEED ?? freshSeed());
 const pairs = shippedAdapters().flatMap((adapter) =>
@@ -57,13 +58,17 @@ describe(`training steps as planned for GPUs (GLIA_FUZZ_SEED=${SEED})`, () => {
   /** By the text of its kernels: GPUs for which a step is planned alike. */
   const seen = new Set<string>();
 
-  test.each(taken)('$model, images of $side, for $adapter', async ({ model, side, adapter }) => {
-    const traits = within(traitsOf(readAdapter(adapter).gpu), gpu);
-    const made = smallStep(model, side);
-    const text = [...kernelsOf(planGraph(made.graph, traits))].map(({ code }) => code).join();
-    if (!seen.has(text)) await runCase(gpu, made, tally, { adapter: traits });
-    seen.add(text);
-  });
+  test.each(taken)(
+    '$model, images of $side, for $adapter',
+    async ({ model, side, adapter }) => {
+      const traits = within(traitsOf(readAdapter(adapter).gpu), gpu);
+      const made = smallStep(model, side);
+      const text = [...kernelsOf(planGraph(made.graph, traits))].map(({ code }) => code).join();
+      if (!seen.has(text)) await runCase(gpu, made, tally, { adapter: traits });
+      seen.add(text);
+    },
+    TIMEOUT,
+  );
 });
 
 /** A described adapter with no more of anything than the device has that stands in for it. */

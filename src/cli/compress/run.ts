@@ -1,10 +1,11 @@
 // Where `npm run compress` and `npm run decompress` work: in headless Chrome, or in Node on a Vulkan driver.
 import type { ViteDevServer } from 'vite';
+import { builtInDigits } from '../../data/digits.ts';
 import type { Files } from '../../data/files.ts';
 import { readDataset } from '../../data/formats.ts';
 import { Gpu } from '../../gpu/gpu.ts';
 import { decodeTrained } from '../../train/checkpoint.ts';
-import { startDawn } from '../dawn/dawn.ts';
+import { DRIVER_HELP, startDawn } from '../dawn/dawn.ts';
 import { callOf, errorOf, inPage } from '../page.ts';
 import { ProgressBar, printJson, showDuration } from '../progress.ts';
 import { serveFiles } from '../train/serve.ts';
@@ -20,6 +21,10 @@ import {
   type ProgressEvent,
   type StartEvent,
 } from './work.ts';
+
+/** What --driver is called where networks are computed without WebGPU. */
+const NO_DRIVER = 'none';
+export const CODER_DRIVER_HELP = `${DRIVER_HELP}; or ${NO_DRIVER}, without WebGPU`;
 
 export interface Work {
   readonly job: CompressJob | DecompressJob;
@@ -47,7 +52,7 @@ export async function runWork(work: Work): Promise<CompressEnd | DecompressEnd> 
 }
 
 async function inNode({ job, trained, archive, data, driver, save }: Work, tell: Report['tell']) {
-  const gpu = await Gpu.request({ gpu: await startDawn(driver) });
+  const gpu = driver === NO_DRIVER ? undefined : await Gpu.request({ gpu: await startDawn(driver) });
   try {
     if (job.kind === 'decompress') {
       const { file, end } = await decompressWork(gpu, job, archive!, trained, tell);
@@ -55,13 +60,13 @@ async function inNode({ job, trained, archive, data, driver, save }: Work, tell:
       return end;
     }
     const model = decodeTrained(trained!, job.trained);
-    const dataset = await readDataset(data!, model.options);
+    const dataset = data ? await readDataset(data, model.options) : builtInDigits(model.options);
     const { bytes, end, images } = await compressWork(gpu, job, model, dataset, tell);
     save('archive', bytes);
     if (job.compare) save('images', images);
     return end;
   } finally {
-    gpu.destroy();
+    gpu?.destroy();
   }
 }
 
@@ -124,7 +129,7 @@ class Report {
   }
 }
 
-/** `8 s (GPU 5.1 s, coder 2.0 s)`. */
-export function showTime({ seconds, gpu, coder }: CompressEnd | DecompressEnd): string {
-  return `${seconds.toFixed(1)} s (GPU ${gpu.toFixed(1)} s, coder ${coder.toFixed(1)} s)`;
+/** `8 s (networks 5.1 s, coder 2.0 s)`. */
+export function showTime({ seconds, networks, coder }: CompressEnd | DecompressEnd): string {
+  return `${seconds.toFixed(1)} s (networks ${networks.toFixed(1)} s, coder ${coder.toFixed(1)} s)`;
 }

@@ -53,8 +53,8 @@ export interface ProgressEvent {
 
 interface Timing {
   readonly seconds: number;
-  /** Of these: waiting for the GPU, and coding. */
-  readonly gpu: number;
+  /** Of these: networks, on the GPU or not, and coding. */
+  readonly networks: number;
   readonly coder: number;
 }
 
@@ -103,19 +103,23 @@ function chosen({ train, test }: Dataset, { split, images }: CompressJob, { opti
 
 type Counted = Pick<ImageSet, 'count' | 'height' | 'width' | 'channels'>;
 
-function startOf(gpu: Gpu, { count, height, width, channels }: Counted, binarize: string): StartEvent {
-  const {
-    name: adapter,
-    adapter: { software },
-  } = gpu;
+function startOf(gpu: Gpu | undefined, { count, height, width, channels }: Counted, binarize: string): StartEvent {
+  const adapter = gpu?.name ?? 'none: networks are computed by the processor';
+  const software = gpu?.adapter.software ?? false;
   return { event: 'start', adapter, software, count, size: [height, width, channels], binarize };
 }
 
-const timing = (began: number, { gpu, coder }: { gpu: number; coder: number }) => ({
-  ...{ seconds: (performance.now() - began) / 1000, gpu: gpu / 1000, coder: coder / 1000 },
+const timing = (began: number, { networks, coder }: { networks: number; coder: number }) => ({
+  ...{ seconds: (performance.now() - began) / 1000, networks: networks / 1000, coder: coder / 1000 },
 });
 
-export async function compressWork(gpu: Gpu, job: CompressJob, trained: Trained, dataset: Dataset, tell: Told) {
+export async function compressWork(
+  gpu: Gpu | undefined,
+  job: CompressJob,
+  trained: Trained,
+  dataset: Dataset,
+  tell: Told,
+) {
   const set = chosen(dataset, job, trained);
   tell(startOf(gpu, set, trained.options.binarize));
   const began = performance.now();
@@ -135,7 +139,8 @@ export async function compressWork(gpu: Gpu, job: CompressJob, trained: Trained,
 }
 
 /** Bits per dimension of the ELBO. */
-async function boundOf(gpu: Gpu, trained: Trained, dataset: Dataset, set: ImageSet): Promise<number> {
+async function boundOf(gpu: Gpu | undefined, trained: Trained, dataset: Dataset, set: ImageSet): Promise<number> {
+  if (!gpu) throw new OptionError("the model's bound takes a device: leave --bound out, or --driver none");
   const model = trainedVae(trained, dataset);
   restoreVae(gpu, model);
   const { loss } = await estimateLikelihood(gpu, model.vae, set, { samples: [1] });
@@ -163,20 +168,20 @@ function idxOf(
 }
 
 export async function decompressWork(
-  gpu: Gpu,
+  gpu: Gpu | undefined,
   job: DecompressJob,
   archive: Uint8Array,
   trained: Uint8Array | undefined,
   tell: Told,
+  model = trained && decodeTrained(trained, job.trained ?? 'the model'),
 ) {
-  if (trained && !job.trained) throw new OptionError('the model has no name');
   const began = performance.now();
   let started = false;
   const { salvage, blocks } = job;
   const told = progress(tell);
   const made = await decompressImages(gpu, archive, job.archive, {
     ...{ salvage, ...(blocks && { blocks }) },
-    trained: trained && decodeTrained(trained, job.trained!),
+    trained: model,
     onOpen(header) {
       started = true;
       tell(startOf(gpu, header, header.binarize));

@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { ACCEPTED } from '../../data/formats.ts';
 import { OptionError } from '../../errors.ts';
 import { createCommand, parse, refuseEmpty, resolveData, resolvePath } from '../arguments.ts';
+import { DRIVER_HELP } from '../dawn/dawn.ts';
 
 export interface Arguments {
   /** A checkpoint, weights, or a run folder. */
@@ -15,6 +16,10 @@ export interface Arguments {
   readonly images: number | undefined;
   readonly batch: number;
   readonly seed: number;
+  /** Keeps what is done, and is gone on from where it is there. */
+  readonly state: string | undefined;
+  readonly node: boolean;
+  readonly driver: string | undefined;
   readonly headed: boolean;
   readonly json: boolean;
 }
@@ -33,18 +38,22 @@ towards it as K grows. A smaller K is averaged over as many groups as the sample
 
 Examples:
   ${COMMAND} --checkpoint runs/vae-2026-01-31-120000 --data ../mnist
-  ${COMMAND} --checkpoint runs/plane --nll 1,10,100,500 --images 1000`;
+  ${COMMAND} --checkpoint runs/plane --nll 1,10,100,500 --images 1000
+  ${COMMAND} --checkpoint runs/burda --data ../mnist --nll 5000 --state burda.json   can be stopped, and goes on`;
 
 /** @returns undefined if help was asked for, and printed. @throws OptionError */
 export function parseArguments(args: readonly string[]): Arguments | undefined {
   const command = describeCommand();
   if (!parse(command, args)) return undefined;
-  const { checkpoint, data, nll = [100], images, batch, seed, headed = false, json = false } = command.opts();
-  refuseEmpty({ checkpoint, data });
+  const { checkpoint, data, nll = [100], images, batch, seed, state, headed = false, json = false } = command.opts();
+  const { node = false, driver } = command.opts();
+  refuseEmpty({ checkpoint, data, state, driver });
+  if (driver !== undefined && !node) throw new OptionError('--driver is for --node');
   return {
     checkpoint: resolvePath(checkpoint),
     data: data && resolveData(data),
-    ...{ nll, images, batch, seed, headed, json },
+    state: state && resolvePath(state),
+    ...{ nll, images, batch, seed, node, driver, headed, json },
   };
 }
 
@@ -61,6 +70,9 @@ function describeCommand(): Command {
     .option('--images <n>', 'only the first n test images, for a quick look', whole('images', 1, 2 ** 31))
     .option('--batch <n>', 'images at once', whole('batch', 1, 65536), 250)
     .option('--seed <n>', 'of the noise; the same gives the same bits', whole('seed', 0, 2 ** 32 - 1), 0)
+    .option('--state <file>', 'keep in this file what is done, and go on from it where it is there')
+    .option('--node', 'in Node, without a browser; reads IDX and CIFAR files')
+    .option('--driver <name>', `with --node: ${DRIVER_HELP}`)
     .option('--headed', 'show the browser')
     .option('--json', 'one JSON line an event on standard output, and nothing else')
     .addHelpText('after', NOTES);

@@ -6,10 +6,10 @@ import { OptionError } from '../../errors.ts';
 import { Gpu } from '../../gpu/gpu.ts';
 import { decodeTrained, type Trained } from '../../train/checkpoint.ts';
 import type { Estimate } from '../../train/estimates.ts';
-import { type EvaluationProgress, estimateLikelihood } from '../../train/evaluate.ts';
+import { type EvaluationProgress, type EvaluationState, estimateLikelihood } from '../../train/evaluate.ts';
 import { restoreVae, trainedVae } from '../../train/trained.ts';
 import { get, loadData } from '../train/fetch.ts';
-import { type Job, type Outcome, type Result, type Summary, TELL, type Tell } from './protocol.ts';
+import { type Job, type Outcome, type Result, STATE, type Summary, TELL, type Tell } from './protocol.ts';
 
 /** The command need not know of every step: milliseconds. */
 const TELL_INTERVAL = 200;
@@ -60,10 +60,15 @@ async function work(base: string): Promise<Result> {
     told = performance.now();
     void tell({ event: 'progress', ...progress });
   };
-  const evaluation = estimateLikelihood(gpu, model.vae, test, { ...job.how, onProgress });
-  const { images, loss, reconstruction, kl, nll } = await Promise.race([evaluation, lost]);
+  const onBatch = async (state: EvaluationState) => {
+    const response = await fetch(`${base}/${STATE}`, { method: 'POST', body: JSON.stringify(state) });
+    if (!response.ok) throw new Error(`what is done could not be kept: ${await response.text()}`);
+  };
+  const how = { ...job.how, onProgress, ...(job.keep && { onBatch }) };
+  const evaluation = estimateLikelihood(gpu, model.vae, test, how);
+  const { images, loss, reconstruction, kl, layers, nll } = await Promise.race([evaluation, lost]);
   return {
-    ...{ images, loss: summary(loss), reconstruction: summary(reconstruction), kl: summary(kl) },
+    ...{ images, loss: summary(loss), reconstruction: summary(reconstruction), kl: summary(kl), layers },
     nll: nll.map(({ samples, below, ...bound }) => ({ ...summary(bound), samples, below: summary(below) })),
   };
 }

@@ -1,7 +1,7 @@
 // What the command `evaluate` and its page (page.ts) tell each other.
 import type { Binarization } from '../../data/binarize.ts';
 import type { Estimate } from '../../train/estimates.ts';
-import type { EvaluateOptions, EvaluationProgress } from '../../train/evaluate.ts';
+import type { EvaluateOptions, EvaluationProgress, LayerUse } from '../../train/evaluate.ts';
 
 /** job.json: what the page has to do. The file of the model is under `trained`, the data as `npm run train` has them. */
 export interface Job {
@@ -11,7 +11,9 @@ export interface Job {
   readonly where: string | undefined;
   /** Only the first so many test images. */
   readonly images: number | undefined;
-  readonly how: Pick<EvaluateOptions, 'samples' | 'batch' | 'seed'>;
+  readonly how: Pick<EvaluateOptions, 'samples' | 'batch' | 'seed' | 'resume'>;
+  /** Whether what is done is to be posted as STATE after each batch of images. */
+  readonly keep: boolean;
 }
 
 /** Everything has been read and checked. */
@@ -56,8 +58,11 @@ export interface Result {
   readonly loss: Summary;
   readonly reconstruction: Summary;
   readonly kl: Summary;
+  readonly layers: readonly LayerUse[];
   readonly nll: readonly (Summary & { readonly samples: number; readonly below: Summary })[];
 }
+
+export const STATE = 'state.json';
 
 export type Outcome =
   | ({ readonly event: 'done' } & Result)

@@ -1,4 +1,5 @@
 // What `npm run evaluate` says: to people, or as JSON lines.
+import { IN_USE } from '../../train/evaluate.ts';
 import { ProgressBar, printJson, showDuration } from '../progress.ts';
 import type { ProgressEvent, Result, StartEvent, Summary } from './protocol.ts';
 
@@ -75,7 +76,7 @@ export class TextReport implements Report {
     this.bar.close();
   }
 
-  end({ images, loss, reconstruction, kl, nll, seconds }: RunEnd): void {
+  end({ images, loss, reconstruction, kl, layers, nll, seconds }: RunEnd): void {
     const rows: [string, Summary, Summary?][] = [
       ['ELBO, as a loss', loss],
       ['  reconstruction', reconstruction],
@@ -85,6 +86,7 @@ export class TextReport implements Report {
     const cells = rows.map(([name, ...values]) => [name, ...values.map((value) => (value ? show(value) : ''))]);
     this.bar.print('');
     for (const line of table([['nats per image', 'mean ± error', 'below the ELBO'], ...cells])) this.bar.print(line);
+    for (const line of layerLines(layers)) this.bar.print(line);
     const over = images > 1 ? `± is the standard error of the mean over ${images} images. ` : '';
     this.bar.print(`\n${over}The estimates of −log p(x) come down to it from above, as K grows.`);
     const { beta = 1, particles = 1 } = this.run?.trained ?? {};
@@ -92,6 +94,34 @@ export class TextReport implements Report {
     else if (beta !== 1) this.bar.print(`The model was trained with beta ${beta}; the ELBO here is that of beta 1.`);
     this.bar.print(`done after ${showDuration(seconds)}`);
   }
+}
+
+/** `0–3, 7`: numbers in ascending order. */
+function ranges(numbers: readonly number[]): string {
+  const runs: [number, number][] = [];
+  for (const number of numbers) {
+    const last = runs.at(-1);
+    if (last && number === last[1] + 1) last[1] = number;
+    else runs.push([number, number]);
+  }
+  return runs.map(([first, last]) => (first === last ? `${first}` : `${first}–${last}`)).join(', ');
+}
+
+/** Of many, the first ranges say enough; the JSON has all. */
+const MOST_SHOWN = 60;
+
+function layerLines(layers: Result['layers']): string[] {
+  const rows = layers.map(({ name, size, kl, used }) => {
+    const all = ranges(used);
+    const shown = all.length > MOST_SHOWN ? `${all.slice(0, MOST_SHOWN)}…` : all;
+    return { cells: [name, kl.toFixed(3), `${used.length} of ${size}`], shown: used.length < size ? shown : '' };
+  });
+  const lines = table([['layer of the code', 'KL', 'in use'], ...rows.map(({ cells }) => cells)]);
+  return [
+    '',
+    ...lines.map((line, i) => (i > 0 && rows[i - 1]!.shown ? `${line}   ${rows[i - 1]!.shown}` : line)),
+    `In use: numbers with a KL of at least ${IN_USE} nats, averaged over the images.`,
+  ];
 }
 
 function show({ mean, standardError }: Summary): string {

@@ -1,6 +1,7 @@
 // The options of `npm run train`: those of the trainer's table, and those that only a command has.
 import { type Command, Option } from 'commander';
 import { ACCEPTED } from '../../data/formats.ts';
+import { OptionError } from '../../errors.ts';
 import type { GivenOptions } from '../../train/options.ts';
 import { parseValue, whole } from '../../train/rules.ts';
 import {
@@ -12,6 +13,7 @@ import {
   resolveData,
   resolvePath,
 } from '../arguments.ts';
+import { DRIVER_HELP } from '../dawn/dawn.ts';
 
 export interface Arguments {
   /** The trainer's options that were given; the others have their defaults, or what the checkpoint says. */
@@ -26,6 +28,9 @@ export interface Arguments {
   /** How long a page may say nothing: seconds. */
   readonly patience: number;
   readonly headed: boolean;
+  /** In this process, on a Vulkan driver by name, or the one that suggests itself. */
+  readonly node: boolean;
+  readonly driver: string | undefined;
   readonly json: boolean;
 }
 
@@ -50,13 +55,15 @@ export function parseArguments(args: readonly string[]): Arguments | undefined {
   const command = describeCommand();
   if (!parse(command, args)) return undefined;
   const { data, out, resume, saveEvery, patience, headed = false, json = false } = command.opts();
-  refuseEmpty({ data, out, resume });
+  const { node = false, driver } = command.opts();
+  refuseEmpty({ data, out, resume, driver });
+  if (driver !== undefined && !node) throw new OptionError('--driver is for --node');
   return {
     given: givenOptions(command),
     data: data && resolveData(data),
     out: out && resolvePath(out),
     resume: typeof resume === 'string' ? resolvePath(resume) : resume,
-    ...{ saveEvery, patience, headed, json },
+    ...{ saveEvery, patience, headed, node, driver, json },
   };
 }
 
@@ -78,20 +85,29 @@ function describeCommand(): Command {
     )
     .addOption(seconds('save-every', SAVE_EVERY))
     .addOption(seconds('patience', PATIENCE))
+    .option('--node', 'in Node, without a browser: reads IDX and CIFAR files and text, and writes no pictures')
+    .option('--driver <name>', `with --node: ${DRIVER_HELP}`)
     .option('--headed', 'show the browser')
     .option('--json', 'one JSON line an event on standard output, and nothing else')
     .addHelpText('after', EXAMPLES);
 }
 
 /** The command that goes on with a run. */
-export function resumeCommand({ given, data, saveEvery, patience, headed, json }: Arguments, out: string): string {
+export function resumeCommand(parsed: Arguments, out: string): string {
+  const { given, data, saveEvery, patience, headed, node, driver, json } = parsed;
   const own = { 'save-every': [saveEvery, SAVE_EVERY], patience: [patience, PATIENCE] } as const;
   const changed = Object.entries(own).filter(([, [value, rule]]) => value !== rule.default);
-  const values = { ...given, data, ...Object.fromEntries(changed.map(([name, [value]]) => [name, value])), out };
+  const values = {
+    ...given,
+    data,
+    ...Object.fromEntries(changed.map(([name, [value]]) => [name, value])),
+    driver,
+    out,
+  };
   const words = Object.entries(values).flatMap(([name, value]) =>
     value === undefined ? [] : [`--${name}`, `${value}`],
   );
-  const flags = Object.entries({ headed, json }).flatMap(([name, set]) => (set ? [`--${name}`] : []));
+  const flags = Object.entries({ headed, node, json }).flatMap(([name, set]) => (set ? [`--${name}`] : []));
   return [COMMAND, ...[...words, ...flags].map(quote), '--resume'].join(' ');
 }
 

@@ -4,6 +4,7 @@ import { DeviceLostError } from '../../errors.ts';
 import { decodeCheckpoint } from '../../train/checkpoint.ts';
 import type { StepEvent, TrainEvent } from '../../train/events.ts';
 import { CHECKPOINT } from './folder.ts';
+import { trainInNode } from './in_node.ts';
 import type { StartEvent, Tell } from './protocol.ts';
 import { eventsUntil } from './resume.ts';
 import { type PageRun, trainInPage } from './serve.ts';
@@ -16,6 +17,9 @@ export interface LastingRun extends Omit<PageRun, 'tell' | 'save'> {
   /** Events that belong into the metrics, and the last step made. */
   readonly keep: (events: readonly TrainEvent[], latest?: StepEvent) => void;
   readonly save: (name: string, bytes: Uint8Array) => void;
+  /** In this process, without a browser; on a Vulkan driver by name, or the one that suggests itself. */
+  readonly node: boolean;
+  readonly driver: string | undefined;
 }
 
 export async function trainLasting(run: LastingRun): ReturnType<typeof trainInPage> {
@@ -61,10 +65,11 @@ export async function trainLasting(run: LastingRun): ReturnType<typeof trainInPa
 
   for (;;) {
     try {
-      return await trainInPage({ ...run, job, checkpoint, tell, save });
+      const next = { ...run, job, checkpoint, tell, save };
+      return await (run.node ? trainInNode(next) : trainInPage(next));
     } catch (error) {
       // Somebody who watches may have closed the window.
-      if (!(error instanceof DeviceLostError) || run.headed || run.stop.aborted) throw error;
+      if (!(error instanceof DeviceLostError) || run.headed || run.node || run.stop.aborted) throw error;
       failures = reached > failedAt ? 1 : failures + 1;
       failedAt = reached;
       if (failures > MOST_RESTARTS) throw error;

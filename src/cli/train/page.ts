@@ -21,12 +21,17 @@ const SAVE_INTERVAL = 1000;
 /** Events travel together, so that the training does not wait for them: milliseconds. */
 const TELL_INTERVAL = 200;
 
-/** @param base where the command has the job's files, and takes those that are made */
-export async function run(base: string): Promise<Outcome> {
+/** The command asks a page to stop by an event on its window. */
+function askedToStop(): AbortSignal {
   const stop = new AbortController();
   addEventListener(STOP, () => stop.abort());
+  return stop.signal;
+}
+
+/** @param base where the command has the job's files, and takes those that are made */
+export async function run(base: string, stop = askedToStop()): Promise<Outcome> {
   try {
-    return await train(base, stop.signal);
+    return await train(base, stop);
   } catch (error) {
     const { name, message } = error instanceof Error ? error : new Error(String(error));
     return { event: 'error', name, message };
@@ -167,16 +172,20 @@ class Session {
     this.saved = this.trainer.step;
     await this.saveCheckpoint();
     await this.post('model.safetensors', await this.trainer.weights());
+    if ('document' in globalThis) await this.savePictures();
+    for (const { name, text } of await this.trainer.texts()) {
+      await this.post(`${name}.txt`, new TextEncoder().encode(`${text}\n`));
+    }
+    this.savedAt = performance.now();
+  }
+
+  private async savePictures(): Promise<void> {
     await this.post('loss.png', await toPng(await plotPicture(this.curve)));
     for (const picture of await this.trainer.pictures()) {
       const canvas = document.createElement('canvas');
       drawPicture(canvas, picture);
       await this.post(`${picture.name}.png`, await toPng(canvas));
     }
-    for (const { name, text } of await this.trainer.texts()) {
-      await this.post(`${name}.txt`, new TextEncoder().encode(`${text}\n`));
-    }
-    this.savedAt = performance.now();
   }
 
   private async post(name: string, content: Uint8Array | Blob): Promise<void> {

@@ -9,7 +9,7 @@ import { defineModel, pixelsOf } from './entry.ts';
 import { beta, freeBits, likelihood, vaePictures, warmup } from './vae_options.ts';
 
 /** The logit of each pixel's mean over the training images: what a decoder says that knows nothing else. */
-function meanLogits({ train: { images, count } }: Dataset): Initialiser {
+export function meanLogits({ train: { images, count } }: Dataset): Initialiser {
   return ([pixels = 0]) => {
     const sums = new Float64Array(pixels);
     for (let first = 0; first < images.length; first += pixels) {

@@ -5,7 +5,7 @@ import type { ImageBatch, Model } from '../../models/model.ts';
 import type { RandomKey } from '../../ops/random.ts';
 import type { Abilities } from '../abilities.ts';
 import type { Picture } from '../pictures.ts';
-import type { OptionRule, Values } from '../rules.ts';
+import type { OptionRule, OptionValue, Values } from '../rules.ts';
 
 export interface ModelDefinition<M extends Model, Rules extends Readonly<Record<string, OptionRule>>> {
   readonly name: string;
@@ -15,6 +15,8 @@ export interface ModelDefinition<M extends Model, Rules extends Readonly<Record<
   readonly lr?: number;
   /** Steps after which that is half, by default; constant if it does not say. */
   readonly decay?: number;
+  /** Of other options of every run, by default. */
+  readonly defaults?: Readonly<Record<string, OptionValue>>;
   /** Why it does not say how likely an image is, where it does not. */
   readonly withoutDensity?: string;
   create(data: Dataset, options: Values<Rules>): M;

@@ -7,6 +7,7 @@ import type { Module } from '../../nn/module.ts';
 import type { OptionValue } from '../rules.ts';
 import { betaVae } from './beta_vae.ts';
 import { burda } from './burda.ts';
+import { burdaTwo } from './burda_two.ts';
 import { classifier } from './classifier.ts';
 import { convClassifier } from './conv_classifier.ts';
 import { convVae } from './conv_vae.ts';
@@ -14,6 +15,7 @@ import { cvae } from './cvae.ts';
 import { denoising } from './denoising.ts';
 import type { ModelEntry } from './entry.ts';
 import { gpt } from './gpt.ts';
+import { hvae } from './hvae.ts';
 import { iwae } from './iwae.ts';
 import type { TextEntry } from './text_entry.ts';
 import { vae } from './vae.ts';
@@ -26,6 +28,8 @@ const ENTRIES: readonly (ModelEntry | TextEntry)[] = [
   betaVae,
   iwae,
   burda,
+  burdaTwo,
+  hvae,
   cvae,
   vqVae,
   classifier,
