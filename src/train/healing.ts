@@ -25,13 +25,16 @@ export interface Recovery {
 
 const later = (ms: number) => new Promise<undefined>((resolve) => setTimeout(() => resolve(undefined), ms));
 
+/** By then, news of a loss has come. */
+export const news = () => later(NEWS_MS);
+
 /** What an error means for a run on this device: that the device is gone, that it has too little memory, or neither. */
 export async function troubleOf(error: unknown, gpu: Gpu): Promise<DeviceLostError | OutOfMemoryError | undefined> {
   if (gpu.isDestroyed) return undefined;
   if (error instanceof OutOfMemoryError || error instanceof DeviceLostError) return error;
   // What else goes wrong on a lost device has many names.
   const suspicious = !(error instanceof GliaError) || error instanceof DeviceError || error instanceof ShaderError;
-  return suspicious ? await Promise.race([gpu.lost, later(NEWS_MS)]) : undefined;
+  return suspicious ? await Promise.race([gpu.lost, news()]) : undefined;
 }
 
 /**

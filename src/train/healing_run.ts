@@ -7,7 +7,7 @@ import type { EpochSums, Read } from './checkpoint.ts';
 import { AHEAD, MAX_STEPS } from './dataset.ts';
 import { type Chunk, DeviceRun } from './device_run.ts';
 import type { RunGraphs } from './graphs.ts';
-import { MOST_LOSSES, nextGpu, troubleOf } from './healing.ts';
+import { MOST_LOSSES, news, nextGpu, troubleOf } from './healing.ts';
 import { Pace } from './pace.ts';
 import { restoreSnapshot, type Snapshot, SnapshotClock, variableIn } from './snapshots.ts';
 import type { TrainerOptions } from './trainer_options.ts';
@@ -141,6 +141,8 @@ export class HealingRun {
           since = this.madeIn(chunk, since);
           rows = this.record(chunk, values);
           failed = rows.length < chunk.count;
+          // What is read of a device that is just dying may be zeros, as of a step that was not made.
+          if (failed && rows.length === 0) await run.orLost(news());
         } catch (error) {
           await Promise.allSettled(chunks.map(({ values }) => run.orLost(values)));
           chunks.length = 0;
