@@ -60,6 +60,8 @@ export function runCommand(
   });
   return new Promise((resolve, reject) => {
     child.on('error', reject);
-    child.on('close', (code) => resolve({ ...result, code }));
+    // Dawn for Node says on standard error, at each start, which limits it cuts.
+    const stderr = () => result.stderr.replace(/^Warning: max\w+ artificially reduced .*\n/gm, '');
+    child.on('close', (code) => resolve({ ...result, stderr: stderr(), code }));
   });
 }

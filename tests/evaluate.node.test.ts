@@ -16,7 +16,17 @@ tinyData(scratch);
 const small = ['--hidden', '32', '--latent', '4', '--batch', '64'];
 
 beforeAll(async () => {
-  const { code, stderr } = await run('train', ...small, '--model', 'beta-vae', '--steps', '60', '--out', 'beta');
+  const { code, stderr } = await run(
+    'train',
+    ...small,
+    '--node',
+    '--model',
+    'beta-vae',
+    '--steps',
+    '60',
+    '--out',
+    'beta',
+  );
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
 }, TIMEOUT);
 
@@ -44,7 +54,7 @@ test('a run folder gives a table', { timeout: TIMEOUT }, async () => {
 });
 
 test('with --json, a line each of what is evaluated and of what comes of it', { timeout: TIMEOUT }, async () => {
-  const args = ['--checkpoint', 'beta', '--nll', '3,1', '--images', '20', '--json'];
+  const args = ['--checkpoint', 'beta', '--nll', '3,1', '--images', '20', '--json', '--node'];
   const lines = (await evaluate(...args)).stdout.trim().split('\n');
   const [start, done] = lines.map((line) => JSON.parse(line));
   expect(start).toMatchObject({ event: 'start', model: 'beta-vae', trained: { beta: 4 }, data: { images: 20 } });
@@ -70,7 +80,7 @@ describe('refuses, in one line,', () => {
     await expect(main(['--checkpoint', path], { server: untouched })).rejects.toThrow(CheckpointError);
   });
 
-  // These are found in the page, which reads the images.
+  // These are found where the images are read.
   test.each([
     [
       'weights that do not tell their data',
@@ -83,7 +93,7 @@ describe('refuses, in one line,', () => {
       /was trained on images of 784 numbers \(stroke digits\), and those of tiny have 64/,
     ],
   ])('%s', { timeout: TIMEOUT }, async (_, args, message) => {
-    const { code, stdout, stderr } = await evaluate(...args);
+    const { code, stdout, stderr } = await evaluate(...args, '--node');
     expect(stderr).toMatch(message);
     expect(stderr).toMatch(/^glia: [^\n]*\n$/);
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' });

@@ -14,6 +14,8 @@ const { train, expectRefusal, expectRefusedAtOnce } = trainCommand(scratch);
 
 const tiny = ['--data', tinyData(scratch), '--hidden', '32', '--latent', '2', '--batch', '16'];
 const long = [...tiny, '--epochs', '25'];
+/** Where nothing is asked of a browser, none is started: that takes longer than the test. */
+const inNode = '--node';
 
 const events = (text: string) => text.split('\n').flatMap((line) => (line ? [JSON.parse(line)] : []));
 const read = (run: string, name: string) => readFileSync(join(run, name));
@@ -113,7 +115,7 @@ describe('a run', () => {
 
   test('whose loss becomes infinite names the op and keeps a good checkpoint', { timeout: TIMEOUT }, async () => {
     const out = join(scratch, 'infinite');
-    const { code, stderr } = await train([...tiny, '--out', out, '--lr', '1000']);
+    const { code, stderr } = await train([...tiny, inNode, '--out', out, '--lr', '1000']);
     expect(code).toBe(1);
     expect(stderr).toMatch(/^glia: step \d+: .* not finite; first made by \w+.*; the last good checkpoint is in .*\n$/);
     const { tensors } = decodeSafetensors(read(out, 'checkpoint.safetensors'), 'checkpoint');
@@ -142,12 +144,12 @@ describe('a run', () => {
       const rest = [...tensors].filter(([name]) => name !== 'encoder.0.weight');
       const path = join(scratch, 'incomplete.safetensors');
       writeFileSync(path, encodeSafetensors(Object.fromEntries(rest), metadata));
-      await expectRefusal([...long, '--resume', path], /has no tensor encoder\.0\.weight/);
+      await expectRefusal([...long, inNode, '--resume', path], /has no tensor encoder\.0\.weight/);
     });
 
     test('a checkpoint of other options', { timeout: TIMEOUT }, async () => {
       await expectRefusal(
-        [...long, '--resume', whole, '--hidden', '33'],
+        [...long, inNode, '--resume', whole, '--hidden', '33'],
         /made with --hidden 32, not with --hidden 33/,
       );
     });
@@ -156,7 +158,7 @@ describe('a run', () => {
 
 test('the built-in digits need no data, and --steps stops early', { timeout: TIMEOUT }, async () => {
   const out = join(scratch, 'digits');
-  const args = ['--hidden', '32', '--latent', '2', '--batch', '32', '--steps', '3'];
+  const args = [inNode, '--hidden', '32', '--latent', '2', '--batch', '32', '--steps', '3'];
   const { code, stdout } = await train([...args, '--out', out]);
   expect(code).toBe(0);
   expect(stdout).toContain('built-in stroke digits, because no --data was given');
