@@ -60,6 +60,7 @@ export default defineConfig(({ command }) => ({
     CHECKS: String(command !== 'build'),
     // `npm test -- --all`: every test samples nothing.
     ALL_TESTS: String(process.env.GLIA_ALL_TESTS === '1'),
+    TEST_SEED: process.env.GLIA_FUZZ_SEED ?? String(Math.floor(2 ** 32 * Math.random())),
   },
   resolve: { alias },
   appType: 'mpa',

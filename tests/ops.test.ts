@@ -9,15 +9,19 @@ import { type Op, resultOp, type Sample } from '../src/ops/tensor.ts';
 import { type CheckOptions, checkOp } from '../src/testing/check_op.ts';
 import { checkOf } from '../src/testing/samples.ts';
 import { sharedGpu } from './numbers.ts';
+import { sampled } from './sampled.ts';
 
 /** Inputs, variables and results of others compute nothing; constants have no inputs to sample. */
 const SOURCES = new Set<unknown>([inputOp, variableOp, resultOp]);
 
-/** Samples that a variant is tried on, others each time: every one is a shader to compile, for seconds on a CPU. (Those of heavy
- * ops are tried on lavapipe as well, where a shader compiles faster: lavapipe.dawn.) */
+/** Samples that a variant is tried on, others each time: every one is a shader to compile, for seconds on a CPU. */
 const TRIED = ALL_TESTS ? Infinity : 1;
 /** Rounds of three random shapes. */
 const ROUNDS = ALL_TESTS ? 10 : 1;
+
+/** Ops that are tried on random shapes in this run. */
+const someOps = ops.filter((op) => checkOf(op).random);
+const shaped = new Set(sampled(someOps, Math.ceil(someOps.length / 2)));
 
 async function check(op: Op, samples: readonly Sample[], options?: CheckOptions): Promise<void> {
   const { skipped } = await checkOp(await sharedGpu(), op, samples, options);
@@ -48,13 +52,13 @@ describe.each(ops.filter((op) => !SOURCES.has(op)).map((op) => [op.name, op] as 
     test('its samples, forward and backward', () => check(op, samples));
   }
 
-  // Where there is but one, all samples were by it.
+  // Where there is but one, all samples were by it. On lavapipe each is tried each time (lavapipe.dawn).
   const variants = variantsOf(op);
-  for (const variant of variants.length > 1 ? variants : []) {
+  for (const variant of variants.length > 1 ? sampled(variants, Math.ceil(variants.length / 3)) : []) {
     test(`some of its samples by ${variant.name}`, () => check(op, samples!, { variant, most: TRIED }));
   }
 
-  if (random) {
+  if (random && shaped.has(op)) {
     test('random shapes, forward and backward', async () => {
       const cases = fc
         .gen()

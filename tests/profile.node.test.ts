@@ -31,7 +31,16 @@ test('prints a table and totals, and writes JSON and a trace', { timeout: TIMEOU
 });
 
 test('explains why neighbouring dispatches are two, and measures nothing', { timeout: TIMEOUT }, async () => {
-  const { code, stdout, stderr } = await profile('--explain', '--hidden', '16', '--latent', '2', '--batch', '8');
+  const { code, stdout, stderr } = await profile(
+    '--node',
+    '--explain',
+    '--hidden',
+    '16',
+    '--latent',
+    '2',
+    '--batch',
+    '8',
+  );
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
   const [adapter, , ...lines] = stdout.trimEnd().split('\n');
   expect(adapter).toMatch(/\w/);
@@ -54,7 +63,19 @@ test('compares two shaders', { timeout: TIMEOUT }, async () => {
   writeFileSync(join(scratch, 'b.wgsl'), code.replace('1.0', '2.0'));
   writeFileSync(join(scratch, 'buffers.txt'), '0 read_write f32 64 iota\n');
   const { code: exit, stdout } = await profile(
-    ...['--wgsl', 'a.wgsl', '--wgsl', 'b.wgsl', '--buffers', 'buffers.txt', '--workgroups', '1', '--repeats', '2'],
+    ...[
+      '--wgsl',
+      'a.wgsl',
+      '--wgsl',
+      'b.wgsl',
+      '--buffers',
+      'buffers.txt',
+      '--workgroups',
+      '1',
+      '--repeats',
+      '2',
+      '--node',
+    ],
   );
   expect(exit).toBe(0);
   expect(stdout).toMatch(/a\.wgsl +b\.wgsl\nmedian +[\d.]+ ms +[\d.]+ ms/);

@@ -174,8 +174,8 @@ describe('a file that is no run, or a hostile one, is refused in one line and le
     seconds: 0,
   };
   const whole = { ...record, events: 0, keepsData: false, sizes: {}, dataset: undefined };
-  const zipped = (told: unknown, files: Record<string, Uint8Array> = {}) =>
-    zipSync({ 'run.json': encode(JSON.stringify(told)), ...files });
+  const zipped = (told: unknown, files: Record<string, Uint8Array> = {}, level: 0 | 6 = 6) =>
+    zipSync({ 'run.json': encode(JSON.stringify(told)), ...files }, { level });
   const lying = zipped(whole, { 'metrics.jsonl': new Uint8Array(50_000_000) });
 
   const text = {
@@ -207,6 +207,8 @@ describe('a file that is no run, or a hostile one, is refused in one line and le
         {
           'metrics.jsonl': encode(`{"event":"step","step":1,"x":${'['.repeat(1e5)}${']'.repeat(1e5)}}\n`),
         },
+        // As it is: packed, it would be refused as a bomb.
+        0,
       ),
       /line 1/,
     ],

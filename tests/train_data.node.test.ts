@@ -39,7 +39,7 @@ test('colour images that do not fit the budget are streamed', { timeout: TIMEOUT
   const where = inScratch('cifar', { ...batches, 'batches.meta.txt': Buffer.from('airplane') });
   const options = ['--data', where, '--hidden', '8', '--latent', '2', '--batch', '16', '--size', '12', '--epochs', '2'];
   const out = join(scratch, 'streamed');
-  const { code, stdout, stderr } = await train([...options, '--node', '--budget', '0.04', '--out', out]);
+  const { code, stdout, stderr } = await train([...options, '--budget', '0.04', '--out', out]);
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
   expect(stdout).toMatch(/cifar: 120 training and 30 test images of 12×12×3, streamed through 1 MB on the GPU\n/);
   expect(existsSync(join(out, 'samples.png'))).toBe(true);

@@ -17,6 +17,7 @@ import { encodeSafetensors } from '../src/train/safetensors.ts';
 import type { Trainer } from '../src/train/trainer.ts';
 import { Calls } from './calls.ts';
 import { optionsFor } from './named_run.ts';
+import { sampled } from './sampled.ts';
 
 let gpu: Gpu;
 let data: Dataset;
@@ -68,15 +69,20 @@ test('the VAE learns: its loss falls, on images that it has not seen', async () 
   expect(loss).toBeCloseTo(reconstruction! + kl!, 3);
 });
 
-test.each([
-  ['classifier', 0.7, {}],
-  ['conv-classifier', 0.5, { epochs: 2, lr: 3e-3 }],
-])('the %s learns: most images that it has not seen are told right', async (model, least, more) => {
+test.each(
+  sampled(
+    [
+      ['classifier', 0.7, {}],
+      ['conv-classifier', 0.5, { epochs: 2, lr: 3e-3 }],
+    ] as const,
+    1,
+  ),
+)('the %s learns: most images that it has not seen are told right', async (model, least, more) => {
   const { events } = await run({ ...SMALL, model, ...more });
   expect(epochs(events).at(-1)!.test!.accuracy).toBeGreaterThan(least);
 });
 
-test.each(['cvae', 'iwae'])('the %s learns, and shows what', async (model) => {
+test.each(sampled(['cvae', 'iwae'], 1))('the %s learns, and shows what', async (model) => {
   using trainer = await trainByName(gpu, data, optionsFor({ ...SMALL, model, epochs: 3, lr: 2e-3 }));
   const told = epochs(await finish(trainer));
   expect(told.at(-1)!.test!.loss).toBeLessThan(told[0]!.test!.loss * 0.85);
@@ -110,7 +116,7 @@ test('beta-VAE: a greater weight of the KL term leaves less of it, and warm-up b
 });
 
 test('the importance-weighted bound is tighter than the plain one with the same network', async () => {
-  const told = async (model: string) => epochs((await run({ ...SMALL, model, epochs: 8 })).events).at(-1)!;
+  const told = async (model: string) => epochs((await run({ ...SMALL, model, epochs: 5 })).events).at(-1)!;
   expect((await told('iwae')).test!.loss).toBeLessThan((await told('vae')).test!.loss);
 });
 
@@ -121,13 +127,18 @@ test('same seed, same bits after 200 steps; another seed, others', async () => {
   expect(other.weights).not.toEqual(first.weights);
 });
 
-test.each([
-  { stop: 7 },
-  { stop: 20 },
-  { stop: 33 },
-  // It has running statistics beside its weights. Submits that are under way go no further than the epoch's end.
-  { stop: 2, model: 'vq-vae', batch: 10, epochs: 2, codes: 8 },
-])(
+test.each(
+  sampled(
+    [
+      { stop: 7 },
+      { stop: 20 },
+      { stop: 33 },
+      // It has running statistics beside its weights. Submits that are under way go no further than the epoch's end.
+      { stop: 2, model: 'vq-vae', batch: 10, epochs: 2, codes: 8 },
+    ],
+    2,
+  ),
+)(
   'stopped after step $stop and resumed, a run ends with the same bits',
   async ({ stop, ...other }: { stop: number; model?: string; epochs?: number }) => {
     const options: typeof SMALL & { model?: string } = { ...SMALL, epochs: 3, ...other };
@@ -148,11 +159,16 @@ test.each([
 
 describe('images that do not fit the budget are streamed', () => {
   // A batch of 30 takes 25 KB; all images take 550 KB, those of the test 79 KB.
-  test.each([
-    { budget: 0.3, slots: 'some, and the test is resident' },
-    { budget: 0.15, slots: 'hardly any, and the test is streamed too' },
-    { budget: 0.2, batch: 49, model: 'cvae' },
-  ])('to the same bits and numbers: %o', async ({ budget, ...other }) => {
+  test.each(
+    sampled(
+      [
+        { budget: 0.3, slots: 'some, and the test is resident' },
+        { budget: 0.15, slots: 'hardly any, and the test is streamed too' },
+        { budget: 0.2, batch: 49, model: 'cvae' },
+      ],
+      1,
+    ),
+  )('to the same bits and numbers: %o', async ({ budget, ...other }) => {
     const { slots: _, ...given } = { slots: '', ...SMALL, epochs: 3, ...other };
     const resident = await run(given);
     const { events, weights } = await run({ ...given, budget });
@@ -237,31 +253,39 @@ describe('images that do not fit the budget are streamed', () => {
   });
 });
 
-test.each([undefined, 0.2])('a submit holds one pass, and makes nothing on the device, budget %s', async (budget) => {
-  using watched = await Gpu.request();
-  using trainer = await trainByName(watched, data, optionsFor({ ...SMALL, batch: 3, epochs: 1, budget }));
-  const training = trainer.train();
-  // The ring of staging buffers is made when it is first gone through.
-  while (trainer.step < 60) await training.next();
-  const calls = new Calls(watched.device);
-  const start = trainer.step;
-  while (trainer.step < 190) await training.next();
-  expect(calls.created).toEqual([]);
-  expect(calls.of('queue.submit')).toBeGreaterThan(0);
-  expect(calls.of('queue.submit')).toBeLessThanOrEqual(trainer.step - start);
-  expect(calls.of('encoder.beginComputePass')).toBe(calls.of('queue.submit'));
-  await training.return(undefined);
-});
+test.each(sampled([undefined, 0.2], 1))(
+  'a submit holds one pass, and makes nothing on the device, budget %s',
+  async (budget) => {
+    using watched = await Gpu.request();
+    using trainer = await trainByName(watched, data, optionsFor({ ...SMALL, batch: 3, epochs: 1, budget }));
+    const training = trainer.train();
+    // The ring of staging buffers is made when it is first gone through.
+    while (trainer.step < 60) await training.next();
+    const calls = new Calls(watched.device);
+    const start = trainer.step;
+    while (trainer.step < 190) await training.next();
+    expect(calls.created).toEqual([]);
+    expect(calls.of('queue.submit')).toBeGreaterThan(0);
+    expect(calls.of('queue.submit')).toBeLessThanOrEqual(trainer.step - start);
+    expect(calls.of('encoder.beginComputePass')).toBe(calls.of('queue.submit'));
+    await training.return(undefined);
+  },
+);
 
-test.each([
-  { model: 'beta-vae' },
-  { model: 'cvae' },
-  { model: 'iwae' },
-  { model: 'classifier' },
-  { model: 'conv-classifier' },
-  { model: 'conv-vae' },
-  { model: 'vq-vae', latent: 4, codes: 32 },
-])('a step of the $model is one submit and one pass', async (given) => {
+test.each(
+  sampled(
+    [
+      { model: 'beta-vae' },
+      { model: 'cvae' },
+      { model: 'iwae' },
+      { model: 'classifier' },
+      { model: 'conv-classifier' },
+      { model: 'conv-vae' },
+      { model: 'vq-vae', latent: 4, codes: 32 },
+    ],
+    3,
+  ),
+)('a step of the $model is one submit and one pass', async (given) => {
   using trainer = await trainByName(gpu, data, optionsFor({ ...SMALL, ...given }));
   const calls = new Calls(gpu.device);
   const training = trainer.train();

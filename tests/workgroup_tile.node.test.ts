@@ -10,6 +10,7 @@ import { input } from '../src/ops/source.ts';
 import { type AdapterTraits, apply, DEFAULT_LIMITS, type NdArray, type Variant } from '../src/ops/tensor.ts';
 import { workgroupTiles } from '../src/ops/workgroup_tile.ts';
 import { randomFrom } from './numbers.ts';
+import { sampled } from './sampled.ts';
 import { interpret } from './wgsl/interpret.ts';
 import { conflicts, fetchedPerByte, type Instruction, instructionsOf } from './wgsl/warp.ts';
 
@@ -61,7 +62,7 @@ function run(variant: Variant, form: Form, sizes: readonly number[], traits: Ada
   return { result, expected, traces, shader };
 }
 
-describe.each(tiles)('%s', (_, variant) => {
+describe.each(sampled(tiles, 4))('%s', (_, variant) => {
   test.each(Object.keys(ADAPTERS))('computes what matmul is where no tile is filled, planned for %s', (adapter) => {
     const { DEPTH } = kernelOf(variant, 'NN', [1, 64, 64, 64], ADAPTERS[adapter]!).lowered.constants as Record<
       string,
