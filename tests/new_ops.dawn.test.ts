@@ -1,6 +1,6 @@
 // Ops that are functions of others, and constants from the host's data, on lavapipe in Node.
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
-import functions from '../shaders/functions.wgsl?raw';
+import functions from '../shaders/random.wgsl?raw';
 import { startDawn } from '../src/cli/dawn/dawn.ts';
 import { ShapeError } from '../src/errors.ts';
 import { Gpu } from '../src/gpu/gpu.ts';

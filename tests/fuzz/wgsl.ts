@@ -61,16 +61,17 @@ export class Wgsl {
     );
   }
 
-  /** Those that the compiler declared, beside which a shader's own are not used; of an opaque kernel, its own. */
+  /** By number. Those that the compiler declared, beside which a shader's own are not used; of an opaque kernel, its own. */
   get buffers(): BufferDeclaration[] {
     const pattern = /@binding\((\d+)\) var<storage, (read|read_write)> (\w+): ([^;]+);/g;
     const all = [...this.code.matchAll(pattern)];
     const compiled = all.filter(([, , , name]) => /^buffer\d+$/.test(name!));
-    return (compiled.length > 0 ? compiled : all).map(([, index, access, , type]) => ({
+    const declared = (compiled.length > 0 ? compiled : all).map(([, index, access, , type]) => ({
       index: Number(index),
       writable: access === 'read_write',
       type: type!,
       bytes: this.sizeOf(type!),
     }));
+    return declared.sort((a, b) => a.index - b.index);
   }
 }
