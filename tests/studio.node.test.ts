@@ -1,10 +1,10 @@
 // The studio as a person uses it, in a real Chrome: built, served from a path of a plain file server.
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { crc32, gzipSync } from 'node:zlib';
-import type { Browser, Page } from 'puppeteer';
+import type { Browser, ElementHandle, Page } from 'puppeteer';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { launchBrowser } from '../src/cli/browser.ts';
 import { buildSite } from '../src/cli/site.ts';
@@ -430,6 +430,41 @@ long('a code grid is edited, and a classifier judges what is drawn', { timeout: 
   await go('train');
   await press('#stop');
   await page.waitForSelector('#start');
+  expect(complaints).toEqual([]);
+});
+
+long('compresses the images that a run has not learned from, and gets them back', { timeout: TIMEOUT }, async () => {
+  await page.waitForSelector('#start');
+  await drop(data);
+  await says('#data-name', '172 training');
+  await fill({ model: 'vae' });
+  await fill({ binarize: 'threshold', hidden: '16', latent: '2', batch: '16', epochs: '1' });
+  await press('[name=keep]:not(:checked)');
+  await press('#start');
+  await says('#status', 'Done after 1 epoch,');
+  await press('#stop');
+  await page.waitForSelector('#start');
+  await go('compress');
+  await page.waitForSelector('[name=compressor] option:nth-child(2)');
+  const run = await page.$eval(
+    '[name=compressor] option:nth-child(2)',
+    (option) => (option as HTMLOptionElement).value,
+  );
+  await page.select('[name=compressor]', run);
+  await press('#own-tests');
+  await page.waitForSelector('#save-archive');
+  expect(await text('#shrunk')).toMatch(/28 images.*gzip.*Glia, without the model/s);
+  expect(await violations()).toEqual([]);
+  const saved = join(scratch, 'saved');
+  const session = await page.createCDPSession();
+  await session.send('Browser.setDownloadBehavior', { behavior: 'allow', downloadPath: saved });
+  await press('#save-archive');
+  await expect.poll(() => existsSync(join(saved, 'images.glia')), { timeout: PATIENCE }).toBe(true);
+  const archive = await page.$('#archive-file');
+  await (archive as ElementHandle<HTMLInputElement>).uploadFile(join(saved, 'images.glia'));
+  await says('#came-back', '28 of 28 images, byte for byte those above.');
+  expect(await violations()).toEqual([]);
+  await go('train');
   expect(complaints).toEqual([]);
 });
 

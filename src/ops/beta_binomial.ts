@@ -36,7 +36,7 @@ fn log_gamma_ratio(a: f32, count: u32) -> f32 {
   let x = select(a, a + 8.0, shifted);
   let below = select(0.0, log(gamma_rise(min(a, 8.0)) / gamma_rise(min(a, 8.0) + n)) + n * gamma_log1p(8.0 / a), shifted);
   let stirling = (x + n - 0.5) * gamma_log1p(n / x) - n + gamma_stirling(x + n) - gamma_stirling(x);
-  return select(below + stirling, 0.0, count == 0u);
+  return select(below + stirling, 0.0, count < 2u);
 }
 fn gamma_digamma_rest(x: f32) -> f32 {
   let r = 1.0 / x;

@@ -228,7 +228,7 @@ function Back({ made }: { made: Unpacked }) {
 export function Compress() {
   const now = doing.value;
   return (
-    <>
+    <div class="compress">
       <div class="head">
         <h1>Compress</h1>
         <p class="hint" role="status" id="compress-status">
@@ -280,6 +280,6 @@ export function Compress() {
       )}
       {packed.value && <Result made={packed.value} />}
       {unpacked.value && <Back made={unpacked.value} />}
-    </>
+    </div>
   );
 }

@@ -68,7 +68,12 @@ async function imagesFor(brought: readonly Brought[] | undefined): Promise<Datas
   if (brought) return readDataset(filesOf(brought), { size: options.size, colors: options.colors });
   const kept = run === undefined ? undefined : await (await store).dataset(run);
   if (kept && isText(kept)) throw new DataError('a model of text compresses no images');
-  return kept ?? builtInDigits({ seed: options.seed, size: options.size ?? 28, colors: options.colors ?? 'grey' });
+  if (kept) return kept;
+  const digits = builtInDigits({ seed: options.seed, size: options.size ?? 28, colors: options.colors ?? 'grey' });
+  const { name = digits.name } = trained.data ?? {};
+  if (name !== digits.name)
+    throw new DataError(`${name}, of which it learned, is not kept in this browser: choose it again`);
+  return digits;
 }
 
 function shownOf(images: Uint8Array, { height, width, channels }: Size): Float32Array {
