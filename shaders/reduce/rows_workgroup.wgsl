@@ -38,10 +38,7 @@ fn fold(a: vec2f, b: vec2f) -> vec2f {
     let magnitude = max(bitcast<u32>(a.y) & 0x7fffffffu, bitcast<u32>(b.y) & 0x7fffffffu);
     return vec2f(max(a.x, b.x), bitcast<f32>(magnitude));
   } else {
-    let top = max(a.x, b.x);
-    // Of equal infinities, too, the difference is 0.
-    let below = select(vec2f(a.x, b.x) - top, vec2f(), vec2f(a.x, b.x) == vec2f(top));
-    return vec2f(top, a.y * exp(below.x) + b.y * exp(below.y));
+    // include logsumexp_fold
   }
 }
 

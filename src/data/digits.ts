@@ -16,6 +16,9 @@ export interface StrokeDigitsOptions {
   readonly size?: number;
 }
 
+/** What the built-in digits are called, where a run says what it learned from. */
+export const STROKE_DIGITS = 'stroke digits';
+
 /** Digits in the size and the colours wanted. */
 export function builtInDigits({ seed, size, colors }: Look & { readonly seed: number }): Dataset {
   return withLook(strokeDigits({ seed, ...(size !== undefined && { size }) }), { colors });
@@ -112,7 +115,7 @@ export function strokeDigits({ seed = 0, train = 20000, test = 2000, size = 28 }
       throw new OptionError(`stroke digits: ${name} is ${value}, and must be an integer of ${minimum} or more`);
     }
   }
-  return { name: 'stroke digits', train: draw(train, size, stream(seed, 1)), test: draw(test, size, stream(seed, 2)) };
+  return { name: STROKE_DIGITS, train: draw(train, size, stream(seed, 1)), test: draw(test, size, stream(seed, 2)) };
 }
 
 function draw(count: number, size: number, random: Random): ImageSet {

@@ -115,7 +115,7 @@ const BYTES: Readonly<Record<string, number>> = { f32: 4, u32: 4, i32: 4, f16: 2
 /** Bytes of a type that is written out, such as `array<vec4f, 16 * 64 / 4>`. */
 export function bytesOfType(type: string): number {
   const name = type.trim();
-  const array = /^array<(.*), ([^<>]+)>$/.exec(name);
+  const array = ARRAY.exec(name);
   if (array) return bytesOfType(array[1]!) * count(array[2]!);
   const vector = /^vec([24])(?:([fu])|<(\w+)>)$/.exec(name);
   const element = vector?.[2] ? `${vector[2]}32` : (vector?.[3] ?? name);

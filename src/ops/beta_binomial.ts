@@ -63,8 +63,8 @@ const differenceReference = (a: number, n: number) => {
   return total;
 };
 
-export const digammaDifferenceOp = defineOp({
-  name: 'digammaDifference',
+/** Functions of a > 0 and of a count. */
+const OF_GAMMA = {
   functions: FUNCTIONS,
   dtypes: ['f32', 'u32'],
   result: 'f32',
@@ -74,6 +74,11 @@ export const digammaDifferenceOp = defineOp({
     [0, MOST],
   ],
   tolerance: 1e-4,
+} as const;
+
+export const digammaDifferenceOp = defineOp({
+  name: 'digammaDifference',
+  ...OF_GAMMA,
   wgsl: (a, n) => `digamma_difference(${a}, ${n})`,
   reference: differenceReference,
 });
@@ -84,15 +89,7 @@ const count = (n: Tensor) => stopGradient(toF32(n));
 
 export const logGammaRatioOp = defineOp({
   name: 'logGammaRatio',
-  functions: FUNCTIONS,
-  dtypes: ['f32', 'u32'],
-  result: 'f32',
-  flops: 60,
-  range: [
-    [0.05, 40],
-    [0, MOST],
-  ],
-  tolerance: 1e-4,
+  ...OF_GAMMA,
   wgsl: (a, n) => `log_gamma_ratio(${a}, ${n})`,
   reference: ratioReference,
   grad: (g, [a, n]) => [mul(g, sub(digammaDifference(a!, n!), div(count(n!), a!))), undefined],

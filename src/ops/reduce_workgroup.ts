@@ -1,11 +1,13 @@
 // Reductions by workgroups, which fold their threads' results in workgroup memory: what a GPU wants.
+import logsumexp_fold from '../../shaders/include/logsumexp_fold.wgsl?raw';
 import columnsText from '../../shaders/reduce/columns_workgroup.wgsl?raw';
-import rows from '../../shaders/reduce/rows_workgroup.wgsl?raw';
+import rowsText from '../../shaders/reduce/rows_workgroup.wgsl?raw';
 import { include } from '../gpu/include.ts';
 import { A_THREAD, isByRows, lengthOf, type ReduceAttrs, reduceKernel, texts } from './reduce.ts';
 import type { Variant } from './tensor.ts';
 
 const columns = /* @__PURE__ */ include(columnsText, texts);
+const rows = /* @__PURE__ */ include(rowsText, { logsumexp_fold });
 
 /** In the order of the rule's preference. */
 export function workgroupReductions(kind: 'sum' | 'max' | 'logsumexp'): readonly Variant<ReduceAttrs>[] {

@@ -1,4 +1,5 @@
 // Softmax and its logarithm: of rows by one kernel, forward and backward; along other axes by a logsumexp, and what it makes of x.
+import logsumexp_fold from '../../shaders/include/logsumexp_fold.wgsl?raw';
 import logsumexp_step from '../../shaders/include/logsumexp_step.wgsl?raw';
 import softmax_lanes from '../../shaders/include/softmax_lanes.wgsl?raw';
 import softmax_result from '../../shaders/include/softmax_result.wgsl?raw';
@@ -34,7 +35,7 @@ interface RowsAttrs {
   readonly log: boolean;
 }
 
-const texts = { logsumexp_step, softmax_lanes, softmax_result, softmax_step };
+const texts = { logsumexp_fold, logsumexp_step, softmax_lanes, softmax_result, softmax_step };
 const rowsShader = /* @__PURE__ */ include(rowsText, texts);
 const workgroupShader = /* @__PURE__ */ include(workgroupText, texts);
 

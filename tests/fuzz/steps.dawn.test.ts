@@ -11,8 +11,7 @@ import { Gpu } from '../../src/gpu/gpu.ts';
 import { kernelsOf, planGraph } from '../../src/graph/plan.ts';
 import type { AdapterTraits } from '../../src/ops/tensor.ts';
 import { traitsOf } from '../../src/runtime/build.ts';
-import { freshSeed } from '../../src/testing/check_op.ts';
-import { randomFrom } from '../../src/testing/numbers.ts';
+import { sampled } from '../sampled.ts';
 import { TIMEOUT } from './budget.ts';
 import { emptyTally } from './compare.ts';
 import { imageModels, smallStep } from './model_steps.ts';
@@ -31,15 +30,12 @@ const SIDES = [8, 9];
 /** Pairs of a model and a GPU that a short run takes: each compiles for a quarter of a minute, and of convolutions for one. */
 const TAKEN = 1;
 
-const SEED = Number(process.env.GLIA_FUZZ_SEED ?? freshSeed());
 const pairs = shippedAdapters().flatMap((adapter) =>
   imageModels.map((model, j) => ({ adapter, model, side: SIDES[j % SIDES.length]! })),
 );
-const random = randomFrom(SEED);
-const shuffled = pairs.map((pair) => ({ pair, at: random() })).sort((a, b) => a.at - b.at);
-const taken = ALL_TESTS ? pairs : shuffled.slice(0, TAKEN).map(({ pair }) => pair);
+const taken = sampled(pairs, TAKEN);
 
-describe(`training steps as planned for GPUs (GLIA_FUZZ_SEED=${SEED})`, () => {
+describe(`training steps as planned for GPUs (GLIA_FUZZ_SEED=${TEST_SEED})`, () => {
   let gpu: Gpu;
   const tally = emptyTally();
 

@@ -1,5 +1,6 @@
 // The ops of text and of likelihoods, as the evaluator knows them: norms of rows, attention and its gradients, rotary positions,
 // rows of a table, bytes under logistic distributions.
+import type { AttentionAttrs } from '../../src/ops/attention_reference.ts';
 import type { Tensor } from '../../src/ops/tensor.ts';
 import type { Computed } from './kernels.ts';
 import { coordsOf, type Sampled, sizeOf } from './values.ts';
@@ -75,14 +76,6 @@ function put({ data, terms }: Terms, at: number, value: number, size: number): v
 function addTo({ data, terms }: Terms, at: number, term: number, size: number): void {
   data[at]! += term;
   terms[at]! += size;
-}
-
-interface AttentionAttrs {
-  readonly heads: number;
-  readonly size: number;
-  readonly columns: readonly [number, number, number];
-  readonly causal: boolean;
-  readonly scale: number;
 }
 
 /** Below every score: what a query has for a logsumexp that sees no key. */

@@ -5,7 +5,7 @@ import { DataError } from '../../../src/errors.ts';
 import type { TrainOptions } from '../../../src/train/options.ts';
 import { download } from '../../../src/view/download.ts';
 import { Picture } from '../parts/pictures.tsx';
-import { FileButton, sizeText } from '../parts/ui.tsx';
+import { Check, FileButton, ModelSelect, sizeText } from '../parts/ui.tsx';
 import { addressOf, attempt, complain, runs } from '../state.ts';
 import type { Brought } from '../work/brought.ts';
 import type { Coded, CompressorApi, Packed, Size, Unpacked } from '../work/compressor.worker.ts';
@@ -142,29 +142,10 @@ function Strip({ data, size, label }: { data: Float32Array; size: Size; label: s
 }
 
 function Chooser() {
-  const now = model.value;
   const ready = (runs.value ?? []).filter(({ snapshot, options }) => snapshot && canCompress(options));
   return (
     <div class="row chooser">
-      <label class="field">
-        <span>Model</span>
-        <select
-          name="compressor"
-          value={now ? (now.run ?? 'file') : ''}
-          onChange={(event) => {
-            const { value } = event.currentTarget;
-            void attempt(() => choose(value));
-          }}
-        >
-          {!now && <option value="">Choose a run …</option>}
-          {now && now.run === undefined && <option value="file">{now.name}</option>}
-          {ready.map(({ id, name }) => (
-            <option key={id} value={id}>
-              {name}
-            </option>
-          ))}
-        </select>
-      </label>
+      <ModelSelect name="compressor" now={model.value} ready={ready} choose={(id) => void attempt(() => choose(id))} />
       <FileButton label="Open a model" id="compressor-file" accept=".safetensors" take={takeFiles} />
       <FileButton label="Open an archive" id="archive-file" accept=".glia" take={takeFiles} />
     </div>
@@ -254,17 +235,9 @@ export function Compress() {
             >
               Take its test images
             </button>
-            <label class="check">
-              <input
-                type="checkbox"
-                name="with-model"
-                checked={withModel.value}
-                onChange={(event) => {
-                  withModel.value = event.currentTarget.checked;
-                }}
-              />{' '}
+            <Check name="with-model" checked={withModel.value} set={(checked) => (withModel.value = checked)}>
               Put the model into the archive
-            </label>
+            </Check>
           </div>
         </section>
       ) : (

@@ -4,6 +4,7 @@ import { useLayoutEffect, useRef } from 'preact/hooks';
 import type { ImageShape } from '../../../src/data/resize.ts';
 import { pixelsOf } from '../../../src/view/pictures.ts';
 import type { DrawnPicture } from '../work/session.ts';
+import { CardTitle } from './ui.tsx';
 
 /** A bitmap keeps its place in the page from its first showing on. */
 export function Bitmap({ bitmap, label, id }: { bitmap: ImageBitmap; label: string; id?: string }) {
@@ -32,10 +33,7 @@ export function PictureCard({ picture }: { picture: DrawnPicture }) {
   const { name, caption, bitmap } = picture;
   return (
     <section class="card">
-      <h2>
-        {name[0]?.toUpperCase()}
-        {name.slice(1)} <small>{caption}</small>
-      </h2>
+      <CardTitle name={name} caption={caption} />
       <Bitmap bitmap={bitmap} label={`${name}: ${caption}`} />
     </section>
   );

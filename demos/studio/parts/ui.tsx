@@ -46,6 +46,60 @@ export function FileButton(props: {
   );
 }
 
+/** What a card begins with: its name as a sentence begins, and what is to be said of it. */
+export function CardTitle({ name, caption }: { name: string; caption: string }) {
+  return (
+    <h2>
+      {name[0]?.toUpperCase()}
+      {name.slice(1)} <small>{caption}</small>
+    </h2>
+  );
+}
+
+/** Something that is so or not. */
+export function Check(props: {
+  name?: string;
+  checked: boolean;
+  set: (checked: boolean) => void;
+  children: ComponentChildren;
+}) {
+  const { name, checked, set, children } = props;
+  return (
+    <label class="check">
+      <input type="checkbox" {...{ name, checked }} onChange={(event) => set(event.currentTarget.checked)} />
+      <span>{children}</span>
+    </label>
+  );
+}
+
+/** A choice of one of some runs; a model that is none of these, but a file, is named first. */
+export function ModelSelect(props: {
+  name: string;
+  now: { readonly name: string; readonly run: string | undefined } | undefined;
+  ready: readonly { readonly id: string; readonly name: string }[];
+  choose: (id: string) => void;
+}) {
+  const { name, now, ready, choose } = props;
+  return (
+    <label class="field">
+      <span>Model</span>
+      <select
+        name={name}
+        value={now ? (now.run ?? 'file') : ''}
+        onChange={(event) => choose(event.currentTarget.value)}
+      >
+        {!now && <option value="">Choose a run …</option>}
+        {now && now.run === undefined && <option value="file">{now.name}</option>}
+        {ready.map((run) => (
+          <option key={run.id} value={run.id}>
+            {run.name}
+          </option>
+        ))}
+      </select>
+    </label>
+  );
+}
+
 /** A list of tabs as screen readers know them: arrows walk, and one of them is in the order of the Tab key. */
 export function Tabs(props: {
   tabs: readonly (readonly [id: string, label: string])[];

@@ -4,6 +4,7 @@ import { useEffect, useMemo, useRef } from 'preact/hooks';
 import { pixelsOf } from '../../../src/view/pictures.ts';
 import { Picture } from '../parts/pictures.tsx';
 import { classColor } from '../parts/theme.ts';
+import { Check } from '../parts/ui.tsx';
 import { complain } from '../state.ts';
 import type { Look } from '../work/uses.ts';
 import { nearest, rankOf } from './analysis.ts';
@@ -178,17 +179,15 @@ export function Draw() {
             Show me one
           </button>
         </div>
-        <label class="check">
-          <input
-            type="checkbox"
-            checked={centre.value}
-            onChange={(event) => {
-              centre.value = event.currentTarget.checked;
-              show();
-            }}
-          />
-          <span>Move what I draw into the middle, as in the images the model knows</span>
-        </label>
+        <Check
+          checked={centre.value}
+          set={(checked) => {
+            centre.value = checked;
+            show();
+          }}
+        >
+          Move what I draw into the middle, as in the images the model knows
+        </Check>
       </section>
       <section class="card">
         <h2>What the model makes of it</h2>

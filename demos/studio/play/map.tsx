@@ -4,6 +4,7 @@ import { useEffect, useRef } from 'preact/hooks';
 import { pixelsOf } from '../../../src/view/pictures.ts';
 import { Picture } from '../parts/pictures.tsx';
 import { classColor, color, onScheme } from '../parts/theme.ts';
+import { Check } from '../parts/ui.tsx';
 import { complain } from '../state.ts';
 import { between, codeAt, nearest } from './analysis.ts';
 import { newestOnly } from './latest.ts';
@@ -217,14 +218,9 @@ export function MapOfCodes() {
             ))}
           </ul>
         )}
-        <label class="check">
-          <input
-            type="checkbox"
-            checked={pictures.value}
-            onChange={(event) => (pictures.value = event.currentTarget.checked)}
-          />
-          <span>Decoded images behind the points</span>
-        </label>
+        <Check checked={pictures.value} set={(checked) => (pictures.value = checked)}>
+          Decoded images behind the points
+        </Check>
         <p class="hint">
           {dimensions > 2
             ? `Codes of ${codes?.count ?? '…'} images by their first two principal components, of ${dimensions} dimensions: ${codes ? Math.round(100 * codes.plane.share) : '…'} % of their variance.`

@@ -2,7 +2,7 @@
 import { signal } from '@preact/signals';
 import type { ComponentType } from 'preact';
 import { NoGpu } from '../home/no_gpu.tsx';
-import { FileButton, Tabs } from '../parts/ui.tsx';
+import { FileButton, ModelSelect, Tabs } from '../parts/ui.tsx';
 import { adapter, addressOf, runs, visit } from '../state.ts';
 import { Draw } from './draw.tsx';
 import { Grid } from './grid.tsx';
@@ -40,22 +40,7 @@ function Chooser() {
   const ready = (runs.value ?? []).filter(({ snapshot }) => snapshot !== undefined);
   return (
     <div class="row chooser">
-      <label class="field">
-        <span>Model</span>
-        <select
-          name="run"
-          value={now ? (now.run ?? 'file') : ''}
-          onChange={(event) => visit('play', event.currentTarget.value)}
-        >
-          {!now && <option value="">Choose a run …</option>}
-          {now?.run === undefined && now && <option value="file">{now.name}</option>}
-          {ready.map(({ id, name }) => (
-            <option key={id} value={id}>
-              {name}
-            </option>
-          ))}
-        </select>
-      </label>
+      <ModelSelect name="run" now={now} ready={ready} choose={(id) => visit('play', id)} />
       <FileButton label="Open a model" id="model-file" accept=".safetensors" take={takeFiles} />
       {now && now.images.count > 0 && <FileButton label="Show it my images" id="own-images" several take={takeFiles} />}
       {now && now.toldClasses > 0 && (

@@ -9,7 +9,7 @@ import { isOfText } from '../../../src/train/built_in.ts';
 import { completeOptions, type TrainOptions } from '../../../src/train/options.ts';
 import { MODELS } from '../../../src/train/registry/registry.ts';
 import { Bitmap } from '../parts/pictures.tsx';
-import { FileButton, sizeText } from '../parts/ui.tsx';
+import { Check, FileButton, sizeText } from '../parts/ui.tsx';
 import { attempt, trainer } from '../state.ts';
 import { isOwn } from '../store/record.ts';
 import type { Brought } from '../work/brought.ts';
@@ -141,20 +141,10 @@ export function Data({ model, take }: { model: string; take: (files: readonly Br
         )}
       </div>
       {own && (
-        <label class="check">
-          <input
-            type="checkbox"
-            name="keep"
-            checked={keeps.value}
-            onChange={(event) => {
-              keeps.value = event.currentTarget.checked;
-            }}
-          />
-          <span>
-            Keep a copy of {kind === 'text' ? 'this text' : 'these images'} in this browser ({sizeText(bytesOf(shown!))}
-            ), so that the run can go on after a reload without asking for {kind === 'text' ? 'it' : 'them'}
-          </span>
-        </label>
+        <Check name="keep" checked={keeps.value} set={(checked) => (keeps.value = checked)}>
+          Keep a copy of {kind === 'text' ? 'this text' : 'these images'} in this browser ({sizeText(bytesOf(shown!))}
+          ), so that the run can go on after a reload without asking for {kind === 'text' ? 'it' : 'them'}
+        </Check>
       )}
       <p class="hint">
         Or drop them on the page: {kind === 'text' ? TEXT_ACCEPTED : ACCEPTED}. Nothing leaves your computer.

@@ -2,7 +2,7 @@
 import { expose, transfer } from 'comlink';
 import { compressWork, decompressWork, type ProgressEvent } from '../../../src/cli/compress/work.ts';
 import { DEFAULT_BLOCK } from '../../../src/coder/archive.ts';
-import { builtInDigits } from '../../../src/data/digits.ts';
+import { builtInDigits, STROKE_DIGITS } from '../../../src/data/digits.ts';
 import { readDataset } from '../../../src/data/formats.ts';
 import type { Dataset, ImageSet } from '../../../src/data/images.ts';
 import { isText } from '../../../src/data/text.ts';
@@ -69,11 +69,10 @@ async function imagesFor(brought: readonly Brought[] | undefined): Promise<Datas
   const kept = run === undefined ? undefined : await (await store).dataset(run);
   if (kept && isText(kept)) throw new DataError('a model of text compresses no images');
   if (kept) return kept;
-  const digits = builtInDigits({ seed: options.seed, size: options.size ?? 28, colors: options.colors ?? 'grey' });
-  const { name = digits.name } = trained.data ?? {};
-  if (name !== digits.name)
+  const { name = STROKE_DIGITS } = trained.data ?? {};
+  if (name !== STROKE_DIGITS)
     throw new DataError(`${name}, of which it learned, is not kept in this browser: choose it again`);
-  return digits;
+  return builtInDigits({ seed: options.seed, size: options.size ?? 28, colors: options.colors ?? 'grey' });
 }
 
 function shownOf(images: Uint8Array, { height, width, channels }: Size): Float32Array {

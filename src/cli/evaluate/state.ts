@@ -1,9 +1,10 @@
 // What an evaluation has done so far, in a file beside what it is of, so that it can be stopped and gone on with.
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { DataError, OptionError } from '../../errors.ts';
 import type { EvaluationState } from '../../train/evaluate.ts';
 import { showPath } from '../arguments.ts';
+import { replaceFile } from '../train/durable.ts';
 import type { Job } from './protocol.ts';
 
 interface Of extends Pick<Job, 'where' | 'images'> {
@@ -49,7 +50,6 @@ export class StateFile {
   save(bytes: Uint8Array): void {
     const { path, of } = this;
     const state = JSON.parse(new TextDecoder().decode(bytes));
-    writeFileSync(`${path}.new`, `${JSON.stringify({ of, state })}\n`);
-    renameSync(`${path}.new`, path);
+    replaceFile(path, `${JSON.stringify({ of, state })}\n`);
   }
 }
