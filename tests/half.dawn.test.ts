@@ -33,7 +33,7 @@ const heavy = ops.filter(({ variants, traits }) => variants && !traits?.opaque);
 /** Of the others, one of every way to read. */
 const readers = ['add', 'gather', 'transpose', 'concat', 'patches', 'toF16'];
 /** Tiles that are for subgroups of four alone. */
-const FOR_FOUR_LANES = /×8, subgroup broadcast/;
+const FOR_FOUR_LANES = /quad swaps/;
 
 /** Of the variants that one shader computes, by tiles of other sizes, one, another each time: all load and store alike. */
 function sampled(variants: readonly Variant[]): readonly Variant[] {

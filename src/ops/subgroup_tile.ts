@@ -1,5 +1,6 @@
-// The tiles of a matmul whose rows of A are shared in the subgroup: the fastest on a CPU adapter.
-import subgroupShader from '../../shaders/matmul/register_tile_subgroup.wgsl?raw';
+// The tiles of a matmul whose rows of A are shared in the subgroup: the fastest on an adapter that runs on the CPU.
+import quadShader from '../../shaders/matmul/register_tile_quad.wgsl?raw';
+import broadcastShader from '../../shaders/matmul/register_tile_subgroup.wgsl?raw';
 import {
   batchOf,
   constantsOf,
@@ -12,7 +13,7 @@ import {
   spread,
 } from './matmul_kernel.ts';
 import { addsByFour } from './matmul_variants.ts';
-import type { Variant } from './tensor.ts';
+import type { AdapterTraits, Kernel, Tensor, Variant } from './tensor.ts';
 
 /** The group size, up to 8, that covers so many tiles with the fewest to spare; of several, the largest. */
 function fewestLeftOver(tiles: number): number {
@@ -25,31 +26,38 @@ const MIDDLING = 2.5e6;
 const LONG = 8e6;
 const LONGEST = 1e8;
 
-/**
- * @param least multiply-adds that it is worth its compilation for
- * @param fits whether subgroups of so many lanes may gain by it
- */
-function subgroupTile(
-  tileM: number,
-  tileN4: number,
-  least: number,
-  fits: (lanes: number) => boolean = () => true,
+/** How many results more than are wanted a larger tile may compute before a smaller one is taken. */
+const WASTE = 1.25;
+
+interface Tile {
+  readonly tileM: number;
+  readonly tileN4: number;
+  /** Multiply-adds that it is worth its compilation for. */
+  readonly least: number;
+}
+
+/** What the two kernels have in common; `possible` and the shader are their own. */
+function tileOf(
+  how: string,
+  { tileM, tileN4, least }: Tile,
+  possible: NonNullable<Variant<MatmulAttrs>['possible']>,
+  shader: (node: Tensor<MatmulAttrs>, traits: AdapterTraits) => Pick<Kernel, 'source' | 'constants'>,
 ): Variant<MatmulAttrs> {
   return {
-    name: `register tile ${tileM}×${4 * tileN4}, subgroup broadcast`,
+    name: `register tile ${tileM}×${4 * tileN4}, ${how}`,
     unverified: true,
     probe: PROBE,
-    possible: (node, { subgroupSize }) =>
-      subgroupSize >= 4 && fits(subgroupSize) && tileM % subgroupSize === 0 && isAligned(node),
-    heuristic(node, { software }) {
-      const { m, k } = sizesOf(node);
-      return software && m >= 8 && node.size * k >= least;
+    possible: (node, traits) => isAligned(node) && possible(node, traits),
+    heuristic(node, { software, subgroupSize }) {
+      const { m, n, k } = sizesOf(node);
+      const fits = (count: number, tile: number) => Math.ceil(count / tile) * tile <= WASTE * count;
+      const fitsWell = (tileM === 8 || fits(m, tileM)) && (tileN4 === 1 || fits(n, 4 * tileN4 * subgroupSize));
+      return software && m >= 8 && node.size * k >= least && fitsWell;
     },
     kernel(node, writer) {
       const { m, n, k } = sizesOf(node);
       const { subgroupSize } = writer.traits;
       const groupY = fewestLeftOver(Math.ceil(m / tileM));
-      const tile = { SUBGROUP: subgroupSize, TILE_M: tileM, TILE_N4: tileN4, GROUP_X: subgroupSize, GROUP_Y: groupY };
       const hooks = matmulHooks(node, writer);
       const { constants, workgroups } = spread(
         writer,
@@ -57,15 +65,18 @@ function subgroupTile(
         Math.ceil(m / tileM / groupY),
         batchOf(node),
       );
-      const isBare = writer.storesBare && m % tileM === 0 && n % (4 * tileN4) === 0;
+      const { source, constants: own } = shader(node, writer.traits);
       return {
-        source: pinned(subgroupShader, writer.traits),
+        source: pinned(source, writer.traits),
         constants: {
           ...constantsOf(node),
           ...constants,
-          ...tile,
-          BARE_STORE: isBare,
-          BY_FOUR: addsByFour(node, writer.traits),
+          ...own,
+          TILE_M: tileM,
+          TILE_N4: tileN4,
+          GROUP_X: subgroupSize,
+          GROUP_Y: groupY,
+          BARE_STORE: writer.storesBare && m % tileM === 0 && n % (4 * tileN4) === 0,
         },
         hooks,
         workgroups,
@@ -75,13 +86,38 @@ function subgroupTile(
   };
 }
 
-/** In the order of the rule's preference. */
+/** Of subgroups of four lanes: what others have loaded comes by swaps. */
+function quadTile(tile: Tile): Variant<MatmulAttrs> {
+  return tileOf(
+    'quad swaps',
+    tile,
+    ({ attrs }, { subgroupSize }) => subgroupSize === 4 && (tile.tileM % 16 === 0 || !attrs.transposeA),
+    () => ({ source: quadShader, constants: {} }),
+  );
+}
+
+/** Of larger ones, or where a tile is too small for a quad's swaps: it comes by broadcast. */
+function broadcastTile(tile: Tile): Variant<MatmulAttrs> {
+  return tileOf(
+    'subgroup broadcast',
+    tile,
+    (_, { subgroupSize }) => subgroupSize >= 4 && tile.tileM % subgroupSize === 0,
+    (node, traits) => ({
+      source: broadcastShader,
+      constants: { SUBGROUP: traits.subgroupSize, BY_FOUR: addsByFour(node, traits) },
+    }),
+  );
+}
+
+/** In the order of the rule's preference: a larger tile loads less for each multiply-add, and takes drivers longer to compile. */
 export const subgroupTiles: readonly Variant<MatmulAttrs>[] = [
-  // A larger tile loads less for each multiply-add, and takes drivers about twice as long to compile. Of eight lanes, one
-  // of 32×4 already fills what registers hold.
-  subgroupTile(32, 2, LONGEST, (lanes) => lanes < 8),
-  subgroupTile(32, 1, LONG, (lanes) => lanes >= 8),
-  subgroupTile(16, 2, LONG, (lanes) => lanes < 8),
-  subgroupTile(16, 1, MIDDLING),
-  subgroupTile(8, 1, 0),
+  quadTile({ tileM: 32, tileN4: 4, least: LONGEST }),
+  quadTile({ tileM: 32, tileN4: 2, least: LONG }),
+  quadTile({ tileM: 16, tileN4: 2, least: LONG }),
+  quadTile({ tileM: 16, tileN4: 1, least: MIDDLING }),
+  quadTile({ tileM: 8, tileN4: 1, least: 0 }),
+  // Of eight lanes, one of 32×4 already fills what registers hold.
+  broadcastTile({ tileM: 32, tileN4: 1, least: LONG }),
+  broadcastTile({ tileM: 16, tileN4: 1, least: MIDDLING }),
+  broadcastTile({ tileM: 8, tileN4: 1, least: 0 }),
 ];
