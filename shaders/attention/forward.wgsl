@@ -1,17 +1,24 @@
+enable subgroups;
+// Whole quads leave early together, which the analysis cannot see.
+diagnostic(off, subgroup_uniformity);
+
 // Attention, softmax(scale · Q·Kᵀ)·V by heads, and the logsumexp of each row of scores, which is all that its gradient needs.
 //
 // q [BATCH, QUERIES, 4·Q_WIDTH], of which a head has 4·SIZE numbers from 4·(Q_FIRST + head·SIZE) on; k and v [BATCH, KEYS, …]
 // likewise; y [BATCH, QUERIES, HEADS, 4·SIZE]; lse [BATCH, QUERIES, HEADS].
 // A thread has TILE queries of one head and walks over the keys, four at a time, with the greatest score so far and the sums
 // over it (Milakov and Gimelshein, Online normalizer calculation for softmax, 2018; Dao and others, FlashAttention, 2022): no
-// matrix of scores is stored. Neighbouring threads have the same keys, which meet in the cache. This is what a CPU adapter
-// likes; see forward_workgroup.wgsl.
+// matrix of scores is stored. Neighbouring threads have the same keys, which meet in the cache. 
 // Reads k and v QUERIES / TILE times through the cache, q once; writes y and lse. 4 · BATCH · HEADS · QUERIES · KEYS · 4·SIZE
 // operations, half of them if CAUSAL.
 //
 // CAUSAL: a query sees no key behind its own position. MASKED: it sees a key where mask is above 0, at
 // batch · MASK_BATCH + head · MASK_HEAD + query · MASK_QUERY + key · MASK_KEY. A query that sees none gives 0, and LOWEST as lse.
+// QUADS: each lane of a quad loads one of four keys and gets the others by swaps, and has its queries in registers; for drivers
+// to which a load costs as much as twenty multiply-adds, with subgroups of four.
 // include attention_operands
+// include quad_rows
+const ROWS: u32 = QUERIES;
 const LOWEST: f32 = -3.4028234e38;
 @group(0) @binding(3) var<storage, read_write> y: array<vec4f>;
 @group(0) @binding(4) var<storage, read_write> lse: array<f32>;
@@ -19,21 +26,22 @@ const LOWEST: f32 = -3.4028234e38;
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32) {
-  let id = (group.y * groups.x + group.x) * 64u + local;
-  let tiles = (QUERIES + TILE - 1u) / TILE;
-  let head = id / tiles % HEADS;
-  let batch = id / (tiles * HEADS);
-  if (batch >= BATCH) { return; }
-  let first = id % tiles * TILE;
+  // include attention_tile
   var rows_q: array<u32, TILE>;
   var sums: array<vec4f, TILE * SIZE>;
+  var own: array<vec4f, TILE * SIZE>;
   var top: array<f32, TILE>;
   var total: array<f32, TILE>;
   for (var i = 0u; i < TILE; i++) { // unroll
     rows_q[i] = (batch * QUERIES + min(first + i, QUERIES - 1u)) * Q_WIDTH + Q_FIRST + head * SIZE;
     top[i] = LOWEST;
+    if (QUADS) {
+      for (var d = 0u; d < SIZE; d++) { // unroll
+        own[i * SIZE + d] = q[rows_q[i] + d];
+      }
+    }
   }
-  let end = select(KEYS, min(KEYS, first + TILE), CAUSAL);
+  let end = select(KEYS, min(KEYS, together + select(1u, 4u, QUADS) * TILE), CAUSAL);
   let k0 = batch * KEYS * K_WIDTH + K_FIRST + head * SIZE;
   let v0 = batch * KEYS * V_WIDTH + V_FIRST + head * SIZE;
   for (var key = 0u; key < end; key += 4u) {
@@ -43,10 +51,19 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     for (var i = 0u; i < TILE; i++) { // unroll
       scores[i] = vec4f();
     }
-    for (var d = 0u; d < SIZE; d++) {
-      let right = mat4x4f(k[kr.x + d], k[kr.y + d], k[kr.z + d], k[kr.w + d]);
-      for (var i = 0u; i < TILE; i++) { // unroll
-        scores[i] += q[rows_q[i] + d] * right;
+    if (QUADS) {
+      for (var d = 0u; d < SIZE; d++) { // unroll
+        let right = quad_rows(k[kr.x + d]);
+        for (var i = 0u; i < TILE; i++) { // unroll
+          scores[i] += own[i * SIZE + d] * right;
+        }
+      }
+    } else {
+      for (var d = 0u; d < SIZE; d++) {
+        let right = mat4x4f(k[kr.x + d], k[kr.y + d], k[kr.z + d], k[kr.w + d]);
+        for (var i = 0u; i < TILE; i++) { // unroll
+          scores[i] += q[rows_q[i] + d] * right;
+        }
       }
     }
     var shrink: array<f32, TILE>;
@@ -61,7 +78,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       scores[i] = p;
     }
     for (var d = 0u; d < SIZE; d++) { // unroll
-      let right = mat4x4f(v[vr.x + d], v[vr.y + d], v[vr.z + d], v[vr.w + d]);
+      var right: mat4x4f;
+      if (QUADS) {
+        right = quad_rows(v[vr.x + d]);
+      } else {
+        right = mat4x4f(v[vr.x + d], v[vr.y + d], v[vr.z + d], v[vr.w + d]);
+      }
       for (var i = 0u; i < TILE; i++) { // unroll
         sums[i * SIZE + d] = sums[i * SIZE + d] * shrink[i] + right * scores[i];
       }

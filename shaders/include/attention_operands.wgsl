@@ -18,6 +18,7 @@ const MASK_HEAD: u32 = 0;
 const MASK_QUERY: u32 = 0;
 const MASK_KEY: u32 = 0;
 const TILE: u32 = 4;
+const QUADS: bool = false;
 
 @group(0) @binding(0) var<storage, read> q: array<vec4f>;
 @group(0) @binding(1) var<storage, read> k: array<vec4f>;

@@ -6,19 +6,32 @@ import attention_cotangents from '../../shaders/include/attention_cotangents.wgs
 import attention_keys from '../../shaders/include/attention_keys.wgsl?raw';
 import attention_operands from '../../shaders/include/attention_operands.wgsl?raw';
 import attention_seen from '../../shaders/include/attention_seen.wgsl?raw';
+import attention_tile from '../../shaders/include/attention_tile.wgsl?raw';
+import quad_rows from '../../shaders/include/quad_rows.wgsl?raw';
 import { ShapeError } from '../errors.ts';
 import { include } from '../gpu/include.ts';
 import {
   type AttentionAttrs,
   attentionReference,
   gradientReferences,
+  probesOf,
   randomSample,
   samplesOf,
 } from './attention_reference.ts';
 import { defineOp, type KernelSpec } from './define.ts';
 import { mul, sub } from './elementwise.ts';
 import { sum } from './reduce.ts';
-import { apply, applyAll, elementType, type Op, type ResultType, show, sizeOf, type Tensor } from './tensor.ts';
+import {
+  apply,
+  applyAll,
+  elementType,
+  type Op,
+  type ResultType,
+  type Sample,
+  show,
+  sizeOf,
+  type Tensor,
+} from './tensor.ts';
 import { padTo, reshape, type Slice, slice, sliceOp } from './view.ts';
 
 type Node = Tensor<AttentionAttrs>;
@@ -54,6 +67,13 @@ function check([q, k, v, ...rest]: readonly Tensor[], { heads, size, columns }: 
 /** Rows of a thread: what fits registers, and leaves threads enough. */
 const tileOf = (size: number, arrays: number) => (arrays * size <= 64 ? 4 : arrays * size <= 128 ? 2 : 1);
 
+/** Greatest size of a head whose loops over its numbers are written out, as registers want it. */
+const WRITTEN_OUT = 64;
+/** Operations from which on their speed counts for more than how much longer they take to compile. */
+const LONG = 1e7;
+/** Rows of a thread where four share their loads: more of them use a load more often, and are more to compile. */
+const quadTileOf = (size: number, arrays: number) => (arrays * size <= 32 ? 8 : arrays * size <= 64 ? 4 : 2);
+
 function constants({ inputs, attrs }: Node, tile: number, masked: boolean) {
   const [q, k, v] = inputs as readonly [Tensor, Tensor, Tensor];
   const { heads, size, columns, causal, scale } = attrs;
@@ -68,29 +88,44 @@ function constants({ inputs, attrs }: Node, tile: number, masked: boolean) {
   };
 }
 
-/** One thread a tile of rows of a head: queries, or keys. */
-function direct(
-  { wgsl, inputs, outputs, axis, arrays, products }: Direct,
+/** One thread a tile of rows of a head: queries, or keys. Of subgroups of four lanes, each loads for the others. */
+function kernels(spec: Rows, masked: boolean): readonly KernelSpec<AttentionAttrs>[] {
+  const quads: Partial<KernelSpec<AttentionAttrs>> = {
+    possible: ({ attrs }, { subgroupSize }) => subgroupSize === 4 && attrs.size <= WRITTEN_OUT,
+    heuristic: (node, { software }) => software && flopsOf(node, spec.products) >= LONG,
+    unverified: true,
+    probe: spec.probe,
+  };
+  return [{ ...kernel(spec, masked, true), ...quads }, kernel(spec, masked, false)];
+}
+
+function kernel(
+  { wgsl, inputs, outputs, axis, arrays, products }: Rows,
   masked: boolean,
+  quads: boolean,
 ): KernelSpec<AttentionAttrs> {
-  const tile = ({ attrs }: Node) => tileOf(attrs.size, arrays);
-  const whole = include(wgsl, { attention_operands, attention_cotangents, attention_keys, attention_seen });
+  const tile = ({ attrs }: Node) => (quads ? quadTileOf : tileOf)(attrs.size, arrays);
+  const texts = { attention_operands, attention_cotangents, attention_keys, attention_seen, attention_tile };
+  const whole = include(wgsl, { ...texts, quad_rows: quads ? quad_rows : '' });
+  const bound = quads ? whole : whole.replace(/^(enable|diagnostic).*$/gm, '');
   return {
-    name: 'one thread a tile',
+    name: quads ? 'one thread a tile, quad swaps' : 'one thread a tile',
     // Without a mask there is none to bind, nor a place for it.
-    wgsl: masked ? whole : whole.replace(/^.*> mask: .*$/m, ''),
+    wgsl: masked ? bound : bound.replace(/^.*> mask: .*$/m, ''),
     inputs: masked ? [...inputs, 'mask'] : inputs,
     outputs,
-    constants: (node) => constants(node, tile(node), masked),
+    constants: (node) => ({ ...constants(node, tile(node), masked), QUADS: quads }),
     workgroups(node) {
       const operand = node.inputs[axis]!;
-      return spread(Math.ceil((operand.shape[0]! * node.attrs.heads * Math.ceil(operand.shape[1]! / tile(node))) / 64));
+      const [rows, step] = [operand.shape[1]!, tile(node)];
+      const tiles = quads ? 4 * Math.ceil(rows / (4 * step)) : Math.ceil(rows / step);
+      return spread(Math.ceil((operand.shape[0]! * node.attrs.heads * tiles) / 64));
     },
     flops: (node) => flopsOf(node, products),
   };
 }
 
-interface Direct {
+interface Rows {
   readonly wgsl: string;
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
@@ -100,6 +135,7 @@ interface Direct {
   readonly arrays: number;
   /** Products of the size of the scores. */
   readonly products: number;
+  readonly probe: readonly Sample<AttentionAttrs>[];
 }
 
 const flopsOf = ({ inputs: [q, k], attrs: { heads, size, causal } }: Node, products: number) =>
@@ -126,8 +162,16 @@ function define(masked: boolean): AttentionOps {
       check(inputs, attrs, masked);
       return { shape: [...inputs[0]!.shape.slice(0, 2), attrs.heads * attrs.size], dtype: 'f32' };
     },
-    kernel: direct(
-      { wgsl: queryShader, inputs: GRADIENT_INPUTS, outputs: ['dq'], axis: 0, arrays: 1, products: 3 },
+    kernel: kernels(
+      {
+        wgsl: queryShader,
+        inputs: GRADIENT_INPUTS,
+        outputs: ['dq'],
+        axis: 0,
+        arrays: 1,
+        products: 3,
+        probe: probesOf(masked, true),
+      },
       masked,
     ),
     check: CHECKS && {
@@ -141,8 +185,16 @@ function define(masked: boolean): AttentionOps {
       check(inputs, attrs, masked);
       return { shape: [2, ...inputs[1]!.shape.slice(0, 2), attrs.heads * attrs.size], dtype: 'f32' };
     },
-    kernel: direct(
-      { wgsl: keyShader, inputs: GRADIENT_INPUTS, outputs: ['dkv'], axis: 1, arrays: 2, products: 4 },
+    kernel: kernels(
+      {
+        wgsl: keyShader,
+        inputs: GRADIENT_INPUTS,
+        outputs: ['dkv'],
+        axis: 1,
+        arrays: 2,
+        products: 4,
+        probe: probesOf(masked, true),
+      },
       masked,
     ),
     check: CHECKS && {
@@ -160,8 +212,16 @@ function define(masked: boolean): AttentionOps {
         { shape: [n, t, attrs.heads], dtype: 'f32' },
       ];
     },
-    kernel: direct(
-      { wgsl: forwardShader, inputs: ['q', 'k', 'v'], outputs: ['y', 'lse'], axis: 0, arrays: 1, products: 2 },
+    kernel: kernels(
+      {
+        wgsl: forwardShader,
+        inputs: ['q', 'k', 'v'],
+        outputs: ['y', 'lse'],
+        axis: 0,
+        arrays: 1,
+        products: 2,
+        probe: probesOf(masked, false),
+      },
       masked,
     ),
     grad: (node, g, gLse) => gradient(node, g!, gLse!, { query, key }, masked),

@@ -169,6 +169,14 @@ export function samplesOf(masked: boolean, gradient: boolean): readonly Sample<A
   return (gradient ? gradients : all).map((sizes) => sample(sizes, gradient));
 }
 
+/** What a kernel that is to be validated is tried on: several quads of a head, of which the last is not filled. */
+export function probesOf(masked: boolean, gradient: boolean): readonly Sample<AttentionAttrs>[] {
+  const sizes = { n: 2, t: 37, s: 41, heads: 2, size: 8 };
+  return [false, true].map((causal) =>
+    sample({ ...sizes, causal, ...(masked && { mask: [2, 1, 37, 41] as const }) }, gradient),
+  );
+}
+
 export function randomSample(int: RandomInt, masked: boolean): Sample<AttentionAttrs> {
   const [n, t, s, heads] = [int(1, 2), int(1, 11), int(masked ? 6 : 1, 11), int(1, 3)];
   const [ofN, ofHead, ofQuery] = [n, heads, t].map((dim) => (int(0, 1) ? dim : 1)) as [number, number, number];
