@@ -3,10 +3,11 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test, vi } from 'vitest';
+import type { NdArray } from '../src/bench/arrays.ts';
 import { type Convolution, convNetwork, mlpNetwork, outputPadding } from '../src/bench/network.ts';
 import { type Row, ratioToGlia, select, shareOf, show, toJson } from '../src/bench/results.ts';
 import { verify } from '../src/bench/verify.ts';
-import { attentionTask, convTask, type NdArray, type Outcome, trainTask, WORKLOADS } from '../src/bench/workloads.ts';
+import { attentionTask, convTask, type Outcome, taskOf, trainTask } from '../src/bench/workloads.ts';
 import { runPyTorch } from '../src/cli/bench/pytorch.ts';
 import { OptionError } from '../src/errors.ts';
 import { conv2dOp, conv2dWeightOp, convTranspose2dOp } from '../src/ops/conv.ts';
@@ -14,8 +15,6 @@ import type { Op } from '../src/ops/tensor.ts';
 import { checkOf } from '../src/testing/samples.ts';
 
 afterEach(() => vi.restoreAllMocks());
-
-const taskOf = (id: string) => WORKLOADS.find((workload) => workload.id === id)!.create();
 
 describe('products', () => {
   test.each(['nn', 'nt', 'tn'])('%s: one wrong number among all is found', async (form) => {

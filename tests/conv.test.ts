@@ -1,7 +1,7 @@
 // Convolutions against an independent engine: forward, and both gradients, of which one is the transposed convolution.
 import { lax, numpy as np, valueAndGrad } from '@jax-js/jax';
 import { expect, test } from 'vitest';
-import { startJax, toArray } from '../src/bench/jax.ts';
+import { startJax, toArray } from '../src/bench/jax_training.ts';
 import { gradients } from '../src/graph/autodiff.ts';
 import { conv2d, convTranspose2d } from '../src/ops/conv.ts';
 import { mul } from '../src/ops/elementwise.ts';

@@ -1,7 +1,8 @@
 // The convolutional VAE against an independent engine: loss and every gradient, for the same weights, images and noise.
 import { valueAndGrad } from '@jax-js/jax';
 import { expect, test } from 'vitest';
-import { startJax, toArray, vaeLoss } from '../src/bench/jax.ts';
+import { vaeLoss } from '../src/bench/jax.ts';
+import { startJax, toArray } from '../src/bench/jax_training.ts';
 import { convNetwork } from '../src/bench/network.ts';
 import { gradients } from '../src/graph/autodiff.ts';
 import { convNetworks } from '../src/models/networks.ts';

@@ -143,6 +143,38 @@ describe.skipIf(missing)('a device that is lost', () => {
     if (more.snapshotEvery) expect(lost.recoveries.every(({ from }) => from === 0)).toBe(true);
   });
 
+  test.each([11, 15])(
+    'that reads as zeros before there is news of its loss, after step %i: nothing of that counts',
+    async (from) => {
+      const { prototype } = GPUBuffer;
+      const { getMappedRange } = prototype;
+      let zeros = 0;
+      const dying: typeof getMappedRange = function (...range) {
+        zeros++;
+        return new ArrayBuffer(getMappedRange.apply(this, range).byteLength);
+      };
+      try {
+        const lost = await run(
+          (_, event) => {
+            if (event.event === 'step' && event.step === from && zeros === 0) prototype.getMappedRange = dying;
+          },
+          {
+            onDeviceLost() {
+              prototype.getMappedRange = getMappedRange;
+              return request();
+            },
+          },
+        );
+        expect(zeros).toBeGreaterThan(0);
+        expect(lost.recoveries.map(({ reason }) => reason)).toEqual([expect.stringMatching(/no longer gives back/)]);
+        expect(lost.events).toEqual(whole.events);
+        expect(lost.checkpoint).toEqual(whole.checkpoint);
+      } finally {
+        prototype.getMappedRange = getMappedRange;
+      }
+    },
+  );
+
   test('while it is tested, pictured, or saved', async () => {
     const gpu = await request();
     const { given, scale } = options();

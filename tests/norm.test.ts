@@ -2,7 +2,7 @@
 // training.
 import { grad, numpy as np } from '@jax-js/jax';
 import { expect, test } from 'vitest';
-import { startJax, toArray } from '../src/bench/jax.ts';
+import { startJax, toArray } from '../src/bench/jax_training.ts';
 import { gradients } from '../src/graph/autodiff.ts';
 import { Conv2d } from '../src/nn/conv.ts';
 import { Linear, ReLU, Sequential } from '../src/nn/layers.ts';

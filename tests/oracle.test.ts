@@ -1,11 +1,15 @@
-// The whole VAE against an independent engine: loss and every gradient, for the same weights, images and noise.
-import { valueAndGrad } from '@jax-js/jax';
+// Whole models against an independent engine, jax-js: loss and every gradient, for the same weights and data.
+import { type numpy as np, valueAndGrad } from '@jax-js/jax';
 import { expect, test } from 'vitest';
-import { startJax, toArray, vaeLoss } from '../src/bench/jax.ts';
+import { gptOf } from '../src/bench/gpt/glia.ts';
+import { gptLoss } from '../src/bench/gpt/jax.ts';
+import { gptTask } from '../src/bench/gpt/task.ts';
+import { vaeLoss } from '../src/bench/jax.ts';
+import { type Arrays, type Loss, startJax, toArray, toArrays, toIntegers } from '../src/bench/jax_training.ts';
 import { mlpNetwork } from '../src/bench/network.ts';
 import { gradients } from '../src/graph/autodiff.ts';
 import { VAE } from '../src/models/vae.ts';
-import { Parameters } from '../src/nn/module.ts';
+import { type Module, Parameters } from '../src/nn/module.ts';
 import { mean } from '../src/ops/reduce.ts';
 import { input } from '../src/ops/source.ts';
 import type { Tensor } from '../src/ops/tensor.ts';
@@ -24,38 +28,64 @@ function relativeError(actual: ArrayLike<number>, expected: ArrayLike<number>): 
   return actual.length === expected.length ? Math.sqrt(difference / norm) : Number.POSITIVE_INFINITY;
 }
 
-test.each([
-  { batch: 128, pixels: 784, hidden: 400, latent: 20 },
-  { batch: 7, pixels: 50, hidden: 33, latent: 3 },
-])('loss and gradients agree with jax-js: $batch × $pixels, $hidden, $latent', async (sizes) => {
-  const { batch, pixels, hidden, latent } = sizes;
-  const seed = 1 + Math.floor(Math.random() * 2 ** 31);
-  const gpu = await sharedGpu();
-  const random = randomFrom(seed);
-  const images = randomValues({ shape: [batch, pixels], min: 0, max: 1 }, random) as Float32Array;
-  const noise = randomValues({ shape: [batch, latent], min: -2, max: 2 }, random) as Float32Array;
+interface Case {
+  readonly model: Module;
+  readonly loss: Tensor;
+  readonly inputs: Record<string, Float32Array | Uint32Array>;
+  readonly theirs: Loss;
+  readonly batch: () => np.Array[];
+}
 
-  const vae = new VAE({ pixels, hidden, latent });
-  const parameters = new Parameters(vae, seed);
-  const loss = mean(vae.elbo(input('images', [batch, pixels]), input('noise', [batch, latent])).loss);
+async function compare({ model, loss, inputs, theirs, batch }: Case, seed: number): Promise<void> {
+  const gpu = await sharedGpu();
+  const parameters = new Parameters(model, seed);
   const names = [...parameters.named.keys()];
   const wrt = gradients(
     loss,
     [...parameters.named.values()].map(({ tensor }) => tensor),
   );
   const outputs: Record<string, Tensor> = { loss, ...Object.fromEntries(names.map((name, i) => [name, wrt[i]!])) };
-  const actual = await evaluate(gpu, outputs, { images, noise });
+  const actual = await evaluate(gpu, outputs, inputs);
 
   await startJax('wasm');
   const weights = parameters.split((await readVariable(gpu, parameters.flat)) as Float32Array);
-  const p = Object.fromEntries([...weights].map(([name, { data, shape }]) => [name, toArray(data, shape, 'wasm')]));
-  const x = toArray(images, [batch, pixels], 'wasm');
-  const network = mlpNetwork({ pixels, hidden: [hidden], latent });
-  const [value, expected] = valueAndGrad(vaeLoss(network))(p, x, toArray(noise, [batch, latent], 'wasm'));
-
+  const p = toArrays(weights, 'wasm');
+  const [value, expected] = valueAndGrad(theirs)(p, ...batch()) as [np.Array, Arrays];
   expect(relativeError(actual.loss!, await value.data()), `loss, seed ${seed}`).toBeLessThan(1e-4);
   for (const name of names) {
-    const gradient = await (expected as typeof p)[name]!.data();
+    const gradient = await expected[name]!.data();
     expect(relativeError(actual[name]!, gradient), `gradient of ${name}, seed ${seed}`).toBeLessThan(1e-4);
   }
+}
+
+const drawnSeed = () => 1 + Math.floor(Math.random() * 2 ** 31);
+
+test.each([
+  { batch: 128, pixels: 784, hidden: 400, latent: 20 },
+  { batch: 7, pixels: 50, hidden: 33, latent: 3 },
+])('loss and gradients of a VAE agree with jax-js: $batch × $pixels, $hidden, $latent', async (sizes) => {
+  const { batch, pixels, hidden, latent } = sizes;
+  const seed = drawnSeed();
+  const random = randomFrom(seed);
+  const images = randomValues({ shape: [batch, pixels], min: 0, max: 1 }, random) as Float32Array;
+  const noise = randomValues({ shape: [batch, latent], min: -2, max: 2 }, random) as Float32Array;
+  const model = new VAE({ pixels, hidden, latent });
+  const loss = mean(model.elbo(input('images', [batch, pixels]), input('noise', [batch, latent])).loss);
+  const theirs = vaeLoss(mlpNetwork({ pixels, hidden: [hidden], latent }));
+  const arrays = () => [toArray(images, [batch, pixels], 'wasm'), toArray(noise, [batch, latent], 'wasm')];
+  await compare({ model, loss, inputs: { images, noise }, theirs, batch: arrays }, seed);
+});
+
+test('loss and gradients of a gpt agree with jax-js', async () => {
+  const seed = drawnSeed();
+  const sizes = { vocabulary: 13, context: 9, layers: 1, heads: 2, width: 16 };
+  const shape = [3, sizes.context + 1];
+  const optimizer = { lr: 0, beta2: 0, weightDecay: 0, maxNorm: 1 };
+  // Its weights are so large that every part of the model shows in the loss.
+  const task = gptTask({ sizes, batch: 3, optimizer }, randomFrom(seed));
+  const model = gptOf(task);
+  const loss = mean(model.loss(input('tokens', shape, 'u32')));
+  const inputs = { tokens: Uint32Array.from(task.batches[0]) };
+  const batch = () => [toIntegers(task.batches[0], shape, 'wasm')];
+  await compare({ model, loss, inputs, theirs: gptLoss(sizes), batch }, seed);
 });

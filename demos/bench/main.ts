@@ -7,14 +7,13 @@ import {
   ENGINES,
   type EngineName,
   type FirstStep,
-  MEMORY,
   number,
   PAGE_ENGINES,
   type Row,
   TELL,
   toJson,
 } from '../../src/bench/results.ts';
-import { type Engine, type Workload, workloadsFor } from '../../src/bench/workloads.ts';
+import { type Engine, MEMORIES, type MemoryWorkload, type Workload, workloadsFor } from '../../src/bench/workloads.ts';
 import type { Ceilings } from '../../src/runtime/ceilings.ts';
 import { download } from '../../src/view/download.ts';
 import { BenchRoofline } from './roofline.ts';
@@ -68,8 +67,8 @@ export async function run({ engines, only, rounds }: BenchOptions): Promise<void
   const best = await ceilingsOf(own);
   showCeilings(best);
   // A person who compares wants to know of memory, too; the command measures it in fresh pages.
-  const memory = !tell && engines.length > 1;
-  const table = emptyTable(engines, workloads, memory, best);
+  const memories = !tell && engines.length > 1 ? MEMORIES : [];
+  const table = emptyTable(engines, [...workloads, ...memories], best);
   const made = new Map<EngineName, Engine | Error>();
   for (const name of engines) {
     progress(`starting ${ENGINES[name]}`);
@@ -81,24 +80,25 @@ export async function run({ engines, only, rounds }: BenchOptions): Promise<void
     rows.push(row);
     table.fill(row);
     roofline.show(best, rows);
-    part<HTMLProgressElement>('progress').value = rows.length / (workloads.length + Number(memory));
+    part<HTMLProgressElement>('progress').value = rows.length / (workloads.length + memories.length);
   };
   for await (const row of measure({ engines: made, workloads, rounds, tell: progress })) {
     add(row);
     tell?.(row);
   }
-  if (memory) add(await measureMemory(engines, progress));
+  for (const one of memories) add(await measureMemory(one, engines, progress));
   progress(tell ? '' : 'Done.');
 }
 
 function emptyTable(
   engines: readonly EngineName[],
-  workloads: readonly Workload[],
-  memory: boolean,
+  workloads: readonly (Workload | MemoryWorkload)[],
   best?: Ceilings,
 ): Table {
-  const rows: Row[] = workloads.map(({ id, name }) => ({ id, name, unit: 'ms', cells: {} }));
-  return new Table(part('head'), part('rows'), { engines, rows: memory ? [...rows, MEMORY] : rows, ceilings: best });
+  const rows = workloads.map((one): Row => {
+    return { id: one.id, name: one.name, unit: 'work' in one ? 'ms' : 'MB', cells: {} };
+  });
+  return new Table(part('head'), part('rows'), { engines, rows, ceilings: best });
 }
 
 function showCeilings({ gigaflops, gigabytesPerSecond }: Ceilings): void {
@@ -117,14 +117,18 @@ function showCeilings({ gigaflops, gigabytesPerSecond }: Ceilings): void {
 }
 
 /** In a frame of its own, an engine allocates for this work alone. */
-async function measureMemory(engines: readonly EngineName[], progress: (what: string) => void): Promise<Row> {
+async function measureMemory(
+  { id, name: title, workload }: MemoryWorkload,
+  engines: readonly EngineName[],
+  progress: (what: string) => void,
+): Promise<Row> {
   const cells: { [name in EngineName]?: Row['cells'][name] } = {};
   for (const name of engines) {
     if (name === 'jax-wasm') continue;
-    progress(`${MEMORY.name}: ${ENGINES[name]}`);
+    progress(`${title}: ${ENGINES[name]}`);
     const frame = document.createElement('iframe');
     frame.hidden = true;
-    frame.src = `./load.html?engine=${name}`;
+    frame.src = `./load.html?engine=${name}&work=${workload}`;
     const loaded = new Promise((resolve) => frame.addEventListener('load', resolve));
     document.body.append(frame);
     await loaded;
@@ -132,7 +136,7 @@ async function measureMemory(engines: readonly EngineName[], progress: (what: st
     cells[name] = found.error === undefined ? { samples: [found.bytes / 1e6] } : { error: found.error };
     frame.remove();
   }
-  return { ...MEMORY, cells };
+  return { id, name: title, unit: 'MB', cells };
 }
 
 /** A box for each engine that a person may compare with. */
@@ -179,7 +183,8 @@ async function greet(): Promise<void> {
     return;
   }
   part('adapter').textContent = own.adapter ?? '';
-  const list = () => emptyTable(chosenEngines(), workloadsFor(own), chosenEngines().length > 1);
+  const list = () =>
+    emptyTable(chosenEngines(), [...workloadsFor(own), ...(chosenEngines().length > 1 ? MEMORIES : [])]);
   list();
   peers.addEventListener('change', list);
   button.disabled = false;

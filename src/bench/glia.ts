@@ -7,7 +7,6 @@ import {
   concat,
   constant,
   evaluate,
-  freeVariables,
   Gpu,
   type GpuOptions,
   gradients,
@@ -17,7 +16,6 @@ import {
   mul,
   normal,
   Parameters,
-  type Program,
   ReLU,
   reshape,
   Sequential,
@@ -33,12 +31,12 @@ import { attention } from '../models/text.ts';
 import { conv2d } from '../nn/vision.ts';
 import { measureCeilings } from '../runtime/ceilings.ts';
 import { GpuDataset } from '../train/dataset.ts';
+import type { NdArray } from './arrays.ts';
+import { prepareProgram } from './glia_programs.ts';
+import { prepareGptStep, prepareWriting } from './gpt/glia.ts';
 import { CHANNELS_FIRST, CHANNELS_LAST, permute } from './layout.ts';
 import type { LayerSpec, LinearLayer, Network } from './network.ts';
-import type { AttentionTask, Batch, ConvTask, Engine, NdArray, OpTask, Prepared, TrainTask } from './workloads.ts';
-
-/** Runs in one submit; a page should not have to wait for more. */
-const RUNS_PER_SUBMIT = 50;
+import type { AttentionTask, Batch, ConvTask, Engine, OpTask, Prepared, TrainTask } from './workloads.ts';
 
 export async function createEngine(options?: GpuOptions): Promise<Engine> {
   const gpu = await Gpu.request(options);
@@ -46,7 +44,11 @@ export async function createEngine(options?: GpuOptions): Promise<Engine> {
     adapter: gpu.name,
     software: gpu.adapter.software,
     ceilings: () => measureCeilings(gpu),
-    prepare: (task) => (task.kind === 'train' ? prepareStep(gpu, task) : prepareOp(gpu, task)),
+    prepare(task) {
+      if (task.kind === 'train') return prepareStep(gpu, task);
+      if (task.kind === 'gpt') return prepareGptStep(gpu, task);
+      return task.kind === 'write' ? prepareWriting(gpu, task) : prepareOp(gpu, task);
+    },
   };
 }
 
@@ -59,16 +61,11 @@ async function prepareOp(gpu: Gpu, task: OpTask): Promise<Prepared> {
     variables.push(variable);
     return variable.tensor;
   });
-  const program = await compile(gpu, { outputs: { result } });
-  const inside = task.kind === 'conv' && task.form !== 'weight';
-  return {
-    async once() {
-      const { values } = await once(program);
-      return { values: inside ? permute({ shape: result.shape, data: values }, CHANNELS_FIRST).data : values };
-    },
-    run: (repeats) => run(program, repeats),
-    destroy: () => free(program, variables),
-  };
+  const prepared = prepareProgram(await compile(gpu, { outputs: { result } }), variables);
+  if (task.kind !== 'conv' || task.form === 'weight') return prepared;
+  const inTaskOrder = (values: ArrayLike<number>) =>
+    permute({ shape: result.shape, data: values as Float32Array }, CHANNELS_FIRST).data;
+  return { ...prepared, once: async () => ({ values: inTaskOrder((await prepared.once()).values) }) };
 }
 
 function operation(task: OpTask, toDevice: ToDevice): Tensor {
@@ -94,23 +91,6 @@ function convolution({ form, convolution, ...task }: ConvTask, toDevice: ToDevic
   if (form === 'forward') return transpose(y, CHANNELS_LAST);
   const [gradX, gradWeight] = gradients(sum(mul(y, images(task.cotangent))), [x, weight]) as [Tensor, Tensor];
   return form === 'input' ? transpose(gradX, CHANNELS_LAST) : gradWeight;
-}
-
-async function once(program: Program) {
-  program.run();
-  return { values: (await program.read('result')) as Float32Array };
-}
-
-async function run(program: Program, repeats: number): Promise<void> {
-  for (let left = repeats; left > 0; left -= RUNS_PER_SUBMIT) {
-    program.run({}, { steps: Math.min(left, RUNS_PER_SUBMIT) });
-  }
-  await program.gpu.device.queue.onSubmittedWorkDone();
-}
-
-function free(program: Program, variables: readonly Variable[]): void {
-  program.destroy();
-  freeVariables(program.gpu, variables);
 }
 
 /** A VAE of the task's network, with the first weights that it says. */
@@ -155,19 +135,18 @@ async function prepareStep(gpu: Gpu, task: TrainTask): Promise<Prepared> {
   const drawn = batchOf(adam.step.tensor);
   const loss = mean(vae.elbo(drawn.images, drawn.noise).loss);
   const program = await compile(gpu, { outputs: { result: loss }, updates: adam.minimize(loss).updates });
+  const prepared = prepareProgram(program, [parameters.flat, ...adam.variables, key, ...data.variables]);
   let steps = 0;
   return {
+    ...prepared,
     async once() {
       const step = constant(steps++, 'u32');
-      return {
-        ...(await once(program)),
-        batch: () => evaluate(gpu, batchOf(step)) as Promise<unknown> as Promise<Batch>,
-      };
+      const batch = () => evaluate(gpu, batchOf(step)) as Promise<unknown> as Promise<Batch>;
+      return { ...(await prepared.once()), batch };
     },
     run(repeats) {
       steps += repeats;
-      return run(program, repeats);
+      return prepared.run(repeats);
     },
-    destroy: () => free(program, [parameters.flat, adam.step, ...Object.values(adam.state), key, ...data.variables]),
   };
 }

@@ -1,20 +1,11 @@
 // jax-js at the bench's work, and the VAE that tests check Glia against.
 // jax-js frees an array when its last reference is used, hence every `.ref`.
-import { blockUntilReady, type Device, grad, init, jit, lax, nn, numpy as np, tree, valueAndGrad } from '@jax-js/jax';
+import { blockUntilReady, type Device, grad, jit, lax, nn, numpy as np, tree } from '@jax-js/jax';
+import type { NdArray } from './arrays.ts';
+import { prepareGptStep, prepareWriting } from './gpt/jax.ts';
+import { type Arrays, type Loss, prepareTraining, startJax, toArray } from './jax_training.ts';
 import { type Convolution, type LayerSpec, type Network, outputPadding, shapesOf } from './network.ts';
-import type { ConvTask, Engine, NdArray, OpTask, Prepared, TrainTask } from './workloads.ts';
-
-type Arrays = { [name: string]: np.Array };
-
-/** Starts one backend, or says that it is not to be had. */
-export async function startJax(device: Device): Promise<void> {
-  const devices = await init(device);
-  if (!devices.includes(device)) throw new Error(`jax-js has no ${device} backend here`);
-}
-
-export function toArray(data: Float32Array, shape: readonly number[], device: Device): np.Array {
-  return np.array(data as Float32Array<ArrayBuffer>, { shape: [...shape], device });
-}
+import type { ConvTask, Engine, OpTask, Prepared, TrainTask } from './workloads.ts';
 
 function convolve(x: np.Array, weight: np.Array, { stride, padding }: Convolution): np.Array {
   const pads: [number, number] = [padding, padding];
@@ -40,8 +31,9 @@ function apply(p: Arrays, layer: LayerSpec, x: np.Array): np.Array {
  * Negative ELBO of the Bernoulli VAE, nats per image: a function of parameters under Glia's names, images and noise, which
  * consumes what it is given.
  */
-export function vaeLoss({ encoder, decoder, pixels, latent }: Network) {
-  return (p: Arrays, x: np.Array, noise: np.Array): np.Array => {
+export function vaeLoss({ encoder, decoder, pixels, latent }: Network): Loss {
+  return (p, ...given) => {
+    const [x, noise] = given as [np.Array, np.Array];
     const batch = x.shape[0]!;
     const stack = (layers: readonly LayerSpec[], input: np.Array) =>
       layers.reduce((value, layer, i) => apply(p, layer, i ? nn.relu(value) : value), input);
@@ -57,37 +49,18 @@ export function vaeLoss({ encoder, decoder, pixels, latent }: Network) {
   };
 }
 
-const BETA1 = 0.9;
-const BETA2 = 0.999;
-
-/** One jitted step of Adam: parameters, both moments, the step (f32, from 1), images, noise → the same, and the loss. */
-export function vaeStep(network: Network, lr: number) {
-  const lossAndGradients = valueAndGrad(vaeLoss(network));
-  return jit((p: Arrays, m: Arrays, v: Arrays, t: np.Array, x: np.Array, noise: np.Array) => {
-    const [loss, g] = lossAndGradients(tree.ref(p), x, noise) as [np.Array, Arrays];
-    const correction1 = np.array(1).sub(np.exp(t.ref.mul(Math.log(BETA1))));
-    const correction2 = np.array(1).sub(np.exp(t.ref.mul(Math.log(BETA2))));
-    const next = { p: {} as Arrays, m: {} as Arrays, v: {} as Arrays };
-    for (const name of Object.keys(p)) {
-      const mean = m[name]!.mul(BETA1).add(g[name]!.ref.mul(1 - BETA1));
-      const square = v[name]!.mul(BETA2).add(np.square(g[name]!).mul(1 - BETA2));
-      next.m[name] = mean.ref;
-      next.v[name] = square.ref;
-      const denominator = np.sqrt(square.div(correction2.ref)).add(1e-8);
-      next.p[name] = p[name]!.sub(mean.div(correction1.ref).mul(lr).div(denominator));
-    }
-    correction1.dispose();
-    correction2.dispose();
-    return { ...next, t: t.add(1), loss };
-  });
-}
-
 /** Results of an op that are awaited together. */
 const KEPT = 16;
 
 export async function createEngine(device: Device): Promise<Engine> {
   await startJax(device);
-  return { prepare: (task) => (task.kind === 'train' ? prepareStep(task, device) : prepareOp(task, device)) };
+  return {
+    prepare(task) {
+      if (task.kind === 'train') return prepareStep(task, device);
+      if (task.kind === 'gpt') return prepareGptStep(task, device);
+      return task.kind === 'write' ? prepareWriting(task, device) : prepareOp(task, device);
+    },
+  };
 }
 
 function toDevice({ data, shape }: NdArray, device: Device): np.Array {
@@ -147,43 +120,10 @@ async function prepareOp(task: OpTask, device: Device): Promise<Prepared> {
   };
 }
 
-async function prepareStep(task: TrainTask, device: Device): Promise<Prepared> {
-  const { network, batch, weights, batches } = task;
-  const parameters = (values: (array: NdArray) => Float32Array) =>
-    Object.fromEntries([...weights].map(([name, x]) => [name, toArray(values(x), x.shape, device)]));
-  const zeros = ({ data }: NdArray) => new Float32Array(data.length);
-  const data = batches.map(({ images, noise }) => ({
-    x: toArray(images, [batch, network.pixels], device),
-    noise: toArray(noise, [batch, network.latent], device),
-  }));
-  const f = vaeStep(network, task.lr);
-  let state = {
-    p: parameters(({ data }) => data),
-    m: parameters(zeros),
-    v: parameters(zeros),
-    t: np.array(1, { device }),
-  };
-  let steps = 0;
-  const step = () => {
-    const { x, noise } = data[steps++ % 2]!;
-    const { loss, ...next } = f(state.p, state.m, state.v, state.t, x.ref, noise.ref);
-    state = next as typeof state;
-    return loss as np.Array;
-  };
-  return {
-    once: async () => ({ values: (await step().data()) as Float32Array }),
-    async run(repeats) {
-      // jax-js advises to wait at every step: the work of more would keep its memory, and take no less time.
-      for (let i = 0; i < repeats; i++) {
-        const loss = step();
-        await loss.blockUntilReady();
-        loss.dispose();
-      }
-      await blockUntilReady(state);
-    },
-    destroy() {
-      tree.dispose([state, data]);
-      f.dispose();
-    },
-  };
+function prepareStep({ network, batch, lr, weights, batches }: TrainTask, device: Device): Promise<Prepared> {
+  const data = batches.map(({ images, noise }) => [
+    toArray(images, [batch, network.pixels], device),
+    toArray(noise, [batch, network.latent], device),
+  ]);
+  return prepareTraining({ loss: vaeLoss(network), optimizer: { lr }, weights, batches: data, device });
 }

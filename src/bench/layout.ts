@@ -1,6 +1,5 @@
 // Arrays with their axes in another order: engines are given images and weights in the layout that they like best.
-import { sizeOf } from './network.ts';
-import type { NdArray } from './workloads.ts';
+import { type NdArray, sizeOf } from './arrays.ts';
 
 /** Orders of axes of images, as `transpose` takes them. */
 export const CHANNELS_LAST = [0, 2, 3, 1] as const;

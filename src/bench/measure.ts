@@ -1,6 +1,6 @@
 // Measures engines in turns: all of them at one piece of work, several rounds, before the next piece.
 import { type Cell, ENGINES, type EngineName, type Row, turns } from './results.ts';
-import { verify } from './verify.ts';
+import { firstOutcomes, verify } from './verify.ts';
 import type { Engine, Prepared, Task, Workload } from './workloads.ts';
 
 /** A turn repeats the work for about this long: milliseconds. */
@@ -57,9 +57,7 @@ async function start(engine: Engine | Error, task: Task): Promise<Runner> {
   let prepared: Prepared | undefined;
   try {
     prepared = await engine.prepare(task);
-    const outcomes = [await prepared.once()];
-    if (task.kind === 'train') outcomes.push(await prepared.once());
-    const problem = await verify(task, outcomes);
+    const problem = await verify(task, await firstOutcomes(task, prepared));
     if (!problem) return { prepared, samples: [], spent: 0 };
     prepared.destroy();
     return { samples: [], spent: 0, error: problem };

@@ -1,7 +1,16 @@
 // Counts the memory that an engine has on the GPU.
+import { firstOutcomes, isTraining } from './verify.ts';
+import type { Outcome, Prepared, Task } from './workloads.ts';
 
 /** Train steps after which no engine allocates anything that it did not before. */
-export const STEPS = 5;
+const STEPS = 5;
+
+/** Runs a task until it has taken all the memory that it will take: an op once, since those who repeat it keep its results. */
+export async function runForMemory(task: Task, prepared: Prepared): Promise<Outcome[]> {
+  const outcomes = await firstOutcomes(task, prepared);
+  if (isTraining(task)) await prepared.run(STEPS);
+  return outcomes;
+}
 
 /** Counts the bytes in buffers that are made from now on. Buffers to read back by are left out: they are the reader's. */
 export class BufferCount {

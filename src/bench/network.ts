@@ -1,4 +1,5 @@
 // The networks of the bench's VAEs, as lists of layers that each engine builds in its own way. Knows no engine.
+import { sizeOf } from './arrays.ts';
 
 export type ImageShape = readonly [channels: number, height: number, width: number];
 
@@ -40,8 +41,6 @@ export interface Network {
   /** From a code to logits of pixels. */
   readonly decoder: readonly LayerSpec[];
 }
-
-export const sizeOf = (shape: readonly number[]) => shape.reduce((size, dim) => size * dim, 1);
 
 /** Shapes of what goes into a layer and of what comes out, for one image. */
 export function shapesOf(layer: LayerSpec): { input: readonly number[]; output: readonly number[] } {

@@ -3,10 +3,10 @@
 import { startEngine } from './engines.ts';
 import { createEngine } from './glia.ts';
 import { measure } from './measure.ts';
-import { BufferCount, STEPS } from './memory.ts';
-import { type Cell, ENGINES, type EngineName, MEMORY, type NodeBench, type Row } from './results.ts';
+import { BufferCount, runForMemory } from './memory.ts';
+import { type Cell, ENGINES, type EngineName, type NodeBench, type Row } from './results.ts';
 import { verify } from './verify.ts';
-import { defaultStep, type Engine, workloadsFor } from './workloads.ts';
+import { type Engine, MEMORIES, type MemoryWorkload, taskOf, workloadsFor } from './workloads.ts';
 
 /**
  * Starts the engines that run here.
@@ -32,35 +32,36 @@ export async function startBench(gpu: GPU, names: readonly EngineName[]): Promis
     adapter: glia.adapter ?? '',
     ceilings: await glia.ceilings!(),
     software: glia.software ?? false,
-    ids: [...workloads.map(({ id }) => id), MEMORY.id],
+    ids: [...workloads, ...MEMORIES].map(({ id }) => id),
     engines: [...engines.keys()],
     leftOut,
     async *rows({ only, rounds }, tell) {
       const chosen = (id: string) => only?.includes(id) ?? true;
       // Measured first, while each has done nothing else, and shown last, as in Chrome.
-      const last = chosen(MEMORY.id) ? await measureMemory(engines, memory, tell) : undefined;
+      const last: Row[] = [];
+      for (const one of MEMORIES) if (chosen(one.id)) last.push(await measureMemory(one, engines, memory, tell));
       yield* measure({ engines, workloads: workloads.filter(({ id }) => chosen(id)), rounds, tell });
-      if (last) yield last;
+      yield* last;
     },
   };
 }
 
 async function measureMemory(
+  { id, name: title, workload }: MemoryWorkload,
   engines: ReadonlyMap<EngineName, Engine>,
   memory: BufferCount,
   tell: (what: string) => void,
 ): Promise<Row> {
   const cells: { [name in EngineName]?: Cell } = {};
-  const task = defaultStep();
+  const task = taskOf(workload);
   for (const [name, engine] of engines) {
     // WebAssembly has no memory on the GPU.
     if (name === 'jax-wasm') continue;
-    tell(`${MEMORY.name}: ${ENGINES[name]}`);
+    tell(`${title}: ${ENGINES[name]}`);
     memory.reset();
     try {
       const prepared = await engine.prepare(task);
-      const outcomes = [await prepared.once(), await prepared.once()];
-      await prepared.run(STEPS);
+      const outcomes = await runForMemory(task, prepared);
       const samples = [memory.peak / 1e6];
       const problem = await verify(task, outcomes);
       cells[name] = problem ? { error: problem } : { samples };
@@ -69,5 +70,5 @@ async function measureMemory(
       cells[name] = { error: `failed: ${(error as Error).message}` };
     }
   }
-  return { ...MEMORY, cells };
+  return { id, name: title, unit: 'MB', cells };
 }

@@ -1,5 +1,6 @@
 // Training of a VAE, and convolutions, in plain JavaScript in float64: what engines are judged by. Shares nothing with them.
-import { type Convolution, type LayerSpec, type LinearLayer, type Network, shapesOf, sizeOf } from './network.ts';
+import { sizeOf } from './arrays.ts';
+import { type Convolution, type LayerSpec, type LinearLayer, type Network, shapesOf } from './network.ts';
 import type { AttentionTask, Batch, ConvForm, TrainTask } from './workloads.ts';
 
 /** Images of both sizes, [batch, channels, height, width], and the weight between them. */
@@ -185,32 +186,34 @@ function multiply(
   }
 }
 
+type AttentionSizes = Pick<AttentionTask, 'heads' | 'length' | 'size'>;
+/** Queries, keys, values and the cotangent, [length, heads, size] each. */
+type AttentionArrays = readonly [Float64Array, Float64Array, Float64Array, Float64Array];
+
+/** Of `size` numbers, from i and j on. */
+export function dot(a: Float64Array, i: number, b: Float64Array, j: number, size: number): number {
+  let total = 0;
+  for (let d = 0; d < size; d++) total += a[i + d]! * b[j + d]!;
+  return total;
+}
+
 /** The gradients of causal attention for queries, keys and values, one after the other. */
-export function attentionGradients({ heads, length, size, arrays }: AttentionTask): Float64Array {
-  const [q, k, v, g] = arrays.map(({ data }) => Float64Array.from(data)) as [
-    Float64Array,
-    Float64Array,
-    Float64Array,
-    Float64Array,
-  ];
+export function attentionGradients({ heads, length, size }: AttentionSizes, arrays: AttentionArrays): Float64Array {
+  const [q, k, v, g] = arrays;
   const width = heads * size;
   const count = length * width;
   const result = new Float64Array(3 * count);
-  const dot = (a: Float64Array, i: number, b: Float64Array, j: number) => {
-    let total = 0;
-    for (let d = 0; d < size; d++) total += a[i + d]! * b[j + d]!;
-    return total;
-  };
   const p = new Float64Array(length);
   for (let head = 0; head < heads; head++) {
     for (let i = 0; i < length; i++) {
       const query = i * width + head * size;
       let sum = 0;
-      for (let j = 0; j <= i; j++) sum += p[j] = Math.exp(dot(q, query, k, j * width + head * size) / Math.sqrt(size));
+      for (let j = 0; j <= i; j++)
+        sum += p[j] = Math.exp(dot(q, query, k, j * width + head * size, size) / Math.sqrt(size));
       let mean = 0;
       const slopes = Float64Array.from({ length: i + 1 }, (_, j) => {
         p[j]! /= sum;
-        const slope = dot(g, query, v, j * width + head * size);
+        const slope = dot(g, query, v, j * width + head * size, size);
         mean += p[j]! * slope;
         return slope;
       });

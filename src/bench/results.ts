@@ -32,6 +32,8 @@ export interface Work {
   readonly flops: number;
   /** Bytes: everything that it reads and everything that it writes, once. */
   readonly bytes: number;
+  /** Tokens that it writes, if it does. */
+  readonly tokens?: number;
 }
 
 export interface Row {
@@ -42,9 +44,6 @@ export interface Row {
   readonly work?: Work | undefined;
   readonly cells: Readonly<Partial<Record<EngineName, Cell>>>;
 }
-
-/** The row of memory: measured by engines that have only just started. */
-export const MEMORY = { id: 'memory', name: 'GPU memory of VAE steps, batch 128', unit: 'MB', cells: {} } as const;
 
 /** What the command asks of the page. */
 export interface BenchOptions {
@@ -79,7 +78,7 @@ export interface NodeBench {
 /** The page calls this as each row is complete. */
 export const TELL = 'gliaTell';
 
-/** What a fresh page (demos/bench/load.html) finds out about one engine. */
+/** What a fresh page (demos/bench/load.html) finds out about one engine at one workload. */
 export type FirstStep =
   | { readonly ms: number; readonly bytes: number; readonly error?: undefined }
   | { readonly error: string };
@@ -121,11 +120,20 @@ function medianOf({ cells }: Row, engine: EngineName): number | undefined {
 /** Below so many operations a byte it is memory that bounds the work, on every adapter. */
 const BOUND_BY_MEMORY = 4;
 
-/** How fast the work is done, by what bounds it: thousand million operations or bytes a second, in the median round. */
-export function rateOf(row: Row, engine: EngineName): { value: number; unit: 'GFLOP/s' | 'GB/s' } | undefined {
+/** Units of rates, as they are named in files. */
+const RATES = { 'GFLOP/s': 'gigaflops', 'GB/s': 'gigabytesPerSecond', 'tokens/s': 'tokensPerSecond' } as const;
+
+export interface Rate {
+  readonly value: number;
+  readonly unit: keyof typeof RATES;
+}
+
+/** How fast the work is done, by what bounds it: thousand million operations or bytes a second, in the median round; or tokens. */
+export function rateOf(row: Row, engine: EngineName): Rate | undefined {
   const ms = medianOf(row, engine);
   if (!row.work || ms === undefined) return undefined;
-  const { flops, bytes } = row.work;
+  const { flops, bytes, tokens } = row.work;
+  if (tokens !== undefined) return { value: (1000 * tokens) / ms, unit: 'tokens/s' };
   if (flops < BOUND_BY_MEMORY * bytes) return { value: bytes / ms / 1e6, unit: 'GB/s' };
   return { value: flops / ms / 1e6, unit: 'GFLOP/s' };
 }
@@ -189,7 +197,7 @@ export function toJson({ about, ceilings, rounds, engines, rows }: BenchReport):
     const cell = row.cells[engine];
     if (!cell || 'error' in cell) return { engine: ENGINES[engine], ...cell };
     const { value, unit } = rateOf(row, engine) ?? {};
-    const rate = unit && { [unit === 'GB/s' ? 'gigabytesPerSecond' : 'gigaflops']: value };
+    const rate = unit && { [RATES[unit]]: value };
     const [ratio, share] = [ratioToGlia(row, engine), shareOf(row, engine, ceilings)];
     return { engine: ENGINES[engine], ...summarize(cell.samples), ratio, ...rate, share, samples: cell.samples };
   };

@@ -1,102 +1,22 @@
-// TensorFlow.js at the bench's work. The package is large, so that nothing but the bench installs it: `npm run bench`
-// puts it where this file looks for it, and types are declared here as far as they are used.
+// TensorFlow.js at the bench's work.
 
+import type { NdArray } from './arrays.ts';
+import { prepareGptStep, prepareWriting } from './gpt/tfjs.ts';
 import { CHANNELS_FIRST, CHANNELS_LAST, permute } from './layout.ts';
 import { type ImageShape, type LayerSpec, type LinearLayer, type Network, shapesOf } from './network.ts';
-import { TFJS_URL } from './results.ts';
-import type { AttentionTask, ConvTask, Engine, NdArray, OpTask, Prepared, TrainTask } from './workloads.ts';
-
-interface Tensor {
-  data(): Promise<Float32Array>;
-  dispose(): void;
-}
-
-type Tensors = Record<string, Tensor>;
-
-interface TensorFlow {
-  setBackend(name: string): Promise<boolean>;
-  ready(): Promise<void>;
-  backend(): WebGPUBackend;
-  engine(): { runKernel(name: string, inputs: Tensors, attributes: Readonly<Record<string, unknown>>): Tensor };
-  tidy<T>(work: () => T): T;
-  dispose(tensors: Tensor[]): void;
-  tensor(data: Float32Array, shape: readonly number[]): Tensor;
-  variable(value: Tensor, trainable: boolean, name?: string): Tensor;
-  train: { adam(lr: number, beta1: number, beta2: number, epsilon: number): Optimizer };
-  matMul(a: Tensor, b: Tensor, transposeA: boolean, transposeB: boolean): Tensor;
-  softmax(x: Tensor): Tensor;
-  sum(x: Tensor, axis?: number): Tensor;
-  concat(parts: readonly Tensor[]): Tensor;
-  grads(f: (...inputs: Tensor[]) => Tensor): (inputs: readonly Tensor[]) => Tensor[];
-  reshape(x: Tensor, shape: readonly number[]): Tensor;
-  /** Images [N, H, W, C], filter [H, W, in, out]. */
-  conv2d(x: Tensor, filter: Tensor, strides: number, padding: number): Tensor;
-  conv2dTranspose(x: Tensor, filter: Tensor, outputShape: readonly number[], strides: number, padding: number): Tensor;
-  slice(x: Tensor, begin: readonly number[], size: readonly number[]): Tensor;
-  add(a: Tensor, b: Tensor): Tensor;
-  sub(a: Tensor, b: Tensor | number): Tensor;
-  mul(a: Tensor, b: Tensor | number): Tensor;
-  exp(x: Tensor): Tensor;
-  square(x: Tensor): Tensor;
-  relu(x: Tensor): Tensor;
-  softplus(x: Tensor): Tensor;
-}
-
-interface WebGPUBackend {
-  readonly queue: GPUQueue;
-  ensureCommandEncoderReady(): void;
-  endComputePassEncoder(): void;
-  submitQueue(): void;
-}
-
-interface Optimizer {
-  minimize(loss: () => Tensor, returnCost: true, variables: Tensor[]): Tensor;
-  dispose(): void;
-}
+import { load, prepared, type Tensor, type TensorFlow, type Tensors, type Variable } from './tfjs_api.ts';
+import type { AttentionTask, ConvTask, Engine, OpTask, Prepared, TrainTask } from './workloads.ts';
 
 export async function createEngine(): Promise<Engine> {
   const tf = await load();
   if (!(await tf.setBackend('webgpu'))) throw new Error('TensorFlow.js has no WebGPU backend here');
   await tf.ready();
-  return { prepare: async (task) => (task.kind === 'train' ? prepareStep(tf, task) : prepareOp(tf, task)) };
-}
-
-async function load(): Promise<TensorFlow> {
-  try {
-    // The address is no literal, so that Vite leaves the import to the browser: the file may not be there.
-    return await import(/* @vite-ignore */ TFJS_URL);
-  } catch {
-    throw new Error('not installed; npm run bench installs it');
-  }
-}
-
-/** Submits what is only encoded yet, and waits until the device has done it all. */
-async function finish(tf: TensorFlow): Promise<void> {
-  const backend = tf.backend();
-  backend.ensureCommandEncoderReady();
-  backend.endComputePassEncoder();
-  backend.submitQueue();
-  await backend.queue.onSubmittedWorkDone();
-}
-
-function prepared(
-  tf: TensorFlow,
-  apply: () => Tensor,
-  destroy: () => void,
-  inOrder = (values: Float32Array) => values,
-): Prepared {
   return {
-    async once() {
-      const result = apply();
-      const values = inOrder(await result.data());
-      result.dispose();
-      return { values };
+    async prepare(task) {
+      if (task.kind === 'train') return prepareStep(tf, task);
+      if (task.kind === 'gpt') return prepareGptStep(tf, task);
+      return task.kind === 'write' ? prepareWriting(tf, task) : prepareOp(tf, task);
     },
-    async run(repeats) {
-      for (let i = 0; i < repeats; i++) apply().dispose();
-      await finish(tf);
-    },
-    destroy,
   };
 }
 
@@ -192,7 +112,7 @@ function prepareConvolution(tf: TensorFlow, { form, convolution, ...task }: Conv
 
 function prepareStep(tf: TensorFlow, task: TrainTask): Prepared {
   const { network, batch, lr, batches } = task;
-  const p: Tensors = {};
+  const p: Record<string, Variable> = {};
   for (const [name, { data, shape }] of inItsLayout(task)) {
     p[name] = tf.tidy(() => tf.variable(tf.tensor(data, shape), true));
   }

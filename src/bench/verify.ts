@@ -1,31 +1,43 @@
 // Whether a result is right: compared with plain JavaScript in float64 that shares nothing with any engine.
-import { sizeOf } from './network.ts';
+import { type NdArray, randomFrom, sizeOf } from './arrays.ts';
+import { gptLosses, written } from './gpt/reference.ts';
+import type { GptTask, WriteTask } from './gpt/task.ts';
 import { attentionGradients, convolve, twoLosses } from './reference.ts';
-import {
-  type Batch,
-  type ConvTask,
-  type NdArray,
-  type Outcome,
-  type ProductTask,
-  randomFrom,
-  type SoftmaxTask,
-  type SumTask,
-  type Task,
-  type TrainTask,
+import type {
+  AttentionTask,
+  Batch,
+  ConvTask,
+  Outcome,
+  Prepared,
+  ProductTask,
+  SoftmaxTask,
+  SumTask,
+  Task,
+  TrainTask,
 } from './workloads.ts';
 
 /** How far a result may be off, relative to the size that numbers of its kind have: what float32 allows, amply. */
 const TOLERANCE = 3e-4;
 
-/** Says what is wrong with the outcomes of the first runs, one of an op and two of a train step; nothing if all is well. */
+export const isTraining = ({ kind }: Task) => kind === 'train' || kind === 'gpt';
+
+/** What `verify` is to see: two train steps, or one run of what always gives the same. */
+export async function firstOutcomes(task: Task, prepared: Prepared): Promise<Outcome[]> {
+  const first = await prepared.once();
+  return isTraining(task) ? [first, await prepared.once()] : [first];
+}
+
+/** Says what is wrong with the outcomes of the first runs; nothing if all is well. */
 export async function verify(task: Task, outcomes: readonly Outcome[]): Promise<string | undefined> {
   if (task.kind === 'train') return verifyTraining(task, outcomes);
+  if (task.kind === 'gpt') return compareLosses(outcomes, lossesOf(task));
   const { values } = outcomes[0]!;
+  if (task.kind === 'write') return compareTokens(values, textOf(task));
   if (task.kind === 'matmul') return verifyMatmul(task, values);
   if (task.kind === 'conv') return verifyConvolution(task, values);
   if (task.kind === 'sum') return compare(values, sum(task), sumScale(task));
   // Gradients of keys are sums over all queries.
-  if (task.kind === 'attention') return compare(values, attentionGradients(task), 1);
+  if (task.kind === 'attention') return compare(values, gradientsOf(task), 1);
   return compare(values, softmax(task), 1 / task.x.shape[1]!);
 }
 
@@ -113,14 +125,37 @@ function sumScale({ x: { shape, data }, axis }: SumTask): number {
   return Math.sqrt(axis === undefined ? data.length : shape[axis]!);
 }
 
-/** The second loss is that after the first step: it is right only if gradients and Adam are. */
+/** The second loss is that after the first step: it is right only if gradients and optimizer are. */
 async function verifyTraining(task: TrainTask, outcomes: readonly Outcome[]): Promise<string | undefined> {
   const batches = await Promise.all(outcomes.map(({ batch }, i) => batch?.() ?? task.batches[i]!));
-  const expected = twoLosses(task, batches as [Batch, Batch]);
-  const problem = compare(
-    outcomes.map(({ values }) => values[0]!),
-    expected,
-    0,
-  );
+  return compareLosses(outcomes, twoLosses(task, batches as [Batch, Batch]));
+}
+
+function compareLosses(outcomes: readonly Outcome[], expected: readonly [number, number]): string | undefined {
+  const losses = outcomes.map(({ values }) => values[0]!);
+  const problem = compare(losses, expected, 0);
   return problem?.replace(/at 0$/, 'for the first loss').replace(/at 1$/, 'for the loss after the first step');
 }
+
+function compareTokens(actual: ArrayLike<number>, expected: readonly number[]): string | undefined {
+  const at = expected.findIndex((token, i) => actual[i] !== token);
+  if (actual.length !== expected.length) return `wrong: ${actual.length} tokens instead of ${expected.length}`;
+  return at < 0 ? undefined : `wrong: token ${actual[at]} instead of ${expected[at]} at ${at}`;
+}
+
+/** What takes seconds, and is the same for all engines, is computed once a task. */
+function once<T extends object, Result>(compute: (task: T) => Result): (task: T) => Result {
+  const known = new WeakMap<T, Result>();
+  return (task) => {
+    const result = known.get(task) ?? compute(task);
+    known.set(task, result);
+    return result;
+  };
+}
+
+const lossesOf = once((task: GptTask) => gptLosses(task));
+const textOf = once((task: WriteTask) => written(task));
+const gradientsOf = once((task: AttentionTask) => {
+  const [q, k, v, g] = task.arrays.map(({ data }) => Float64Array.from(data));
+  return attentionGradients(task, [q!, k!, v!, g!]);
+});

@@ -1,5 +1,7 @@
 // The work that every engine is given: sizes and data, the same for all. Knows no engine and no page.
 import type { Ceilings } from '../runtime/ceilings.ts';
+import { type NdArray, randomFrom, sizeOf, uniform } from './arrays.ts';
+import { type GptTask, gptTask, gptWork, type WriteTask, writeTask, writeWork } from './gpt/task.ts';
 import {
   type Convolution,
   convBytes,
@@ -10,17 +12,11 @@ import {
   mlpNetwork,
   type Network,
   shapesOf,
-  sizeOf,
   stepBytes,
   stepFlops,
   weightShape,
 } from './network.ts';
 import type { Work } from './results.ts';
-
-export interface NdArray {
-  readonly shape: readonly number[];
-  readonly data: Float32Array;
-}
 
 /** One training batch on the host. */
 export interface Batch {
@@ -92,7 +88,7 @@ export interface TrainTask {
 
 /** An op, which is done again and again on the same data. */
 export type OpTask = ProductTask | ConvTask | SoftmaxTask | SumTask | AttentionTask;
-export type Task = OpTask | TrainTask;
+export type Task = OpTask | TrainTask | GptTask | WriteTask;
 
 export interface Workload {
   readonly id: string;
@@ -101,7 +97,14 @@ export interface Workload {
   create(): Task;
 }
 
-/** What one run gave: the result, or the loss of a train step. */
+export interface MemoryWorkload {
+  readonly id: string;
+  readonly name: string;
+  /** The id of the workload that takes it. */
+  readonly workload: string;
+}
+
+/** What one run gave: the result, the loss of a train step, or the tokens that were written. */
 export interface Outcome {
   readonly values: ArrayLike<number>;
   /** The batch of this step, if the engine chose it. */
@@ -125,23 +128,6 @@ export interface Engine {
   /** Runs on the CPU. */
   readonly software?: boolean;
   prepare(task: Task): Promise<Prepared>;
-}
-
-/** Marsaglia's xorshift32. */
-export function randomFrom(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return (state >>> 0) / 2 ** 32;
-  };
-}
-
-function uniform(shape: readonly number[], bound: number, random: () => number): NdArray {
-  const data = new Float32Array(sizeOf(shape));
-  for (let i = 0; i < data.length; i++) data[i] = (2 * random() - 1) * bound;
-  return { shape, data };
 }
 
 /** Two batches, and first weights as layers of PyTorch have them. */
@@ -213,6 +199,9 @@ function sums(axis: SumTask['axis'], id: string, name: string): Workload {
   return { id, name: `${name}, ${shape.join('×')}`, work, create };
 }
 
+/** With 4 heads of 32, as the transformer of `gpt` has them. */
+const ATTENTION_LENGTHS = [64, 128, 256, 512, 1024];
+
 export function attentionTask(length: number, heads = 4, size = 32): AttentionTask {
   const random = randomFrom(5);
   const array = () => uniform([length, heads, size], 1, random);
@@ -223,7 +212,7 @@ function attention(length: number): Workload {
   const { heads, size } = attentionTask(1);
   return {
     id: `attention-${length}`,
-    name: `attention and its gradients, ${heads} heads of ${size}, length ${length}`,
+    name: `attention and its gradients, length ${length}`,
     // Two products forward and five backward, of which causality asks for half.
     work: { flops: 7 * heads * size * length * length, bytes: 4 * 7 * length * heads * size },
     create: () => attentionTask(length),
@@ -240,7 +229,12 @@ function trainStep(id: string, name: string, network: Network, batch: number): W
   return { id, name: `${name} train step, batch ${batch}`, work, create };
 }
 
-export const defaultStep = () => trainTask(DEFAULT_VAE, 128);
+function writing(cache: boolean): Workload {
+  const id = `generate-${cache ? 'cache' : 'window'}`;
+  const work = writeWork(cache);
+  const name = `gpt writes ${work.tokens} tokens, ${cache ? 'with' : 'without'} a cache`;
+  return { id, name, work, create: () => writeTask(cache) };
+}
 
 /** What every adapter is given. */
 export const WORKLOADS: readonly Workload[] = [
@@ -258,12 +252,31 @@ export const WORKLOADS: readonly Workload[] = [
   sums(1, 'sum-rows', 'sum over rows'),
   sums(0, 'sum-columns', 'sum over columns'),
   sums(undefined, 'sum-all', 'sum of all'),
-  ...[64, 256, 1024].map(attention),
+  ...ATTENTION_LENGTHS.map(attention),
   trainStep('vae-128', 'VAE', DEFAULT_VAE, 128),
   trainStep('vae-512', 'VAE', DEFAULT_VAE, 512),
   trainStep('wide-vae-128', 'wider VAE', WIDE_VAE, 128),
   trainStep('conv-vae-64', 'conv VAE', CONV_VAE, 64),
+  { id: 'gpt-step', name: 'gpt train step, batch 12×64', work: gptWork(), create: () => gptTask() },
+  ...[true, false].map(writing),
 ];
+
+/** Rows of memory on the GPU: measured by engines that have only just started. */
+export const MEMORIES: readonly MemoryWorkload[] = [
+  { id: 'memory', name: 'GPU memory of VAE steps, batch 128', workload: 'vae-128' },
+  ...ATTENTION_LENGTHS.map((length) => ({
+    id: `attention-memory-${length}`,
+    name: `GPU memory of attention, length ${length}`,
+    workload: `attention-${length}`,
+  })),
+];
+
+/** @throws if there is no workload of that id */
+export function taskOf(id: string): Task {
+  const workload = WORKLOADS.find((one) => one.id === id);
+  if (!workload) throw new Error(`no workload ${id}`);
+  return workload.create();
+}
 
 /** The work for an adapter: a GPU is given sizes, too, over which a CPU would sit for minutes. */
 export function workloadsFor({ software = false }: Pick<Engine, 'software'>): readonly Workload[] {

@@ -2,12 +2,12 @@
 // took them.
 import type { Browser } from 'puppeteer';
 import type { ViteDevServer } from 'vite';
-import { type BenchOptions, ENGINES, type EngineName, MEMORY, type Row, select, TELL } from '../bench/results.ts';
+import { type BenchOptions, ENGINES, type EngineName, type Row, select, TELL } from '../bench/results.ts';
 import { GliaError, OptionError } from '../errors.ts';
 import type { Ceilings } from '../runtime/ceilings.ts';
 import { createCommand, parse, resolvePath } from './arguments.ts';
 import { benchCompiling } from './bench/compile.ts';
-import { measureFirstSteps } from './bench/first-step.ts';
+import { FRESH_IDS, measureFresh } from './bench/fresh_pages.ts';
 import { benchInNode } from './bench/node.ts';
 import { fetchTensorFlow } from './bench/peers.ts';
 import { Report, type ReportOptions } from './bench/report.ts';
@@ -22,8 +22,6 @@ const PEERS: Record<string, readonly EngineName[]> = {
   pytorch: ['pytorch', 'pytorch-graphs'],
   none: [],
 };
-/** Rows that are measured in fresh pages, by the command itself. */
-const FRESH = ['load', MEMORY.id];
 
 interface Arguments extends ReportOptions {
   readonly headed: boolean;
@@ -35,6 +33,7 @@ interface Arguments extends ReportOptions {
 const EXAMPLES = [
   ['', 'everything, some minutes'],
   ['--only vae,memory', 'what begins with vae-, and memory'],
+  ['--only gpt,attention,generate', 'transformers'],
   ['--peers none --rounds 3', 'Glia alone'],
   ['--json bench.json', 'every sample, too'],
   ['--node', "on this machine's GPU, or else on the CPU, without a browser"],
@@ -153,7 +152,7 @@ async function bench(browser: Browser, url: string, options: BenchOptions, repor
     ceilings: Ceilings;
     ids: string[];
   };
-  const chosen = select([...known.ids, ...FRESH], options.only);
+  const chosen = select([...known.ids, ...FRESH_IDS], options.only);
   report.begin({ adapter: known.adapter, browser: await browser.version() }, known.ceilings);
   const inPage: BenchOptions = { ...options, only: chosen };
   const failure = await page.evaluate(
@@ -161,9 +160,9 @@ async function bench(browser: Browser, url: string, options: BenchOptions, repor
   );
   if (failure) throw new GliaError(`the page failed: ${failure}`);
   await page.close();
-  if (!FRESH.some((id) => chosen.includes(id))) return;
   // WebAssembly takes no part: it has no memory on the GPU.
   const engines = options.engines.filter((name) => name !== 'jax-wasm');
-  const rows = await measureFirstSteps(browser, engines, options.rounds, (what) => report.progress(what));
-  for (const row of rows) if (chosen.includes(row.id)) report.row(row);
+  const tell = (what: string) => report.progress(what);
+  const fresh = measureFresh(browser, { engines, ids: chosen, rounds: options.rounds, tell });
+  for await (const row of fresh) report.row(row);
 }

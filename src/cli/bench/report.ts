@@ -37,7 +37,7 @@ export class Report {
   private line(name: string, unit: string, cells: readonly string[], rate: string, share: string): void {
     const [glia = '', ...peers] = cells;
     const text = [
-      name.padEnd(35),
+      name.padEnd(40),
       unit.padEnd(3),
       glia.padEnd(21),
       rate.padStart(13),
