@@ -149,7 +149,7 @@ describe.skipIf(missing)('a device that is lost', () => {
       const { prototype } = GPUBuffer;
       const { getMappedRange } = prototype;
       let zeros = 0;
-      const dying: typeof getMappedRange = function (...range) {
+      const dying = function (this: GPUBuffer, ...range: Parameters<typeof getMappedRange>) {
         zeros++;
         return new ArrayBuffer(getMappedRange.apply(this, range).byteLength);
       };
