@@ -203,8 +203,11 @@ export class DeviceRun {
     return source.write();
   }
 
-  /** What was not finite first, in words: a step that failed left everything as it was, so it can be made once more. */
-  notFinite(): Promise<string> {
+  /**
+   * What was not finite first, in words: a step that failed left everything as it was, so it can be made once more. Undefined if all
+   * is finite then.
+   */
+  notFinite(): Promise<string | undefined> {
     return firstNotFinite(this.gpu, [this.graphs.loss, ...this.graphs.updates.map(({ value }) => value)]);
   }
 

@@ -53,6 +53,8 @@ export class HealingRun {
   /** Losses of the device since a step was made that had not been made before. */
   private losses = 0;
   private recovering: Promise<void> | undefined;
+  /** Steps made when a device was last given up for no reason that shows. */
+  private distrusted: number | undefined;
   /** Resolves when no copy is under way. */
   private copied: Promise<void> = Promise.resolve();
   /** By how much the last submit took longer because of a copy: milliseconds. */
@@ -319,6 +321,21 @@ export class HealingRun {
       }
       this.keep(run, chunk.state, step, epochSums);
     }
+  }
+
+  /**
+   * Goes on with another device, from the last copy: for a step that failed on this one, and shows nothing wrong when it is looked at.
+   * Once a step.
+   *
+   * @returns whether there is another, so that the step can be tried there
+   */
+  async distrust(): Promise<boolean> {
+    const { run, step } = this;
+    if (this.distrusted === step || (!run.gpu.requestAgain && !this.options.onDeviceLost)) return false;
+    this.distrusted = step;
+    const reason = `the GPU device failed at step ${step + 1}, and shows nothing wrong with it`;
+    await this.recoverFrom(new DeviceLostError(reason), run);
+    return true;
   }
 
   /** Sets the learning rate of the steps to come. @throws OptionError if it is none */
