@@ -111,7 +111,7 @@ export const gruGradientOp = defineOp({
     inputs: ['x', 'a', 'y', 'g', 'w'],
     outputs: ['dx', 'da', 'dh0'],
   }),
-  check: CHECKS && { reference: gradientReference, samples: [gradientSample(35, 3, 8), gradientSample(2, 4, 4)] },
+  check: CHECKS && { reference: gradientReference, samples: [gradientSample(35, 3, 8)] },
 });
 
 /** Of x [N, T, 3·H], w [3·H, H], bias [3·H] and the first state [N, H]: the states [N, T + 1, H], the first in front. */
@@ -138,7 +138,7 @@ export const gruOp = defineOp({
   },
   check: CHECKS && {
     reference,
-    samples: [sample(35, 3, 8), sample(1, 1, 4), sample(17, 2, 68)],
+    samples: [sample(35, 3, 8), sample(3, 2, 68)],
     random: (int) => sample(int(1, 6), int(1, 5), 4 * int(1, 5)),
   },
 });

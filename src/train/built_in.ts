@@ -16,8 +16,11 @@ export async function builtInData(options: TrainOptions, vocabulary?: Vocabulary
   return isOfText(options) ? builtInText(options, vocabulary) : builtInDigits(options);
 }
 
+/** What the built-in text is called. */
+export const BUILT_IN_TEXT = 'grammar';
+
 export function builtInText(options: TrainOptions, given?: Vocabulary): Promise<TextDataset> {
-  return textFromString('grammar', grammarText({ seed: options.seed }), tokenizing(options, given));
+  return textFromString(BUILT_IN_TEXT, grammarText({ seed: options.seed }), tokenizing(options, given));
 }
 
 /** How a run makes tokens. @param given the vocabulary of a checkpoint or a file */

@@ -6,6 +6,7 @@ import { sentenceTensors } from '../../data/sentences.ts';
 import { OptionError } from '../../errors.ts';
 import { Gpu } from '../../gpu/gpu.ts';
 import { TextVAE } from '../../models/text_vae.ts';
+import { BUILT_IN_TEXT } from '../../train/built_in.ts';
 import { decodeTrained, type Trained } from '../../train/checkpoint.ts';
 import type { Estimate } from '../../train/estimates.ts';
 import {
@@ -121,8 +122,8 @@ async function sentencesOf(base: string, trained: Trained, job: Job): Promise<Pr
     const what = model instanceof TextVAE ? 'decoder alone, without a latent' : trained.options.model;
     throw new OptionError(`${name} holds a ${what}: its test loss is the likelihood itself`);
   }
+  if (job.where === undefined) checkBuiltIn(trained, BUILT_IN_TEXT, 'sentences', 'its text is');
   const text = await loadText(base, trained.options, vocabulary);
-  if (job.where === undefined) checkBuiltIn(trained, text.name, 'sentences', 'its text is');
   const { test } = sentenceTensors(text, context);
   const images = Math.min(job.images ?? test!.count, test!.count);
   return {
