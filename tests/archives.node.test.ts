@@ -2,7 +2,7 @@
 // without more memory than an honest file takes, and what is sound of it is salvaged. With --all, 200 of each.
 import { describe, expect, test } from 'vitest';
 import { compressImages, type DecompressOptions, decompressImages } from '../src/coder/archive.ts';
-import { type ArchiveHeader, crc32, decodeArchive, type StoredBlock } from '../src/coder/container.ts';
+import { type Archive, type ArchiveHeader, crc32, decodeArchive, type StoredBlock } from '../src/coder/container.ts';
 import type { ImageSet } from '../src/data/images.ts';
 import { GliaError } from '../src/errors.ts';
 import { freshSeed } from '../src/testing/check_op.ts';
@@ -61,7 +61,7 @@ async function archived(): Promise<Archived> {
   const block = int(5, 12);
   const set = imagesOf(made, block * int(2, 4) + int(0, block - 1), random);
   const { bytes } = await compressImages(undefined, made.trained, set, { block });
-  const { header, blocks, coded } = decodeArchive(bytes, 'a.glia');
+  const { header, blocks, coded } = decodeArchive(bytes, 'a.glia') as Archive<ArchiveHeader>;
   let start = bytes.length - coded;
   const places = [...blocks.values()].map((stored) => {
     const { stack } = stored as StoredBlock;

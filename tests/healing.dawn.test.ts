@@ -143,6 +143,60 @@ describe.skipIf(missing)('a device that is lost', () => {
     if (more.snapshotEvery) expect(lost.recoveries.every(({ from }) => from === 0)).toBe(true);
   });
 
+  test.each([11, 15])(
+    'that reads as zeros before there is news of its loss, after step %i: nothing of that counts',
+    async (from) => {
+      const { prototype } = GPUBuffer;
+      const { getMappedRange } = prototype;
+      let zeros = 0;
+      const dying = function (this: GPUBuffer, offset?: number, size?: number) {
+        zeros++;
+        return new ArrayBuffer(getMappedRange.call(this, offset, size).byteLength);
+      };
+      try {
+        const lost = await run(
+          (_, event) => {
+            if (event.event === 'step' && event.step === from && zeros === 0) prototype.getMappedRange = dying;
+          },
+          {
+            onDeviceLost() {
+              prototype.getMappedRange = getMappedRange;
+              return request();
+            },
+          },
+        );
+        expect(zeros).toBeGreaterThan(0);
+        expect(lost.recoveries.map(({ reason }) => reason)).toEqual([expect.stringMatching(/no longer gives back/)]);
+        expect(lost.events).toEqual(whole.events);
+        expect(lost.checkpoint).toEqual(whole.checkpoint);
+      } finally {
+        prototype.getMappedRange = getMappedRange;
+      }
+    },
+  );
+
+  test('for no reason that shows, when a step failed: it is tried on another', async () => {
+    const { prototype } = GPUBuffer;
+    const { getMappedRange } = prototype;
+    const failing = function (this: GPUBuffer, offset?: number, size?: number) {
+      const bytes = getMappedRange.call(this, offset, size);
+      // The history; not the word that tells whether a device answers.
+      if (bytes.byteLength === 4) return bytes;
+      prototype.getMappedRange = getMappedRange;
+      return new ArrayBuffer(bytes.byteLength);
+    };
+    try {
+      const lost = await run((_, event) => {
+        if (event.event === 'step' && event.step === 12) prototype.getMappedRange = failing;
+      });
+      expect(lost.recoveries.map(({ reason }) => reason)).toEqual([expect.stringMatching(/shows nothing wrong/)]);
+      expect(lost.events).toEqual(whole.events);
+      expect(lost.checkpoint).toEqual(whole.checkpoint);
+    } finally {
+      prototype.getMappedRange = getMappedRange;
+    }
+  });
+
   test('while it is tested, pictured, or saved', async () => {
     const gpu = await request();
     const { given, scale } = options();

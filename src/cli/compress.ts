@@ -1,17 +1,23 @@
-// `npm run compress`: images to an archive, without loss, by a VAE that was trained on images of their kind.
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+// `npm run compress`: images or text to an archive, without loss, by a VAE or a gpt that was trained on their kind.
+import { readFileSync } from 'node:fs';
 import type { ViteDevServer } from 'vite';
 import { DEFAULT_BLOCK } from '../coder/archive.ts';
+import { MOST_IN_BLOCK, MOST_TOKENS_IN_BLOCK } from '../coder/container.ts';
+import { DEFAULT_TOKENS } from '../coder/text_archive.ts';
 import { ACCEPTED } from '../data/formats.ts';
 import { OptionError } from '../errors.ts';
+import { isOfText } from '../train/built_in.ts';
 import { decodeTrained } from '../train/checkpoint.ts';
 import { createCommand, parse, refuseEmpty, resolveData, resolvePath, showPath } from './arguments.ts';
 import { compareCoders, type Size } from './compress/compare.ts';
 import { CODER_DRIVER_HELP, runWork, showTime } from './compress/run.ts';
+import { showTable } from './compress/table.ts';
+import { compressTextFile, refuseForText } from './compress/text.ts';
 import { type CompressEnd, SPLITS } from './compress/work.ts';
 import { findModel } from './evaluate/model.ts';
 import { printJson } from './progress.ts';
 import { findData } from './train/data.ts';
+import { replaceFile } from './train/durable.ts';
 
 const COMMAND = 'npm run compress --';
 
@@ -19,8 +25,12 @@ const NOTES = `
 An image takes as many bits as the model's bound says (bits back: Townsend, Bird and Barber, 2019). The archive is the same on
 every GPU and driver, and so is what comes back; "npm run decompress" wants the same checkpoint, or an archive --with-model.
 
+Text takes what a gpt says of each token, mixed with how often it came before in the same text; it is computed by the processor,
+without a browser.
+
 Examples:
   ${COMMAND} --checkpoint runs/burda --data ../mnist --split test --out digits.glia
+  ${COMMAND} --checkpoint runs/gpt --data input.txt --split test --out text.glia --compare
   ${COMMAND} --checkpoint runs/burda --data ../mnist --out digits.glia --with-model --node`;
 
 const MOST_IMAGES = 2 ** 31;
@@ -42,18 +52,30 @@ function splitOf(text: string): (typeof SPLITS)[number] {
 export async function main(args: string[], { server }: { server: ViteDevServer }): Promise<number> {
   const command = createCommand(COMMAND)
     .usage('--checkpoint <file> --out <file.glia> [options]')
-    .description('Compresses images without loss, by a VAE that was trained on images of their kind.')
+    .description('Compresses images or text without loss, by a VAE or a gpt that was trained on their kind.')
     .requiredOption('--checkpoint <file>', 'checkpoint.safetensors or model.safetensors of a run, or its folder')
-    .option('--data <where>', `folder or http(s) address of images (default: the built-in digits): ${ACCEPTED}`)
+    .option(
+      '--data <where>',
+      `folder or http(s) address of images, or file of text (default: what is built in): ${ACCEPTED}`,
+    )
     .requiredOption('--out <file>', 'archive to write')
-    .option('--split <name>', `which of them: ${SPLITS.join(', ')}`, splitOf, 'all')
+    .option(
+      '--split <name>',
+      `which of them: ${SPLITS.join(', ')}; of text, its last tenth is for tests`,
+      splitOf,
+      'all',
+    )
     .option('--images <n>', 'only the first n of these', whole('images', MOST_IMAGES))
-    .option('--block <n>', 'images a block: each can be had without the others', whole('block', 65535), DEFAULT_BLOCK)
+    .option(
+      '--block <n>',
+      `images or tokens a block: each can be had without the others (default: ${DEFAULT_BLOCK}; ${DEFAULT_TOKENS} of text)`,
+      whole('block', MOST_TOKENS_IN_BLOCK),
+    )
     .option('--with-model', 'put the model into the archive, too')
     .option('--bound', "tell the model's own bound of the same images beside")
     .option(
       '--compare',
-      'tell what gzip, bzip2, xz, zstd, PNG, WebP and JPEG XL make of the same images, where installed',
+      'tell what gzip, bzip2, xz, zstd, and PNG, WebP, JPEG XL or PPMd make of the same, where installed',
     )
     .option('--node', 'in Node, without a browser; reads IDX and CIFAR files')
     .option('--driver <name>', `with --node: ${CODER_DRIVER_HELP}`)
@@ -68,7 +90,7 @@ export async function main(args: string[], { server }: { server: ViteDevServer }
     out,
     split,
     images,
-    block,
+    block = DEFAULT_BLOCK,
     withModel = false,
     bound = false,
     compare = false,
@@ -79,8 +101,22 @@ export async function main(args: string[], { server }: { server: ViteDevServer }
   const path = findModel(resolvePath(checkpoint));
   const trained = new Uint8Array(readFileSync(path));
   const name = showPath(path);
-  decodeTrained(trained, name);
+  const model = decodeTrained(trained, name);
   const target = resolvePath(out);
+  if (isOfText(model.options)) {
+    refuseForText(options, ['images', 'bound', 'headed']);
+    return compressTextFile({
+      trained: model,
+      data: where,
+      target,
+      split,
+      block: options.block,
+      withModel,
+      compare,
+      json,
+    });
+  }
+  if (block > MOST_IN_BLOCK) throw new OptionError(`--block must be at most ${MOST_IN_BLOCK} images; got ${block}`);
   let others: Size[] | undefined;
   let coded: Uint8Array | undefined;
   const end = (await runWork({
@@ -92,8 +128,7 @@ export async function main(args: string[], { server }: { server: ViteDevServer }
         coded = bytes;
         return;
       }
-      writeFileSync(`${target}.new`, bytes);
-      renameSync(`${target}.new`, target);
+      replaceFile(target, bytes);
     },
   })) as CompressEnd;
   if (coded) {
@@ -101,30 +136,12 @@ export async function main(args: string[], { server }: { server: ViteDevServer }
     others = compareCoders({ images: coded, count: end.count, height, width, channels });
   }
   if (json) printJson({ event: 'done', ...end, ...(others && { others }) });
-  else for (const line of [...describe(end, showPath(target)), ...table(end, others ?? [])]) console.log(line);
+  else {
+    const numbers = end.size.reduce((a, b) => a * b, end.count);
+    const rows = showTable(end.bytes - end.modelBytes, others ?? [], numbers, 'bits/dim');
+    for (const line of [...describe(end, showPath(target)), ...rows]) console.log(line);
+  }
   return 0;
-}
-
-/** The archive among the others, from the smallest on; those that are missing last. */
-function table({ bytes, modelBytes, count, size }: CompressEnd, others: readonly Size[]): string[] {
-  if (others.length === 0 || count === 0) return [];
-  const numbers = size.reduce((a, b) => a * b, count);
-  const all = [
-    { name: 'Glia, without the model', bytes: bytes - modelBytes },
-    ...others.filter((other) => other.bytes !== undefined),
-  ];
-  const rows = all
-    .sort((a, b) => a.bytes! - b.bytes!)
-    .map((row) => {
-      const each = ((8 * row.bytes!) / numbers).toFixed(4);
-      return `${row.name.padEnd(26)}${row.bytes!.toLocaleString('en').padStart(14)}${each.padStart(12)}`;
-    });
-  const missing = others.filter((other) => other.bytes === undefined).map(({ name, from }) => `${name} (${from})`);
-  return [
-    `\n${''.padEnd(26)}${'bytes'.padStart(14)}${'bits/dim'.padStart(12)}`,
-    ...rows,
-    ...(missing.length ? [`not installed: ${missing.join(', ')}`] : []),
-  ];
 }
 
 function describe(end: CompressEnd, out: string): string[] {

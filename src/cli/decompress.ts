@@ -1,21 +1,25 @@
-// `npm run decompress`: the images of an archive, byte for byte.
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+// `npm run decompress`: the images or the text of an archive, byte for byte.
+import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ViteDevServer } from 'vite';
-import { decodeArchive } from '../coder/container.ts';
+import { decodeArchive, isTextHeader } from '../coder/container.ts';
 import { DataError, OptionError } from '../errors.ts';
+import { decodeTrained } from '../train/checkpoint.ts';
 import { createCommand, parse, refuseEmpty, resolvePath, showPath } from './arguments.ts';
 import { CODER_DRIVER_HELP, runWork, showTime } from './compress/run.ts';
+import { decompressTextFile } from './compress/text.ts';
 import type { DecompressEnd } from './compress/work.ts';
 import { findModel } from './evaluate/model.ts';
 import { printJson } from './progress.ts';
+import { replaceFile } from './train/durable.ts';
 
 const COMMAND = 'npm run decompress --';
 
 const NOTES = `
 Examples:
   ${COMMAND} digits.glia --checkpoint runs/burda --out digits
-  ${COMMAND} damaged.glia --out digits --salvage`;
+  ${COMMAND} damaged.glia --out digits --salvage
+  ${COMMAND} text.glia --checkpoint runs/gpt --out text`;
 
 function blocksOf(text: string): number[] {
   const blocks = text.split(',').map(Number);
@@ -26,7 +30,7 @@ function blocksOf(text: string): number[] {
 export async function main(args: string[], { server }: { server: ViteDevServer }): Promise<number> {
   const command = createCommand(COMMAND)
     .usage('<file.glia> --out <folder> [options]')
-    .description('Writes the images of an archive into a folder, as an IDX file.')
+    .description('Writes the images of an archive into a folder, as an IDX file; or its text, as text.txt.')
     .argument('<archive>', 'what npm run compress has written')
     .requiredOption('--out <folder>', 'folder to write to')
     .option('--checkpoint <file>', 'the model that it was made with, where it does not hold it')
@@ -55,9 +59,14 @@ export async function main(args: string[], { server }: { server: ViteDevServer }
   const archive = readArchive(path);
   const name = showPath(path);
   // What is no archive is told before there is a browser.
-  decodeArchive(archive, name);
+  const { header } = decodeArchive(archive, name);
   const model = checkpoint === undefined ? undefined : findModel(resolvePath(checkpoint));
   const folder = resolvePath(out);
+  if (isTextHeader(header)) {
+    const trained =
+      model === undefined ? undefined : decodeTrained(new Uint8Array(readFileSync(model)), showPath(model));
+    return decompressTextFile({ archive, name, trained, folder, blocks, salvage, json });
+  }
   let written = '';
   const end = (await runWork({
     job: { kind: 'decompress', trained: model && showPath(model), archive: name, salvage, blocks },
@@ -66,8 +75,7 @@ export async function main(args: string[], { server }: { server: ViteDevServer }
     save(file, bytes) {
       mkdirSync(folder, { recursive: true });
       written = join(folder, file);
-      writeFileSync(`${written}.new`, bytes);
-      renameSync(`${written}.new`, written);
+      replaceFile(written, bytes);
     },
   })) as DecompressEnd;
   if (json) printJson({ event: 'done', ...end });

@@ -7,15 +7,16 @@ import { Parameters } from '../nn/module.ts';
 import { decodeTrained, restoredModel, type Trained, weightsOf } from '../train/checkpoint.ts';
 import { createModel, modelEntry } from '../train/registry/registry.ts';
 import { decodeBlock, encodeBlock, type Times } from './bits_back.ts';
+import { type BlockChoice, ChosenBlocks } from './blocks.ts';
 import {
   type Archive,
   type ArchiveHeader,
   decodeArchive,
   encodeBlockBytes,
   encodeHeader,
+  isTextHeader,
   joinBytes,
   MOST_IN_BLOCK,
-  type StoredBlock,
 } from './container.ts';
 import { type Scales, VaeCodec } from './vae_codec.ts';
 
@@ -125,13 +126,9 @@ export async function compressImages(
   return { bytes: joinBytes(parts), modelBytes: model?.length ?? 0, milliseconds: times };
 }
 
-export interface DecompressOptions {
+export interface DecompressOptions extends BlockChoice {
   /** The model, where the archive does not hold it. */
   readonly trained?: Trained | undefined;
-  /** Goes on where a block is damaged, and tells of it in `damaged`. */
-  readonly salvage?: boolean;
-  /** Only these blocks. */
-  readonly blocks?: readonly number[];
   /** Told what is in it, once that is known to be sound. */
   readonly onOpen?: (header: ArchiveHeader) => void;
   readonly onProgress?: (done: number, total: number) => void;
@@ -156,7 +153,7 @@ export interface Decompressed {
 }
 
 /** The model that an archive was made with. @throws DataError, OptionError if it is not the one that is given */
-async function codecFor({ header, model: stored }: Archive, name: string, given: Trained | undefined) {
+async function codecFor({ header, model: stored }: Archive<ArchiveHeader>, name: string, given: Trained | undefined) {
   const trained = given ?? (stored && decodeTrained(stored, `the model in ${name}`));
   if (!trained) throw new OptionError(`${name} does not hold its model: give the checkpoint that it was made with`);
   const { model, binarize } = header;
@@ -184,41 +181,23 @@ export async function decompressImages(
   gpu: Gpu | undefined,
   bytes: Uint8Array,
   name: string,
-  { trained, salvage = false, blocks: only, onOpen, onProgress, signal }: DecompressOptions = {},
+  { trained, onOpen, onProgress, signal, ...choice }: DecompressOptions = {},
 ): Promise<Decompressed> {
   const archive = decodeArchive(bytes, name);
-  const { header, total, blocks } = archive;
-  const damaged: string[] = [];
-  const fail = (error: unknown) => {
-    if (!(error instanceof DataError)) throw error;
-    if (!salvage) {
-      const sound = [...blocks.values()].filter((block) => !(block instanceof DataError)).length;
-      const rest = sound > 0 ? `; --salvage gets what is sound (${sound} of ${total} blocks)` : '';
-      throw new DataError(`${name}: ${error.message}${rest}`);
-    }
-    damaged.push(error.message);
-  };
-  const missing = total - blocks.size;
-  // What can be told before anything is decoded.
-  if (missing > 0) fail(new DataError(`${missing} of ${total} blocks are missing`));
-  const isWanted = (number: number) => only?.includes(number) ?? true;
-  const wanted: StoredBlock[] = [];
-  for (const [number, block] of [...blocks].sort(([a], [b]) => a - b)) {
-    if (!isWanted(number)) continue;
-    if (block instanceof DataError) fail(block);
-    else wanted.push(block);
-  }
-  const codec = await codecFor(archive, name, trained);
+  if (isTextHeader(archive.header)) throw new DataError(`${name} holds text, and no images`);
+  const { header } = archive as Archive<ArchiveHeader>;
+  const chosen = new ChosenBlocks(archive, name, choice);
+  const codec = await codecFor(archive as Archive<ArchiveHeader>, name, trained);
   if (codec.probe() !== header.model.probe) throw new DataError(`${name} is damaged: its model's probe differs`);
   onOpen?.(header);
   const times = { networks: 0, coder: 0 };
   const recovered: Recovered[] = [];
-  const images = wanted.reduce((sum, block) => sum + block.images, 0);
+  const images = chosen.wanted.reduce((sum, block) => sum + block.count, 0);
   let done = 0;
   const onGpu = await provedOn(gpu, codec);
   try {
-    for (const block of wanted) {
-      const { number, images: count } = block;
+    for (const block of chosen.wanted) {
+      const { number, count } = block;
       try {
         const made = await decodeBlock(onGpu, block, times, (some) => {
           signal?.throwIfAborted();
@@ -226,12 +205,12 @@ export async function decompressImages(
         });
         recovered.push({ block: number, first: number * header.block, images: made });
       } catch (error) {
-        fail(error instanceof DataError ? new DataError(`block ${number}: ${error.message}`) : error);
+        chosen.fail(error, block);
       }
       done += count;
     }
   } finally {
     await onGpu.destroy();
   }
-  return { header, recovered, damaged, milliseconds: times };
+  return { header, recovered, damaged: chosen.damaged, milliseconds: times };
 }

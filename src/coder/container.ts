@@ -2,8 +2,8 @@
 // the others. All integers are little-endian.
 //
 //   89 'GLIA' 0D 0A 1A, version u16, reserved u16, header length u32, header (JSON), its CRC-32, model (as long as the header says)
-//   block: 'BLOK', number u32, images u32, length u32 of what follows, CRC-32 of this block's header and of what follows,
-//          digest u32 (of its distributions and its number), batches u16, size u16 each, the coder's stack
+//   block: 'BLOK', number u32, images or tokens u32, length u32 of what follows, CRC-32 of this block's header and of what follows,
+//          digest u32 (of its distributions and its number), batches u16 (of text 0), size u16 each, the coder's stack
 import { DataError } from '../errors.ts';
 import { type CodedBlock, MOST_IN_BATCH } from './bits_back.ts';
 
@@ -14,9 +14,20 @@ const BLOCK_HEADER = 20;
 const MOST_HEADER = 2 ** 20;
 /** Images and bytes that a block may be of, so that a damaged file takes no more memory than an honest one. */
 export const MOST_IN_BLOCK = 65535;
+export const MOST_TOKENS_IN_BLOCK = 2 ** 24;
 const MOST_PIXELS = 2 ** 20;
 const MOST_BLOCK_BYTES = 2 ** 28;
 
+interface StoredModel {
+  /** SHA-256 of its numbers, in hexadecimal digits. */
+  readonly digest: string;
+  /** Of what it gives for a few inputs of no meaning. */
+  readonly probe: number;
+  /** Bytes of the model's own file, behind this header; 0 if it is not there. */
+  readonly bytes: number;
+}
+
+/** Of images. */
 export interface ArchiveHeader {
   readonly count: number;
   readonly height: number;
@@ -26,17 +37,25 @@ export interface ArchiveHeader {
   readonly block: number;
   /** What was made of grey pixels before they were coded. */
   readonly binarize: string;
-  readonly model: {
-    /** SHA-256 of the integers of its networks, in hexadecimal digits. */
-    readonly digest: string;
-    /** Of what its networks give for a few inputs of no meaning. */
-    readonly probe: number;
+  readonly model: StoredModel & {
     /** Scales of the layers of encoder and decoder. */
     readonly scales: readonly [readonly number[], readonly number[]];
-    /** Bytes of the model's own file, behind this header; 0 if it is not there. */
-    readonly bytes: number;
   };
 }
+
+/** Of text. */
+export interface TextHeader {
+  readonly kind: 'text';
+  /** Tokens, and characters that are none. */
+  readonly count: number;
+  /** Of these, a block; the last may have fewer. */
+  readonly block: number;
+  /** Of the text in UTF-8. */
+  readonly bytes: number;
+  readonly model: StoredModel;
+}
+
+export const isTextHeader = (header: ArchiveHeader | TextHeader): header is TextHeader => 'kind' in header;
 
 const CRC = Uint32Array.from({ length: 256 }, (_, byte) => {
   let value = byte;
@@ -62,7 +81,7 @@ export function joinBytes(parts: readonly Uint8Array[]): Uint8Array {
 
 const viewOf = (bytes: Uint8Array) => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 
-export function encodeHeader(header: ArchiveHeader, model: Uint8Array | undefined): Uint8Array {
+export function encodeHeader(header: ArchiveHeader | TextHeader, model: Uint8Array | undefined): Uint8Array {
   const text = new TextEncoder().encode(JSON.stringify(header));
   const start = new Uint8Array(16);
   start.set(MAGIC);
@@ -77,12 +96,12 @@ export function encodeHeader(header: ArchiveHeader, model: Uint8Array | undefine
 /** Told apart from the digest of a block that lies in another's place. */
 const marked = (number: number) => Math.imul(number + 1, 0x9e3779b1);
 
-export function encodeBlockBytes(number: number, images: number, { batches, stack, digest }: CodedBlock): Uint8Array {
+export function encodeBlockBytes(number: number, count: number, { batches, stack, digest }: CodedBlock): Uint8Array {
   const bytes = new Uint8Array(BLOCK_HEADER + 6 + 2 * batches.length + stack.length);
   const view = viewOf(bytes);
   view.setUint32(0, BLOCK, true);
   view.setUint32(4, number, true);
-  view.setUint32(8, images, true);
+  view.setUint32(8, count, true);
   view.setUint32(12, bytes.length - BLOCK_HEADER, true);
   view.setUint32(20, (digest ^ marked(number)) >>> 0, true);
   view.setUint16(24, batches.length, true);
@@ -96,11 +115,12 @@ const blockSum = (bytes: Uint8Array) => crc32(bytes.subarray(BLOCK_HEADER), crc3
 
 export interface StoredBlock extends CodedBlock {
   readonly number: number;
-  readonly images: number;
+  /** Images, or tokens. */
+  readonly count: number;
 }
 
-export interface Archive {
-  readonly header: ArchiveHeader;
+export interface Archive<Header = ArchiveHeader | TextHeader> {
+  readonly header: Header;
   readonly model: Uint8Array | undefined;
   /** Blocks that there should be. */
   readonly total: number;
@@ -113,17 +133,27 @@ export interface Archive {
 const isWhole = (value: unknown, least: number, most: number) =>
   Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most;
 
-function checkHeader(header: ArchiveHeader): string | undefined {
-  const { count, height, width, channels, block, model } = header ?? {};
-  if (![height, width].every((size) => isWhole(size, 1, 65535))) return 'its images have no size';
-  if (!isWhole(channels, 1, 4) || height * width * channels > MOST_PIXELS) return 'its images are too large';
-  if (!isWhole(count, 0, 2 ** 31)) return 'it has no number of images';
-  if (!isWhole(block, 1, MOST_IN_BLOCK) || block * height * width * channels > MOST_BLOCK_BYTES)
-    return 'its blocks are too large';
-  if (typeof header.binarize !== 'string') return 'it does not say what a pixel is';
+function checkHeader(header: ArchiveHeader | TextHeader): string | undefined {
+  const { count, block, model } = header ?? {};
+  if (!isWhole(count, 0, 2 ** 31)) return 'it does not say how much it holds';
   if (!/^[0-9a-f]{64}$/.test(String(model?.digest)) || !isWhole(model.probe, 0, 2 ** 32 - 1))
     return 'it names no model';
   if (!isWhole(model.bytes, 0, 2 ** 31)) return 'it names no model';
+  return isTextHeader(header) ? checkText(header) : checkImages(header, block);
+}
+
+function checkText({ kind, block, bytes, count }: TextHeader): string | undefined {
+  if (kind !== 'text') return 'it does not say what it holds';
+  if (!isWhole(block, 1, MOST_TOKENS_IN_BLOCK)) return 'its blocks are too large';
+  return isWhole(bytes, 0, 2 ** 40) && (count > 0 || bytes === 0) ? undefined : 'its text has no length';
+}
+
+function checkImages({ height, width, channels, binarize, model }: ArchiveHeader, block: number): string | undefined {
+  if (![height, width].every((size) => isWhole(size, 1, 65535))) return 'its images have no size';
+  if (!isWhole(channels, 1, 4) || height * width * channels > MOST_PIXELS) return 'its images are too large';
+  if (!isWhole(block, 1, MOST_IN_BLOCK) || block * height * width * channels > MOST_BLOCK_BYTES)
+    return 'its blocks are too large';
+  if (typeof binarize !== 'string') return 'it does not say what a pixel is';
   const powers = (list: unknown) =>
     Array.isArray(list) &&
     list.length <= 64 &&
@@ -141,24 +171,27 @@ function findBlock(bytes: Uint8Array, at: number): { readonly end: number; reado
   return { end: at + BLOCK_HEADER + view.getUint32(at + 12, true), number: view.getUint32(at + 4, true) };
 }
 
-function readBlock(bytes: Uint8Array, wanted: { number: number; images: number }): StoredBlock {
+function readBlock(bytes: Uint8Array, wanted: { number: number; count: number }, what: string): StoredBlock {
   const view = viewOf(bytes);
-  const { number, images } = wanted;
+  const { number, count } = wanted;
   if (blockSum(bytes) !== view.getUint32(16, true))
     throw new DataError(`block ${number} is damaged: its checksum differs`);
-  if (view.getUint32(8, true) !== images) {
-    throw new DataError(`block ${number} holds ${view.getUint32(8, true)} images, and the header says ${images}`);
+  if (view.getUint32(8, true) !== count) {
+    throw new DataError(`block ${number} holds ${view.getUint32(8, true)} ${what}, and the header says ${count}`);
   }
   const length = view.getUint16(24, true);
   const start = 26 + 2 * length;
   const batches = start <= bytes.length ? Array.from({ length }, (_, i) => view.getUint16(26 + 2 * i, true)) : [];
   const sum = batches.reduce((total, size) => total + size, 0);
-  if (sum !== images || batches.some((size) => size < 1 || size > MOST_IN_BATCH)) {
-    throw new DataError(`block ${number} is damaged: its batches are not its images`);
+  const fits = what === TOKENS ? length === 0 : sum === count;
+  if (!fits || batches.some((size) => size < 1 || size > MOST_IN_BATCH)) {
+    throw new DataError(`block ${number} is damaged: its batches are not its ${what}`);
   }
   const digest = (view.getUint32(20, true) ^ marked(number)) >>> 0;
-  return { number, images, batches, digest, stack: bytes.subarray(start) };
+  return { number, count, batches, digest, stack: bytes.subarray(start) };
 }
+
+const TOKENS = 'tokens';
 
 /**
  * Reads an archive; what is damaged of its blocks is told in their place.
@@ -177,7 +210,7 @@ export function decodeArchive(bytes: Uint8Array, name: string): Archive {
   if (length > MOST_HEADER || end + 4 > bytes.length) throw fail('is damaged: its header is cut off');
   const text = bytes.subarray(16, end);
   if (crc32(text) !== view.getUint32(end, true)) throw fail('is damaged: the checksum of its header differs');
-  let header: ArchiveHeader;
+  let header: ArchiveHeader | TextHeader;
   try {
     header = JSON.parse(new TextDecoder().decode(text));
   } catch (cause) {
@@ -202,10 +235,10 @@ export function decodeArchive(bytes: Uint8Array, name: string): Archive {
       at++;
       continue;
     }
-    const images = Math.min(block, count - number * block);
+    const held = Math.min(block, count - number * block);
     let read: StoredBlock | DataError;
     try {
-      read = readBlock(bytes.subarray(at, after), { number, images });
+      read = readBlock(bytes.subarray(at, after), { number, count: held }, isTextHeader(header) ? TOKENS : 'images');
     } catch (error) {
       read = error as DataError;
     }

@@ -8,5 +8,12 @@ export {
   decompressImages,
   type Recovered,
 } from './archive.ts';
-export { type Archive, type ArchiveHeader, decodeArchive, type StoredBlock } from './container.ts';
+export { type Archive, type ArchiveHeader, decodeArchive, type StoredBlock, type TextHeader } from './container.ts';
 export { AnsStack } from './rans.ts';
+export {
+  type CompressedText,
+  compressText,
+  type DecompressedText,
+  type DecompressTextOptions,
+  decompressText,
+} from './text_archive.ts';

@@ -213,13 +213,15 @@ export function decodeTrained(bytes: Uint8Array, name: string): Trained {
 }
 
 /** The weights alone, as `encodeWeights` writes them: without optimizer, and of weights and their average the latter. */
-export function weightsOf({ tensors, options }: Trained): Uint8Array {
+export function weightsOf({ tensors, options, metadata }: Trained): Uint8Array {
   const averaged = [...tensors.keys()].some((name) => name.startsWith(AVERAGE));
   const kept = [...tensors].filter(([name]) => !name.startsWith('optimizer.'));
   const weights = kept.map(
     ([name, tensor]) => [name, (averaged && tensors.get(`${AVERAGE}${name}`)) || tensor] as const,
   );
-  return encodeSafetensors(Object.fromEntries(weights), { format: 'pt', options: JSON.stringify(options) });
+  const { vocabulary } = metadata ?? {};
+  const told = { format: 'pt', options: JSON.stringify(options), ...(vocabulary !== undefined && { vocabulary }) };
+  return encodeSafetensors(Object.fromEntries(weights), told);
 }
 
 /** @throws CheckpointError if these are not the options of a run by name */

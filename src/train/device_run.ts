@@ -1,15 +1,16 @@
 // A run on one device: its compiled programs, and what is read back of them. When the device is lost, another gets another.
-import { OutOfMemoryError } from '../errors.ts';
+import { DeviceLostError, OutOfMemoryError } from '../errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import type { Block, Variable } from '../ops/source.ts';
 import { type CompileOptions, compile, type ProgramDescription } from '../runtime/compile.ts';
 import type { Profile, ProfileOptions } from '../runtime/profile.ts';
 import type { Program } from '../runtime/program.ts';
-import { Readback } from '../runtime/readback.ts';
+import { copyOut, Readback } from '../runtime/readback.ts';
 import { rangeOf, readVariable, writeVariable } from '../runtime/variables.ts';
 import { AHEAD } from './dataset.ts';
 import { firstNotFinite } from './diagnose.ts';
 import type { RunGraphs } from './graphs.ts';
+import { news } from './healing.ts';
 import type { Pace } from './pace.ts';
 import type { Picture } from './pictures.ts';
 import { SnapshotCopies } from './snapshots.ts';
@@ -67,6 +68,30 @@ export class DeviceRun {
       throw error;
     });
     return Promise.race([work, unobserved(lost)]);
+  }
+
+  /**
+   * Resolves if the device gives back what it is given: one whose process has just died reads as zeros for a while, which look
+   * like a step that was not made.
+   *
+   * @throws DeviceLostError if it does not
+   */
+  async confirm(): Promise<void> {
+    const { gpu } = this;
+    const { device } = gpu;
+    const said = Uint32Array.of(0x676c6961);
+    const buffer = device.createBuffer({ size: 4, usage: GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST });
+    try {
+      device.queue.writeBuffer(buffer, 0, said);
+      const heard = await copyOut(gpu, { buffer, offset: 0, size: 4 }, 'u32');
+      if (heard[0] === said[0]) return;
+    } catch (error) {
+      if (error instanceof DeviceLostError) throw error;
+    } finally {
+      buffer.destroy();
+    }
+    const lost = await Promise.race([gpu.lost, news()]);
+    throw lost ?? new DeviceLostError('the GPU no longer gives back what it is given');
   }
 
   /** The state as it is now; undefined if there is no memory for copies of it. */
@@ -178,8 +203,11 @@ export class DeviceRun {
     return source.write();
   }
 
-  /** What was not finite first, in words: a step that failed left everything as it was, so it can be made once more. */
-  notFinite(): Promise<string> {
+  /**
+   * What was not finite first, in words: a step that failed left everything as it was, so it can be made once more. Undefined if all
+   * is finite then.
+   */
+  notFinite(): Promise<string | undefined> {
     return firstNotFinite(this.gpu, [this.graphs.loss, ...this.graphs.updates.map(({ value }) => value)]);
   }
 

@@ -9,8 +9,8 @@ import { compile } from '../runtime/compile.ts';
 /** Nodes looked at by one program: each has a kernel of its own, and drivers compile them all at once. */
 const NODES = 24;
 
-/** The first node, in the order of computation, that is not finite, in words. */
-export async function firstNotFinite(gpu: Gpu, roots: readonly Tensor[]): Promise<string> {
+/** The first node, in the order of computation, that is not finite, in words; undefined if all are. */
+export async function firstNotFinite(gpu: Gpu, roots: readonly Tensor[]): Promise<string | undefined> {
   const nodes = topological(roots).filter(({ dtype, size }) => dtype === 'f32' && size > 0);
   for (let start = 0; start < nodes.length; start += NODES) {
     const some = nodes.slice(start, start + NODES);
@@ -25,7 +25,7 @@ export async function firstNotFinite(gpu: Gpu, roots: readonly Tensor[]): Promis
       program.destroy();
     }
   }
-  return 'nothing that shows when it is computed again';
+  return undefined;
 }
 
 function describe({ op, path, shape, size }: Tensor, count: number): string {

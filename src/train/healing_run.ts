@@ -7,7 +7,7 @@ import type { EpochSums, Read } from './checkpoint.ts';
 import { AHEAD, MAX_STEPS } from './dataset.ts';
 import { type Chunk, DeviceRun } from './device_run.ts';
 import type { RunGraphs } from './graphs.ts';
-import { MOST_LOSSES, news, nextGpu, troubleOf } from './healing.ts';
+import { MOST_LOSSES, nextGpu, troubleOf } from './healing.ts';
 import { Pace } from './pace.ts';
 import { restoreSnapshot, type Snapshot, SnapshotClock, variableIn } from './snapshots.ts';
 import type { TrainerOptions } from './trainer_options.ts';
@@ -53,6 +53,8 @@ export class HealingRun {
   /** Losses of the device since a step was made that had not been made before. */
   private losses = 0;
   private recovering: Promise<void> | undefined;
+  /** Steps made when a device was last given up for no reason that shows. */
+  private distrusted: number | undefined;
   /** Resolves when no copy is under way. */
   private copied: Promise<void> = Promise.resolve();
   /** By how much the last submit took longer because of a copy: milliseconds. */
@@ -130,7 +132,7 @@ export class HealingRun {
     try {
       while (this.step < end) {
         const { run } = this;
-        let rows: Float32Array[];
+        let rows: Float32Array[] = [];
         let failed = false;
         try {
           while (chunks.length < AHEAD && this.submitted < end && !signal?.aborted) chunks.push(this.submit(run, end));
@@ -139,13 +141,13 @@ export class HealingRun {
           const values = await run.orLost(chunk.values);
           chunks.shift();
           since = this.madeIn(chunk, since);
-          rows = this.record(chunk, values);
+          rows = this.record(run, chunk, values);
           failed = rows.length < chunk.count;
-          // What is read of a device that is just dying may be zeros, as of a step that was not made.
-          if (failed && rows.length === 0) await run.orLost(news());
+          if (failed) await run.orLost(run.confirm());
         } catch (error) {
           await Promise.allSettled(chunks.map(({ values }) => run.orLost(values)));
           chunks.length = 0;
+          if (rows.length > 0) yield { rows, failed: false };
           await this.recoverFrom(error, run);
           this.submitted = this.step;
           since = performance.now();
@@ -160,7 +162,7 @@ export class HealingRun {
       for (const chunk of chunks) {
         const values = await run.orLost(chunk.values).catch(() => undefined);
         if (!values) break;
-        this.record(chunk, values);
+        this.record(run, chunk, values);
       }
       await run.orLost(this.copied).catch(() => undefined);
     }
@@ -200,7 +202,7 @@ export class HealingRun {
   }
 
   /** Takes note of the steps of a chunk, up to the first that was not made. */
-  private record({ first, count, state }: Chunk, history: Float32Array): Float32Array[] {
+  private record(run: DeviceRun, { first, count, state }: Chunk, history: Float32Array): Float32Array[] {
     const rows: Float32Array[] = [];
     for (let step = first; step < first + count; step++) {
       const row = this.rowOf(history, step);
@@ -209,14 +211,19 @@ export class HealingRun {
       this.losses = 0;
       rows.push(row);
     }
-    if (rows.length === count) this.keep(state, this.step, this.epochSums);
+    if (rows.length === count) this.keep(run, state, this.step, this.epochSums);
     return rows;
   }
 
   /** Takes a copy of the state after a step as the one to go on from, when it is there. */
-  private keep(blocks: Chunk['state'], step: number, epochSums: EpochSums): void {
-    if (!blocks) return;
-    this.copied = blocks.then(
+  private keep(run: DeviceRun, copy: Chunk['state'], step: number, epochSums: EpochSums): void {
+    if (!copy) return;
+    const confirmed = async () => {
+      const blocks = await copy;
+      await run.confirm();
+      return blocks;
+    };
+    this.copied = confirmed().then(
       (blocks) => {
         // A rate that was set after the last of its steps does not belong to it.
         const lr = this.rates.findLast((rate) => rate.step < step)?.lr ?? this.origin?.lr;
@@ -232,7 +239,9 @@ export class HealingRun {
     for (;;) {
       const { run } = this;
       try {
-        return await run.orLost(work(run));
+        const made = await run.orLost(work(run));
+        await run.orLost(run.confirm());
+        return made;
       } catch (error) {
         await this.recoverFrom(error, run);
       }
@@ -310,8 +319,23 @@ export class HealingRun {
       for (const end = step + chunk.count; step < end; step++) {
         epochSums = plus(beginsEpoch(step) ? this.noSums : epochSums, this.rowOf(history, step));
       }
-      this.keep(chunk.state, step, epochSums);
+      this.keep(run, chunk.state, step, epochSums);
     }
+  }
+
+  /**
+   * Goes on with another device, from the last copy: for a step that failed on this one, and shows nothing wrong when it is looked at.
+   * Once a step.
+   *
+   * @returns whether there is another, so that the step can be tried there
+   */
+  async distrust(): Promise<boolean> {
+    const { run, step } = this;
+    if (this.distrusted === step || (!run.gpu.requestAgain && !this.options.onDeviceLost)) return false;
+    this.distrusted = step;
+    const reason = `the GPU device failed at step ${step + 1}, and shows nothing wrong with it`;
+    await this.recoverFrom(new DeviceLostError(reason), run);
+    return true;
   }
 
   /** Sets the learning rate of the steps to come. @throws OptionError if it is none */

@@ -172,13 +172,23 @@ export class Trainer {
       yield* rows.map((row, i): TrainEvent => {
         return { event: 'step', step: first + i, epoch, ...this.meansOf(row, 1), msPerStep };
       });
-      if (failed) throw await this.notFinite();
+      if (!failed) continue;
+      const error = await this.notFinite();
+      if (error) throw error;
+      yield* this.trainUntil(end, signal);
+      return;
     }
   }
 
-  /** The GPU left everything as it was before the step, so the step can be made again under observation. */
-  private async notFinite(): Promise<NotFiniteError> {
-    const culprit = await this.run.onDevice((run) => run.notFinite());
+  /**
+   * The GPU left everything as it was before the step, so the step can be made again under observation.
+   *
+   * @returns what to say; undefined where it was the device's fault, and there is another
+   */
+  private async notFinite(): Promise<NotFiniteError | undefined> {
+    const found = await this.run.onDevice((run) => run.notFinite());
+    if (!found && (await this.run.distrust())) return undefined;
+    const culprit = found ?? 'nothing that shows when it is computed again';
     return new NotFiniteError(
       `step ${this.step + 1}: the loss or its gradient is not finite; first made by ${culprit}. ` +
         'The weights are those before this step; a lower learning rate (--lr) may help',

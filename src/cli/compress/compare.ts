@@ -73,6 +73,37 @@ function pngOf({ data, width, height, channels }: ReturnType<typeof sheetOf>, bi
   return Buffer.concat([Buffer.from('\x89PNG\r\n\x1a\n', 'latin1'), ...body]);
 }
 
+function streamed(name: string, command: string, args: string[], from: string): Size {
+  const { status, stdout } = spawnSync(command, args, { maxBuffer: 2 ** 31 });
+  return { name, bytes: status === 0 ? stdout.length : undefined, from };
+}
+
+/** Of any file. */
+const generalCoders = (file: string): Size[] => [
+  streamed('gzip -9', 'gzip', ['-9c', file], 'gzip'),
+  streamed('bzip2 -9', 'bzip2', ['-9c', file], 'bzip2'),
+  streamed('xz -9e', 'xz', ['-9ec', file], 'xz-utils'),
+  streamed('zstd -19', 'zstd', ['-19', '-qc', file], 'zstd'),
+];
+
+/** What each coder makes of the same text. */
+export function compareTextCoders(text: string): Size[] {
+  const folder = mkdtempSync(join(tmpdir(), 'glia-compare-'));
+  try {
+    const [file, out] = [join(folder, 'text.txt'), join(folder, 'text.7z')];
+    writeFileSync(file, text);
+    // Its archive has a header of some hundred bytes, which counts.
+    const { status } = spawnSync('7z', ['a', '-m0=PPMd:o=16:mem=256m', '-bd', out, file], { stdio: 'ignore' });
+    return [
+      { name: 'as it is', bytes: statSync(file).size, from: '' },
+      ...generalCoders(file),
+      { name: 'PPMd by 7z', bytes: status === 0 ? statSync(out).size : undefined, from: 'p7zip-full' },
+    ];
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
 /** What each coder makes of the same images: as one file of bytes (of binary images, of bits), or as one picture. */
 export function compareCoders(pixels: Pixels): Size[] {
   const binary = pixels.images.every((byte) => byte === 0 || byte === 255);
@@ -85,10 +116,6 @@ export function compareCoders(pixels: Pixels): Size[] {
     const drawable = pixels.channels === 1 || pixels.channels === 3;
     const png = drawable ? pngOf(sheet, binary) : undefined;
     if (png) writeFileSync(picture, png);
-    const streamed = (name: string, command: string, args: string[], from: string): Size => {
-      const { status, stdout } = spawnSync(command, args, { maxBuffer: 2 ** 31 });
-      return { name, bytes: status === 0 ? stdout.length : undefined, from };
-    };
     const written = (name: string, command: string, args: string[], from: string): Size => {
       if (!png) return { name, bytes: undefined, from: 'pictures of one or three colours' };
       const { status } = spawnSync(command, args, { stdio: 'ignore' });
@@ -98,10 +125,7 @@ export function compareCoders(pixels: Pixels): Size[] {
     };
     return [
       { name: binary ? 'as bits' : 'as bytes', bytes: raw.length, from: '' },
-      streamed('gzip -9', 'gzip', ['-9c', file], 'gzip'),
-      streamed('bzip2 -9', 'bzip2', ['-9c', file], 'bzip2'),
-      streamed('xz -9e', 'xz', ['-9ec', file], 'xz-utils'),
-      streamed('zstd -19', 'zstd', ['-19', '-qc', file], 'zstd'),
+      ...generalCoders(file),
       { name: 'PNG, one picture', bytes: png?.length, from: 'pictures of one or three colours' },
       written('PNG by zopflipng', 'zopflipng', ['-y', picture, out], 'zopfli'),
       written('WebP, lossless', 'cwebp', ['-quiet', '-lossless', '-z', '9', picture, '-o', out], 'webp'),

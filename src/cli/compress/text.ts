@@ -1,0 +1,144 @@
+// What `npm run compress` and `npm run decompress` do with text: in Node, since it takes neither a device nor a browser.
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { compressText, DEFAULT_TOKENS, decompressText } from '../../coder/text_archive.ts';
+import { grammarText } from '../../data/grammar.ts';
+import { validLength } from '../../data/utf8.ts';
+import { DataError, OptionError } from '../../errors.ts';
+import type { Trained } from '../../train/checkpoint.ts';
+import { resolveData, showPath } from '../arguments.ts';
+import { ProgressBar, printJson, showDuration } from '../progress.ts';
+import { findData } from '../train/data.ts';
+import { replaceFile } from '../train/durable.ts';
+import { compareTextCoders, type Size } from './compare.ts';
+import { showTable } from './table.ts';
+
+export interface TextCompression {
+  readonly trained: Trained;
+  readonly data: string | undefined;
+  readonly target: string;
+  readonly split: 'all' | 'train' | 'test';
+  readonly block: number | undefined;
+  readonly withModel: boolean;
+  readonly compare: boolean;
+  readonly json: boolean;
+}
+
+/** Of the characters, what is learned from: see `data/text.ts`. */
+const SHARE = 0.9;
+
+async function readText(data: string | undefined, trained: Trained): Promise<{ name: string; text: string }> {
+  if (data === undefined) return { name: 'the built-in text', text: grammarText({ seed: trained.options.seed }) };
+  const files = await findData(resolveData(data), 'text');
+  const [path, ...others] = files.paths as [string, ...string[]];
+  if (others.length > 0) {
+    throw new DataError(`--data: ${files.name} holds ${others.length + 1} files: an archive is of one, so name it`);
+  }
+  const bytes = new Uint8Array(await (await files.read(path)).arrayBuffer());
+  const valid = validLength(bytes);
+  if (valid < bytes.length) {
+    const byte = bytes[valid]!.toString(16).toUpperCase().padStart(2, '0');
+    throw new DataError(`${path} is not UTF-8: byte 0x${byte} at offset ${valid} does not belong to a character`);
+  }
+  // What stands first may be a byte order mark, and comes back with the rest.
+  return { name: path, text: new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes) };
+}
+
+function splitOf(text: string, split: TextCompression['split']): string {
+  if (split === 'all') return text;
+  const characters = [...text];
+  const cut = Math.floor(characters.length * SHARE);
+  return (split === 'train' ? characters.slice(0, cut) : characters.slice(cut)).join('');
+}
+
+/** Tells of what is done, and how long the rest will take. */
+function progress(json: boolean, what: string) {
+  const bar = new ProgressBar();
+  const began = performance.now();
+  let told = began;
+  if (!json) bar.start(1, 0, `${what} …`);
+  return {
+    tell(done: number, total: number) {
+      if (json || performance.now() - told < 200) return;
+      told = performance.now();
+      const perSecond = (1000 * done) / (told - began);
+      const left = showDuration((total - done) / perSecond);
+      bar.update(total, done, `${what}: ${done} of ${total} tokens · ${Math.round(perSecond)} a second, ${left} left`);
+    },
+    close: () => bar.close(),
+    seconds: () => (performance.now() - began) / 1000,
+  };
+}
+
+const showTimes = (seconds: number, { networks, coder }: { networks: number; coder: number }) =>
+  `${seconds.toFixed(1)} s (networks ${(networks / 1000).toFixed(1)} s, coder ${(coder / 1000).toFixed(1)} s)`;
+
+/** @returns the command's exit code */
+export async function compressTextFile(how: TextCompression): Promise<number> {
+  const { trained, data, target, split, block = DEFAULT_TOKENS, withModel, compare, json } = how;
+  const { name, text: whole } = await readText(data, trained);
+  const text = splitOf(whole, split);
+  const size = new TextEncoder().encode(text).length;
+  const parts = { all: '', train: ', the first nine tenths', test: ', the last tenth' };
+  if (json) printJson({ event: 'start', data: name, bytes: size });
+  else console.log(`text        ${name}${parts[split]}: ${size.toLocaleString('en')} bytes`);
+  const bar = progress(json, 'compressing');
+  const made = await compressText(trained, text, { block, withModel, onProgress: bar.tell }).finally(bar.close);
+  const seconds = bar.seconds();
+  replaceFile(target, made.bytes);
+  const { bytes, modelBytes, tokens, milliseconds } = made;
+  const own = bytes.length - modelBytes;
+  const bits = size > 0 ? (8 * own) / size : 0;
+  const others: Size[] = compare ? compareTextCoders(text) : [];
+  if (json) {
+    const rest = { seconds, networks: milliseconds.networks / 1000, coder: milliseconds.coder / 1000 };
+    const sizes = { bytes: bytes.length, modelBytes, textBytes: size, tokens, bitsPerByte: bits };
+    printJson({ event: 'done', ...sizes, ...rest, ...(compare && { others }) });
+    return 0;
+  }
+  const model = modelBytes ? `, ${modelBytes.toLocaleString('en')} of them the model` : '';
+  console.log(`archive     ${showPath(target)}: ${bytes.length.toLocaleString('en')} bytes${model}`);
+  console.log(`rate        ${bits.toFixed(4)} bits a byte of text`);
+  console.log(`time        ${showTimes(seconds, milliseconds)}, ${Math.round(tokens / seconds)} tokens a second`);
+  if (compare) for (const line of showTable(own, others, size, 'bits/byte')) console.log(line);
+  return 0;
+}
+
+export interface TextDecompression {
+  readonly archive: Uint8Array;
+  readonly name: string;
+  readonly trained: Trained | undefined;
+  readonly folder: string;
+  readonly blocks: readonly number[] | undefined;
+  readonly salvage: boolean;
+  readonly json: boolean;
+}
+
+/** @returns the command's exit code: 1 if a part is lost */
+export async function decompressTextFile(how: TextDecompression): Promise<number> {
+  const { archive, name, trained, folder, blocks, salvage, json } = how;
+  const bar = progress(json, 'decompressing');
+  const made = await decompressText(archive, name, {
+    ...{ trained, salvage, ...(blocks && { blocks }), onProgress: bar.tell },
+  }).finally(bar.close);
+  const seconds = bar.seconds();
+  mkdirSync(folder, { recursive: true });
+  const written = join(folder, 'text.txt');
+  replaceFile(written, made.text);
+  const { damaged, tokens, header, milliseconds } = made;
+  if (json) {
+    printJson({ event: 'done', bytes: made.text.length, tokens, count: header.count, damaged, seconds });
+    return damaged.length > 0 ? 1 : 0;
+  }
+  for (const problem of damaged) console.log(`damaged     ${problem}`);
+  const of = tokens < header.count ? ` (${tokens} of ${header.count} tokens)` : '';
+  console.log(`text        ${showPath(written)}: ${made.text.length.toLocaleString('en')} bytes${of}`);
+  console.log(`time        ${showTimes(seconds, milliseconds)}, ${Math.round(tokens / seconds)} tokens a second`);
+  return damaged.length > 0 ? 1 : 0;
+}
+
+/** @throws OptionError for what is for images */
+export function refuseForText(options: Readonly<Record<string, unknown>>, names: readonly string[]): void {
+  const given = names.find((option) => options[option] !== undefined && options[option] !== false);
+  if (given) throw new OptionError(`--${given} is for images, and the model is of text`);
+}
