@@ -1,6 +1,6 @@
 // From traced graph to WGSL without a device: how many dispatches the models' steps take on described adapters.
 import { describe, expect, test } from 'vitest';
-import { gptStep } from '../src/cli/bench/compile.ts';
+import { gptStep, textVaeStep } from '../src/cli/bench/compile.ts';
 import { readAdapter } from '../src/cli/profile/adapter.ts';
 import type { Dataset } from '../src/data/images.ts';
 import type { Graph } from '../src/graph/graph.ts';
@@ -84,4 +84,19 @@ describe('the step of gpt', () => {
     expect(counts[0]).toBeLessThanOrEqual(OF_LAYERS[layers]![0]);
     expect(counts[1]).toBeLessThanOrEqual(OF_LAYERS[layers]![1]);
   });
+});
+
+test('the step of text-vae takes no more dispatches: two for all of time in each of its recurrent units', async () => {
+  const graph = await textVaeStep();
+  for (const [adapter, most] of [
+    [CPU, 62],
+    [H100, 28],
+    [M2, 29],
+  ] as const) {
+    const plan = planGraph(graph, adapter);
+    if (adapter === CPU) expect(plan.memory.peak).toBeLessThan(1.25 * plan.memory.lowerBound);
+    const kernels = [...kernelsOf(plan)];
+    expect(kernels.length).toBeLessThanOrEqual(most);
+    expect(kernels.filter(({ lowered }) => /gru/.test(lowered.label)).length).toBeLessThanOrEqual(4);
+  }
 });

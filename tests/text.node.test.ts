@@ -3,13 +3,16 @@ import { describe, expect, test } from 'vitest';
 import { bpeVocabulary, PieceCounts } from '../src/data/bpe.ts';
 import { grammarText } from '../src/data/grammar.ts';
 import { vocabularyFrom } from '../src/data/saved_vocabulary.ts';
+import { sentencesOf, sentenceTensors } from '../src/data/sentences.ts';
 import { checkTensors } from '../src/data/tensors.ts';
 import { readText, textFromString, textTensors } from '../src/data/text.ts';
 import { tokenizerFromText, tokenizerVocabulary } from '../src/data/tokenizer_file.ts';
 import { utf8Chunks, validLength } from '../src/data/utf8.ts';
 import { BYTES, characterVocabulary } from '../src/data/vocabulary.ts';
 import { DataError, OptionError } from '../src/errors.ts';
-import { completeOptions } from '../src/train/options.ts';
+import type { Gpu } from '../src/gpu/gpu.ts';
+import { trainByName } from '../src/train/named.ts';
+import { completeOptions, parseOption } from '../src/train/options.ts';
 import { createModel, createTextModel } from '../src/train/registry/registry.ts';
 import { textOf as writtenText } from '../src/train/trained_text.ts';
 
@@ -268,6 +271,47 @@ describe('text', () => {
     expect(() => completeOptions({ model: 'gpt', size: 32 })).toThrow('--size means nothing to gpt');
     expect(() => createTextModel(data, completeOptions({ model: 'gpt', width: 30 }))).toThrow(
       'is not a multiple of 4 heads',
+    );
+  });
+});
+
+describe('sentences', () => {
+  const vocabulary = characterVocabulary('ab\n');
+  const of = (train: string, test: string) => {
+    const tokens = (text: string) => Uint8Array.from(vocabulary.encode(text));
+    return { name: 'x.txt', vocabulary, train: tokens(train), test: tokens(test) };
+  };
+
+  test('are the lines of a text that are neither empty nor too long, with an end behind them', () => {
+    const { train, test } = sentenceTensors(of('ab\n\nabab\nb\n', 'aa\n'), 3);
+    expect(train.count).toBe(2);
+    // 0 is the line's end, 3 that of a sentence.
+    expect([...train.tensors.tokens.data]).toEqual([1, 2, 3, 3, 2, 3, 3, 3]);
+    expect([...test!.tensors.tokens.data]).toEqual([1, 1, 3, 3]);
+  });
+
+  test('a line that the end of the training text cuts is in neither part', () => {
+    const { train, test } = sentencesOf(of('ab\nab', 'a\nb\n'), 8);
+    expect(train).toEqual([[1, 2]]);
+    expect(test).toEqual([[2]]);
+  });
+
+  test('too few, or none short enough, are told in one line', async () => {
+    expect(() => sentenceTensors(of('abab\n', 'ab\n'), 3)).toThrow(
+      'x.txt has 0 lines of up to 3 tokens to learn from and 1 to judge by: give it more lines, or a larger --context',
+    );
+    await expect(textFromString('x.txt', '', { kind: 'bpe' })).rejects.toThrow('x.txt is empty: give it text');
+    const few = await textFromString('x.txt', 'ab\nba\nab\nba\nab\nbb\nab\nba\nab\nba\nab\nba\n');
+    await expect(trainByName({} as Gpu, few, completeOptions({ model: 'text-vae' }))).rejects.toThrow(
+      /^x\.txt has 11 sentences to learn from, fewer than a batch of 32: give it more lines, or a smaller --batch$/,
+    );
+  });
+
+  test('a latent may be none for text-vae, and for no VAE of images', () => {
+    expect(parseOption('latent', '0')).toBe(0);
+    expect(completeOptions({ model: 'text-vae', latent: 0 })).toMatchObject({ latent: 0 });
+    expect(() => completeOptions({ model: 'vae', latent: 0 })).toThrow(
+      '--latent must be a whole number from 1 to 65536',
     );
   });
 });

@@ -1,7 +1,8 @@
-// `npm run evaluate`: how likely test images are under a VAE that was trained, estimated in headless Chrome or in Node.
+// `npm run evaluate`: how likely test images or sentences are under a VAE that was trained, estimated in headless Chrome or in Node.
 import { readFileSync } from 'node:fs';
 import type { ViteDevServer } from 'vite';
 import { decodeTrained } from '../train/checkpoint.ts';
+import { isTextEntry, modelEntry } from '../train/registry/registry.ts';
 import { showPath } from './arguments.ts';
 import { type Arguments, parseArguments } from './evaluate/arguments.ts';
 import { findModel } from './evaluate/model.ts';
@@ -49,14 +50,15 @@ async function inNode(base: string): Promise<Outcome> {
   return page.run(base);
 }
 
-/** Reads and checks what can be, before there is a browser; the images are decoded there. */
+/** Reads and checks what can be, before there is a browser; the data are decoded there. */
 async function prepare({ checkpoint, data: where, nll, images, batch, seed, state: file }: Arguments) {
   const path = findModel(checkpoint);
   const trained = readFileSync(path);
   const name = showPath(path);
-  decodeTrained(trained, name);
+  const { options } = decodeTrained(trained, name);
+  const kind = isTextEntry(modelEntry(options.model)) ? 'text' : 'images';
   const how = { samples: nll, batch, seed };
   const state = file === undefined ? undefined : new StateFile(file, { trained, where, images, how });
   const job: Job = { trained: name, where, images, how: { ...how, resume: state?.before }, keep: state !== undefined };
-  return { trained, job, data: where === undefined ? undefined : await findData(where), state };
+  return { trained, job, data: where === undefined ? undefined : await findData(where, kind), state };
 }

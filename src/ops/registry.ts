@@ -17,6 +17,7 @@ import { elementwise } from './elementwise.ts';
 import { embeddingOp, segmentSumOp, sortIndicesOp } from './embedding.ts';
 import { gatherOp, scatterAddOp } from './gather.ts';
 import { geluTanhOp, geluTanhSlopeOp } from './gelu_tanh.ts';
+import { gruGradientOp, gruOp } from './gru.ts';
 import { linearCrossEntropyOp } from './linear_cross_entropy.ts';
 import { matmulOp } from './matmul.ts';
 import { normalizeOp } from './norm.ts';
@@ -50,6 +51,7 @@ export const ops: readonly Op[] = [
   ...[maskedAttentionOp, maskedAttentionQueryGradientOp, maskedAttentionKeyGradientOp],
   ...[uniformOp, normalOp, permutationOp],
   ...[layerNormOp, layerNormGradientOp, rmsNormOp, rmsNormGradientOp],
+  ...[gruOp, gruGradientOp],
   ...[softmaxOp, softmaxRowsOp, softmaxRowsGradientOp],
   ...[rotaryOp, sampleOp, geluTanhOp, geluTanhSlopeOp],
   ...[geluOp, siluOp, leakyReluOp, bernoulliNllOp, gaussianNllOp, gaussianKlOp],

@@ -1,10 +1,13 @@
 /// <reference lib="esnext.disposable" preserve="true" />
-// How likely images are under a VAE: −log p(x) by importance sampling, beside the ELBO and its two terms.
+// How likely images or sentences are under a VAE: −log p(x) by importance sampling, beside the ELBO and its two terms.
 import { checkImageSet, type ImageSet } from '../data/images.ts';
+import type { Examples } from '../data/tensors.ts';
 import { NotFiniteError, OptionError } from '../errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
-import type { LatentModel } from '../models/latent_model.ts';
+import type { LatentLayer, LatentModel } from '../models/latent_model.ts';
+import type { TextVAE } from '../models/text_vae.ts';
 import { difference, type Estimate, estimate, ImportanceBound } from './estimates.ts';
+import { type Evaluated, evaluatedImages, evaluatedSentences } from './evaluated.ts';
 import { MAX_SAMPLES, Sampler } from './sampler.ts';
 
 export interface EvaluateOptions {
@@ -113,19 +116,51 @@ export async function estimateLikelihood(
   if (vae.classes > 0 && images.classes > vae.classes) {
     throw new OptionError(`the model is told ${vae.classes} classes, and these images have ${images.classes}`);
   }
+  return estimateOf(gpu, evaluatedImages(vae, images), options);
+}
+
+/** Nats per sentence. */
+export interface SentenceEvaluation extends Evaluation {
+  /** Of all sentences together, an end of each included: what a perplexity is a mean over. */
+  readonly tokens: number;
+}
+
+/**
+ * As `estimateLikelihood`, of sentences under a VAE of text.
+ *
+ * @param sentences as `sentenceTensors` makes them; `images` and `batch` of the options count these
+ * @throws OptionError if options do not fit or the model has no latent, NotFiniteError if a weight is not finite
+ */
+export async function estimateSentences(
+  gpu: Gpu,
+  model: TextVAE,
+  sentences: Examples<'tokens'>,
+  options: EvaluateOptions,
+): Promise<SentenceEvaluation> {
+  checkOptions(options);
+  if (model.latent === 0) throw new OptionError('without a latent, the test loss is −log p(x) itself');
+  const found = await estimateOf(gpu, evaluatedSentences(model, sentences), options);
+  const { shape, data } = sentences.tensors.tokens;
+  let tokens = found.images;
+  for (let i = 0; i < found.images * shape[0]!; i++) if (data[i] !== model.end) tokens++;
+  return { ...found, tokens };
+}
+
+async function estimateOf(gpu: Gpu, evaluated: Evaluated, options: EvaluateOptions): Promise<Evaluation> {
   const { samples, seed = 0, resume, onBatch, onProgress, signal } = options;
-  const count = Math.min(options.images ?? images.count, images.count);
-  const sampler = new Sampler(gpu, vae, images, Math.min(options.batch ?? 250, count), options.samplesPerSubmit);
-  const isLayered = vae.layers.length > 1;
+  const { kind, layers, latent } = evaluated;
+  const count = Math.min(options.images ?? evaluated.count, evaluated.count);
+  const sampler = new Sampler(gpu, evaluated, Math.min(options.batch ?? 250, count), options.samplesPerSubmit);
+  const isLayered = layers.length > 1;
   try {
-    await sampler.compile(vae);
+    await sampler.compile();
     const most = Math.max(...samples);
     const [reconstruction, kl] = [new Float64Array(count), new Float64Array(count)];
     const nll = samples.map(() => new Float64Array(count));
-    const klOfEach = new Float64Array(vae.latent);
+    const klOfEach = new Float64Array(latent);
     let first = 0;
     if (resume) {
-      first = checkState(resume, { samples: samples.length, latent: vae.latent, count, batch: sampler.batch });
+      first = checkState(resume, { samples: samples.length, latent, count, batch: sampler.batch });
       reconstruction.set(resume.reconstruction);
       kl.set(resume.kl);
       resume.nll.forEach((values, i) => {
@@ -144,7 +179,7 @@ export async function estimateLikelihood(
         signal?.throwIfAborted();
         for (let i = 0; i < size; i++) {
           if (!Number.isFinite(logWeights[i])) {
-            throw new NotFiniteError(`image ${first + i}: the log of an importance weight is ${logWeights[i]}`);
+            throw new NotFiniteError(`${kind} ${first + i}: the log of an importance weight is ${logWeights[i]}`);
           }
           reconstruction[first + i]! += reconstructions[i]! / most;
           if (isLayered) kl[first + i]! -= (logWeights[i]! + reconstructions[i]!) / most;
@@ -168,7 +203,7 @@ export async function estimateLikelihood(
       loss,
       reconstruction: estimate(reconstruction),
       kl: estimate(kl),
-      layers: usesOf(vae, klOfEach, count),
+      layers: usesOf(layers, klOfEach, count),
       nll: bounds.map((bound, i) => ({ ...bound, samples: samples[i]!, below: difference(loss, bound) })),
     };
   } finally {
@@ -190,7 +225,7 @@ function checkState(
   return length;
 }
 
-function usesOf({ layers }: LatentModel, klOfEach: Float64Array, count: number): LayerUse[] {
+function usesOf(layers: readonly LatentLayer[], klOfEach: Float64Array, count: number): LayerUse[] {
   let at = 0;
   return layers.map(({ name, size }) => {
     const each = klOfEach.subarray(at, at + size).map((total) => total / count);

@@ -19,8 +19,10 @@ export {
   type EvaluationProgress,
   type EvaluationState,
   estimateLikelihood,
+  estimateSentences,
   type LayerUse,
   type NllEstimate,
+  type SentenceEvaluation,
 } from './evaluate.ts';
 export type { EpochEvent, Means, StepEvent, TrainEvent } from './events.ts';
 export type { Loss } from './graphs.ts';

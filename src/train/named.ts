@@ -2,6 +2,7 @@
 import type { Dataset } from '../data/images.ts';
 import { imageTensors } from '../data/tensors.ts';
 import { isText, type TextDataset, textTensors } from '../data/text.ts';
+import { DataError } from '../errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import type { ImageBatch } from '../models/model.ts';
 import { Parameters } from '../nn/module.ts';
@@ -83,6 +84,12 @@ function trainText(gpu: Gpu, dataset: TextDataset, options: TrainOptions, run: N
   const { entry, model } = createTextModel(dataset, options);
   const about = { seed, context: Number(context) };
   const data = (entry.examples ?? textTensors)(dataset, about.context);
+  if (entry.examples && data.train.count < batch) {
+    throw new DataError(
+      `${dataset.name} has ${data.train.count} sentences to learn from, fewer than a batch of ${batch}: give it more lines, or a ` +
+        'smaller --batch',
+    );
+  }
   const total = Math.min(steps ?? Infinity, Math.ceil((epochs * data.train.count) / batch));
   return Trainer.create(gpu, {
     ...{ model, data, batch, epochs, steps, seed, options },

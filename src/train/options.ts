@@ -124,6 +124,15 @@ function byModel(values: ReadonlyMap<string, string>, usual?: string): string {
 
 const shown = (value: OptionValue) => (value === undefined ? 'none' : String(value));
 
+/** The first rule, with a range that holds those of all: what is typed is held against the model's own later. */
+function widest(rules: readonly OptionRule[]): OptionRule {
+  const ranges = rules.flatMap(({ range }) => range ?? []);
+  if (ranges.length === 0) return rules[0]!;
+  const [least, most] = [ranges.map(({ min }) => min), ranges.map(({ max }) => max)];
+  const range = { min: Math.min(...least), max: Math.max(...most), integer: ranges.every(({ integer }) => integer) };
+  return { ...rules[0]!, range };
+}
+
 function describe(name: string): Option {
   const rules = new Map<string, OptionRule>();
   for (const model of MODELS.keys()) {
@@ -131,7 +140,7 @@ function describe(name: string): Option {
     if (rule) rules.set(model, rule);
   }
   const common = COMMON[name];
-  const rule = common ?? [...rules.values()][0]!;
+  const rule = common ?? widest([...rules.values()]);
   const choices = rule.choices ? `: ${rule.choices.join(', ')}` : '';
   const defaultsOf = (some: ReadonlyMap<string, OptionRule>) =>
     new Map([...some].map(([model, { default: value }]) => [model, shown(value)]));

@@ -1,7 +1,6 @@
-// Samples of the codes of images, and the importance weights of these: what an estimate of likelihood is made of.
-import type { ImageSet } from '../data/images.ts';
+// Samples of the codes of examples, and the importance weights of these: what an estimate of likelihood is made of.
 import type { Gpu } from '../gpu/gpu.ts';
-import type { LatentModel, Prepared } from '../models/latent_model.ts';
+import type { Prepared } from '../models/latent_model.ts';
 import { inEvaluation } from '../nn/training.ts';
 import { add, equal, modulo, mul, neg, where } from '../ops/elementwise.ts';
 import { normal } from '../ops/random.ts';
@@ -13,8 +12,9 @@ import { compile } from '../runtime/compile.ts';
 import type { Program } from '../runtime/program.ts';
 import { Readback } from '../runtime/readback.ts';
 import { freeVariables, rangeOf, writeVariable } from '../runtime/variables.ts';
+import type { Evaluated, EvaluatedBatch } from './evaluated.ts';
 
-/** Most samples an image in one submit; also the rows that a readback takes along. */
+/** Most samples an example in one submit; also the rows that a readback takes along. */
 export const MAX_SAMPLES = 32;
 /** A submit should take about this long, so that a page stays alive: milliseconds. */
 const SUBMIT_MS = 100;
@@ -23,26 +23,25 @@ const AHEAD = 2;
 /** Of the random numbers, apart from the trainer's. */
 const STREAM = 4;
 
-/** What one sample of z an image gave, one number an image. */
+/** What one sample of z an example gave, one number an example. */
 interface Draw {
   readonly reconstructions: Float32Array;
   readonly logWeights: Float32Array;
 }
 
-/** Draws from q(z | x) of a batch of images, one sample an image a step, and weighs what it drew. */
+/** Draws from q(z | x) of a batch of examples, one sample an example a step, and weighs what it drew. */
 export class Sampler {
   readonly batch: number;
   private readonly gpu: Gpu;
-  private readonly set: ImageSet;
+  private readonly evaluated: EvaluatedBatch;
+  private readonly latent: number;
   private readonly perSubmit: number | undefined;
-  private readonly images: Variable;
-  private readonly labels: Variable | undefined;
-  /** What of the images is the same for all samples is computed once, and stays. */
+  /** What of the examples is the same for all samples is computed once, and stays. */
   private readonly prepared = new Map<string, Variable>();
-  /** 1 for each image, 0 for what fills the batch. */
+  /** 1 for each example, 0 for what fills the batch. */
   private readonly counted: Variable;
   private readonly key = new Variable('key', [2], { dtype: 'u32' });
-  /** Samples drawn an image, which the noise is counted by: how many share a submit changes no bit. */
+  /** Samples drawn an example, which the noise is counted by: how many share a submit changes no bit. */
   private readonly drawn = new Variable('samples drawn', [], { dtype: 'u32' });
   /** A row a sample: the reconstructions, then the log weights. */
   private readonly history: Variable;
@@ -50,20 +49,19 @@ export class Sampler {
   private readonly programs: Program[] = [];
   private msPerSample = 0;
 
-  constructor(gpu: Gpu, vae: LatentModel, set: ImageSet, batch: number, samplesPerSubmit: number | undefined) {
+  constructor(gpu: Gpu, evaluated: Evaluated, batch: number, samplesPerSubmit: number | undefined) {
     this.gpu = gpu;
-    this.set = set;
+    this.evaluated = evaluated.batch(batch);
+    this.latent = evaluated.latent;
     this.batch = batch;
     this.perSubmit = samplesPerSubmit;
-    this.images = new Variable('images', [batch, set.height * set.width * set.channels]);
-    if (vae.classes > 0) this.labels = new Variable('labels', [batch], { dtype: 'u32' });
     this.counted = new Variable('counted', [batch, 1]);
     this.history = new Variable('history', [MAX_SAMPLES, 2 * batch]);
     this.readback = new Readback(gpu, () => rangeOf(gpu, this.history), 'f32', AHEAD + 1);
   }
 
-  async compile(vae: LatentModel): Promise<void> {
-    for (const description of [this.encoding(vae), this.sampling(vae)]) {
+  async compile(): Promise<void> {
+    for (const description of [this.encoding(), this.sampling()]) {
       this.programs.push(await compile(this.gpu, description));
     }
   }
@@ -72,10 +70,10 @@ export class Sampler {
     return normal(shape, { key: this.key.tensor, counter: this.drawn.tensor, stream });
   }
 
-  private encoding(vae: LatentModel) {
-    const { batch, prepared, counted } = this;
-    const made = inEvaluation(() => vae.prepare(this.images.tensor, this.labels?.tensor));
-    const each = inEvaluation(() => vae.klOfEach(made, this.noise([batch, vae.latent], STREAM + 1)));
+  private encoding() {
+    const { batch, latent, evaluated, prepared, counted } = this;
+    const made = inEvaluation(() => evaluated.prepare());
+    const each = inEvaluation(() => evaluated.klOfEach(made, this.noise([batch, latent], STREAM + 1)));
     return {
       outputs: { kl: sum(each, { axis: 1 }), klOfEach: sum(mul(each, counted.tensor), { axis: 0 }) },
       updates: Object.entries(made).map(([name, value]) => {
@@ -86,12 +84,12 @@ export class Sampler {
     };
   }
 
-  private sampling(vae: LatentModel) {
-    const { batch } = this;
+  private sampling() {
+    const { batch, latent, evaluated } = this;
     const counter = this.drawn.tensor;
-    const noise = this.noise([1, batch, vae.latent], STREAM);
+    const noise = this.noise([1, batch, latent], STREAM);
     const prepared: Prepared = Object.fromEntries([...this.prepared].map(([name, { tensor }]) => [name, tensor]));
-    const terms = inEvaluation(() => vae.importance(this.images.tensor, prepared, noise, this.labels?.tensor));
+    const terms = inEvaluation(() => evaluated.importance(prepared, noise));
     const row = concat([terms.reconstruction, neg(add(terms.reconstruction, terms.divergence))], 1);
     const isCurrent = equal(iota([MAX_SAMPLES, 1], 0, 'u32'), modulo(counter, constant(MAX_SAMPLES, 'u32')));
     return {
@@ -102,18 +100,10 @@ export class Sampler {
     };
   }
 
-  /** Takes `size` images from `first` on; what fills the batch is black. @returns KL of each image, and of each number, summed */
+  /** Takes `size` examples from `first` on. @returns KL of each example, and of each number, summed */
   async start(first: number, size: number, seed: number) {
-    const { gpu, batch, set } = this;
-    const pixels = this.images.size / batch;
-    const images = new Float32Array(this.images.size);
-    images.set(Float32Array.from(set.images.subarray(first * pixels, (first + batch) * pixels), (byte) => byte / 255));
-    writeVariable(gpu, this.images, images);
-    if (this.labels && set.labels) {
-      const labels = new Uint32Array(batch);
-      labels.set(set.labels.subarray(first, first + batch));
-      writeVariable(gpu, this.labels, labels);
-    }
+    const { gpu, batch } = this;
+    this.evaluated.load(gpu, first);
     writeVariable(gpu, this.counted, new Float32Array(batch).fill(1, 0, size));
     writeVariable(gpu, this.key, Uint32Array.of(seed, first / batch));
     writeVariable(gpu, this.drawn, new Uint32Array(1));
@@ -123,7 +113,7 @@ export class Sampler {
     return { kl, klOfEach };
   }
 
-  /** So many samples an image. */
+  /** So many samples an example. */
   async *draw(samples: number): AsyncGenerator<Draw> {
     const program = this.programs[1]!;
     const { batch, readback } = this;
@@ -169,7 +159,7 @@ export class Sampler {
   destroy(): void {
     for (const program of this.programs) program.destroy();
     this.readback.destroy();
-    const { images, labels, prepared, counted, key, drawn, history } = this;
-    freeVariables(this.gpu, [images, ...(labels ? [labels] : []), ...prepared.values(), counted, key, drawn, history]);
+    const { evaluated, prepared, counted, key, drawn, history } = this;
+    freeVariables(this.gpu, [...evaluated.variables, ...prepared.values(), counted, key, drawn, history]);
   }
 }

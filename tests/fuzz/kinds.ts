@@ -28,7 +28,7 @@ const heavy: StepName[] = [
   'scatterAdd',
 ];
 const images: StepName[] = ['patches', 'conv', 'pool'];
-const text: StepName[] = ['rowNorm', 'attention', 'rotary', 'embedding', 'likelihood', 'toU32'];
+const text: StepName[] = ['rowNorm', 'attention', 'gru', 'rotary', 'embedding', 'likelihood', 'toU32'];
 const indices: StepName[] = [
   'whole',
   'whole',

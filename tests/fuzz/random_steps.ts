@@ -46,6 +46,7 @@ import {
 import { embedding } from '../../src/ops/embedding.ts';
 import { gather, oneHot, scatterAdd } from '../../src/ops/gather.ts';
 import { geluTanh, geluTanhSlopeOp } from '../../src/ops/gelu_tanh.ts';
+import { gru } from '../../src/ops/gru.ts';
 import { matmul } from '../../src/ops/matmul.ts';
 import { normalize } from '../../src/ops/norm.ts';
 import { discretizedLogisticNll, logisticMixtureNll } from '../../src/ops/observation.ts';
@@ -480,6 +481,20 @@ export const STEPS = {
     b.push(y, b.boundOf(operands[2]));
     if (!mask && p.chance(3)) b.push(lse, 8);
     if (p.chance(2)) pushGradients(b, p, y, operands);
+  },
+  gru(b, p) {
+    const [n, t, width] = [p.between(1, 5), p.between(1, 4), p.pick([4, 8, 3])];
+    const shapes = [[n, t, 3 * width], [3 * width, width], [3 * width], [n, width]] as const;
+    const [x, w, bias, initial] = shapes.map((shape) => tanh(full(b.fitted(p, shape)))) as [
+      Tensor,
+      Tensor,
+      Tensor,
+      Tensor,
+    ];
+    const begins = p.chance(2);
+    const y = gru(x, w, bias, begins ? { initial } : {});
+    b.push(y, 1);
+    if (p.chance(2)) pushGradients(b, p, y, [x, w, bias, ...(begins ? [initial] : [])]);
   },
   rotary(b, p) {
     const x = b.fitted(p, [p.between(1, 2), p.between(1, 6), p.between(1, 3), 2 * p.between(1, 4)]);

@@ -1,5 +1,5 @@
-// The ops of text and of likelihoods, as the evaluator knows them: norms of rows, attention and its gradients, rotary positions,
-// rows of a table, bytes under logistic distributions.
+// The ops of text and of likelihoods, as the evaluator knows them: norms of rows, attention, recurrent units and the gradients of both,
+// rotary positions, rows of a table, bytes under logistic distributions.
 import type { AttentionAttrs } from '../../src/ops/attention_reference.ts';
 import type { Tensor } from '../../src/ops/tensor.ts';
 import type { Computed } from './kernels.ts';
@@ -178,6 +178,120 @@ function byteNll(mean: number, logScale: number, value: number): { nll: number; 
   return { nll: softplus(-up) + softplus(low) - Math.log(-Math.expm1(-inverse)), size };
 }
 
+const logistic = (v: number) => 1 / (1 + Math.exp(-v));
+
+/** The gates of one number of a state, from what x and the state before give to them, with the size of what is rounded in each. */
+function gates(x: readonly Rounded[], a: readonly Rounded[]) {
+  const [r, z] = [0, 1].map((i): Rounded => {
+    const value = logistic(x[i]!.value + a[i]!.value);
+    return { value, size: value + (x[i]!.size + a[i]!.size) / 4 };
+  }) as [Rounded, Rounded];
+  const [own, other] = [x[2]!, a[2]!];
+  const size = own.size + Math.abs(other.value) * r.size + r.value * other.size;
+  return { r, z, n: { value: Math.tanh(own.value + r.value * other.value), size: 1 + size } };
+}
+
+interface Rounded {
+  readonly value: number;
+  readonly size: number;
+}
+
+/** Of three gates, a number each, as they lie below one another. */
+const threeOf = (data: ArrayLike<number>, from: number, width: number): Rounded[] =>
+  range(3).map((gate) => {
+    const value = data[from + gate * width]!;
+    return { value, size: Math.abs(value) };
+  });
+
+const gru: Kernel = ([x, w, bias, h0]) => {
+  const [count, steps, wide] = x!.shape as [number, number, number];
+  const width = wide / 3;
+  const y = emptied(count * (steps + 1) * width);
+  for (const b of range(count)) {
+    let states = range(width).map((j): Rounded => {
+      const value = h0!.data[b * width + j]!;
+      put(y, b * (steps + 1) * width + j, value, Math.abs(value));
+      return { value, size: Math.abs(value) };
+    });
+    for (const t of range(steps)) {
+      const before = states;
+      const of = (row: number): Rounded => {
+        const weights = range(width).map((k) => w!.data[row * width + k]!);
+        return {
+          value: bias!.data[row]! + total(weights.map((weight, k) => weight * before[k]!.value)),
+          size: Math.abs(bias!.data[row]!) + total(weights.map((weight, k) => Math.abs(weight) * before[k]!.size)),
+        };
+      };
+      states = range(width).map((j) => {
+        const given = threeOf(x!.data, (b * steps + t) * wide + j, width);
+        const { z, n } = gates(
+          given,
+          range(3).map((gate) => of(gate * width + j)),
+        );
+        const h = before[j]!;
+        const value = n.value + z.value * (h.value - n.value);
+        return { value, size: n.size + h.size + z.size * Math.abs(h.value - n.value) };
+      });
+      states.forEach(({ value, size }, j) => {
+        put(y, (b * (steps + 1) + t + 1) * width + j, value, size);
+      });
+    }
+  }
+  return y;
+};
+
+const gruGradient: Kernel = ([x, a, y, g, w]) => {
+  const [count, steps, wide] = x!.shape as [number, number, number];
+  const width = wide / 3;
+  const [dx, da, dh0] = [emptied(x!.data.length), emptied(a!.data.length), emptied(count * width)];
+  for (const b of range(count)) {
+    const stateOf = (t: number) => b * (steps + 1) + t;
+    const given = (t: number) => {
+      const slopes = emptied(width);
+      for (const j of range(width)) {
+        const value = g!.data[stateOf(t) * width + j]!;
+        put(slopes, j, value, Math.abs(value));
+      }
+      return slopes;
+    };
+    let slopes = given(steps);
+    for (const t of range(steps).reverse()) {
+      const next = given(t);
+      for (const j of range(width)) {
+        const [atX, atA] = [(b * steps + t) * wide + j, stateOf(t) * wide + j];
+        const own = threeOf(a!.data, atA, width);
+        const { r, z, n } = gates(threeOf(x!.data, atX, width), own);
+        const other = own[2]!.value;
+        const [slope, steep] = [slopes.data[j]!, slopes.terms[j]!];
+        const distance = y!.data[stateOf(t) * width + j]! - n.value;
+        const ofZ = slope * distance * z.value * (1 - z.value);
+        const ofN = slope * (1 - z.value) * (1 - n.value ** 2);
+        const sizeOfZ = steep * Math.abs(distance) + Math.abs(slope) * (n.size + Math.abs(distance) * (1 + 2 * z.size));
+        const sizeOfN = steep + Math.abs(slope) * (z.size + 2 * n.size);
+        const ofR = ofN * other * r.value * (1 - r.value);
+        const sizeOfR = (sizeOfN + Math.abs(ofN) * (1 + 2 * r.size)) * Math.abs(other);
+        put(dx, atX, ofR, sizeOfR);
+        put(dx, atX + width, ofZ, sizeOfZ);
+        put(dx, atX + 2 * width, ofN, sizeOfN);
+        put(da, atA, ofR, sizeOfR);
+        put(da, atA + width, ofZ, sizeOfZ);
+        put(da, atA + 2 * width, ofN * r.value, sizeOfN + Math.abs(ofN) * r.size);
+        addTo(next, j, slope * z.value, steep + Math.abs(slope) * z.size);
+      }
+      for (const k of range(wide)) {
+        const [slope, size] = [da.data[stateOf(t) * wide + k]!, da.terms[stateOf(t) * wide + k]!];
+        for (const j of range(width)) {
+          const weight = w!.data[k * width + j]!;
+          addTo(next, j, slope * weight, size * Math.abs(weight));
+        }
+      }
+      slopes = next;
+    }
+    for (const j of range(width)) put(dh0, b * width + j, slopes.data[j]!, slopes.terms[j]!);
+  }
+  return [dx, da, dh0];
+};
+
 export const textKernels: Readonly<Record<string, Kernel>> = {
   layerNorm: rowNorm(true),
   rmsNorm: rowNorm(false),
@@ -189,6 +303,8 @@ export const textKernels: Readonly<Record<string, Kernel>> = {
   maskedAttentionQueryGradient: attentionGradient('query'),
   attentionKeyGradient: attentionGradient('key'),
   maskedAttentionKeyGradient: attentionGradient('key'),
+  gru,
+  gruGradient,
   rotary([x], node) {
     const { base, offset } = node.attrs as { base: number; offset: number };
     const result = emptied(sizeOf(x!.shape));

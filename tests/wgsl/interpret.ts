@@ -1,6 +1,6 @@
 // Runs WGSL of a compute shader in JavaScript, thread by thread, and writes down every access to memory: what a kernel reads
 // and writes where, and what of that is side by side in a warp, without a device. It knows as much of WGSL as the kernels of
-// matmul and of reductions use; `/` is that of whole numbers. Threads take turns at barriers.
+// matmul, of reductions and of the GRU use; `/` of whole numbers gives a whole one. Threads take turns at barriers.
 import { type Token, tokens } from './tokens.ts';
 
 export interface Access {
@@ -45,7 +45,7 @@ const BINARY: Readonly<Record<string, (a: number, b: number) => Value>> = {
   '+': (a, b) => a + b,
   '-': (a, b) => a - b,
   '*': (a, b) => a * b,
-  '/': (a, b) => Math.trunc(a / b),
+  '/': (a, b) => (Number.isInteger(a) && Number.isInteger(b) ? Math.trunc(a / b) : a / b),
   '%': (a, b) => a % b,
   '&': (a, b) => (a & b) >>> 0,
   '|': (a, b) => (a | b) >>> 0,
@@ -416,12 +416,30 @@ interface Target {
   readonly store?: (value: string) => string;
 }
 
+const isMatrix = (a: Value): a is number[][] => isVector(a) && isVector(a[0]);
+const dot = (a: readonly number[], b: readonly number[]) => a.reduce((sum, x, i) => sum + x * b[i]!, 0);
+
+/** A matrix is its columns. */
+function times(a: Value, b: Value): Value | undefined {
+  if (isMatrix(a) && isVector(b) && !isMatrix(b))
+    return a[0]!.map((_, row) =>
+      dot(
+        a.map((column) => column[row]!),
+        b,
+      ),
+    );
+  if (isMatrix(b) && isVector(a) && !isMatrix(a)) return b.map((column) => dot(a, column));
+  return undefined;
+}
+
 const BINARY_EACH = Object.fromEntries(
   Object.entries(BINARY).map(([operator, f]) => [
     operator,
     (a: Value, b: Value): Value => {
       if (typeof a === 'number') return typeof b === 'number' ? f(a, b) : (b as number[]).map((y) => f(a, y));
       if (typeof b === 'number') return (a as number[]).map((x) => f(x, b));
+      const product = operator === '*' ? times(a, b) : undefined;
+      if (product !== undefined) return product;
       return (a as number[]).map((x, i) => f(x, (b as number[])[i]!));
     },
   ]),

@@ -11,7 +11,7 @@ import { mul } from '../../ops/elementwise.ts';
 import { mean } from '../../ops/reduce.ts';
 import { input, Variable } from '../../ops/source.ts';
 import { type AdapterTraits, DEFAULT_LIMITS } from '../../ops/tensor.ts';
-import { completeOptions } from '../../train/options.ts';
+import { completeOptions, type GivenOptions } from '../../train/options.ts';
 import { createModel, createTextModel } from '../../train/registry/registry.ts';
 import { textOptimizer } from '../../train/registry/text_entry.ts';
 
@@ -60,14 +60,19 @@ export function vaeStep(): Graph {
 }
 
 /** The training step of `gpt` with so many blocks: 12 windows of 64 characters. */
-export async function gptStep(layers: number): Promise<Graph> {
+export const gptStep = (layers: number): Promise<Graph> => textStep({ model: 'gpt', layers });
+
+/** The training step of `text-vae`, of 65 characters. */
+export const textVaeStep = (): Promise<Graph> => textStep({ model: 'text-vae' });
+
+async function textStep(given: GivenOptions): Promise<Graph> {
   const letters = Array.from({ length: 65 }, (_, i) => String.fromCharCode(48 + i)).join('');
-  const options = completeOptions({ model: 'gpt', layers });
+  const options = completeOptions(given);
   const { entry, model } = createTextModel(await textFromString('letters', letters), options);
   const adam = textOptimizer(new Parameters(model), options as never, 100);
   const counter = adam.step.tensor;
   const key = { key: new Variable('key', [2], { dtype: 'u32' }).tensor, counter, stream: 1 };
-  const tokens = input('tokens', [12, 65], 'u32');
+  const tokens = input('tokens', [options.batch, Number(options.context) + 1], 'u32');
   const { value: loss, updates } = inTraining(key, () => mean(entry.loss(model, tokens, { key, step: counter }).loss!));
   return { outputs: { loss }, updates: [...adam.minimize(loss).updates, ...updates] };
 }

@@ -7,7 +7,7 @@ import type { EvaluateOptions, EvaluationProgress, LayerUse } from '../../train/
 export interface Job {
   /** What the file of the model is called. */
   readonly trained: string;
-  /** What --data says; the built-in digits without. */
+  /** What --data says; the built-in digits or sentences without. */
   readonly where: string | undefined;
   /** Only the first so many test images. */
   readonly images: number | undefined;
@@ -34,10 +34,12 @@ export interface StartEvent {
     readonly particles: number;
   };
   readonly data: {
+    /** What one example is. */
+    readonly kind: 'image' | 'sentence';
     readonly name: string;
     readonly builtIn: boolean;
     readonly size: string;
-    /** Test images there are, and those that are evaluated. */
+    /** Test images or sentences there are, and those that are evaluated. */
     readonly test: number;
     readonly images: number;
     /** What was made of grey pixels, as in the training, and the seed that the test images were drawn by. */
@@ -52,9 +54,11 @@ export interface ProgressEvent extends EvaluationProgress {
 
 export type Summary = Omit<Estimate, 'values'>;
 
-/** Nats per image; see `Evaluation`. */
+/** Nats per image or sentence; see `Evaluation`. */
 export interface Result {
   readonly images: number;
+  /** Of sentences: tokens of all of them, with an end each. */
+  readonly tokens?: number;
   readonly loss: Summary;
   readonly reconstruction: Summary;
   readonly kl: Summary;

@@ -54,11 +54,12 @@ export class TextReport implements Report {
       ...(trained.data === undefined ? [] : [`trained on ${trained.data}`]),
     ].join(', ');
     const images = data.images < data.test ? `the first ${data.images} of ${data.test}` : `${data.test}`;
-    const source = data.builtIn ? 'built-in stroke digits' : data.name;
+    const builtIn = data.kind === 'image' ? 'built-in stroke digits' : 'built-in sentences';
+    const source = data.builtIn ? builtIn : data.name;
     this.bar.print(`adapter     ${adapter}${software ? ': no GPU was found, so this takes longer' : ''}`);
     this.bar.print(`checkpoint  ${checkpoint}: ${model}, ${on}`);
-    this.bar.print(`data        ${source}: ${images} test images of ${data.size}`);
-    this.bar.print(`pixels      ${PIXELS[data.binarize](data.seed)}`);
+    this.bar.print(`data        ${source}: ${images} test ${data.kind}s of ${data.size}`);
+    if (data.kind === 'image') this.bar.print(`pixels      ${PIXELS[data.binarize](data.seed)}`);
     this.bar.start(1, 0, 'compiling …');
   }
 
@@ -76,7 +77,7 @@ export class TextReport implements Report {
     this.bar.close();
   }
 
-  end({ images, loss, reconstruction, kl, layers, nll, seconds }: RunEnd): void {
+  end({ images, tokens, loss, reconstruction, kl, layers, nll, seconds }: RunEnd): void {
     const rows: [string, Summary, Summary?][] = [
       ['ELBO, as a loss', loss],
       ['  reconstruction', reconstruction],
@@ -84,11 +85,19 @@ export class TextReport implements Report {
       ...nll.map((bound): [string, Summary, Summary] => [`−log p(x), K = ${bound.samples}`, bound, bound.below]),
     ];
     const cells = rows.map(([name, ...values]) => [name, ...values.map((value) => (value ? show(value) : ''))]);
+    const { kind = 'image' } = this.run?.data ?? {};
     this.bar.print('');
-    for (const line of table([['nats per image', 'mean ± error', 'below the ELBO'], ...cells])) this.bar.print(line);
-    for (const line of layerLines(layers)) this.bar.print(line);
-    const over = images > 1 ? `± is the standard error of the mean over ${images} images. ` : '';
+    for (const line of table([[`nats per ${kind}`, 'mean ± error', 'below the ELBO'], ...cells])) this.bar.print(line);
+    for (const line of layerLines(layers, kind)) this.bar.print(line);
+    const over = images > 1 ? `± is the standard error of the mean over ${images} ${kind}s. ` : '';
     this.bar.print(`\n${over}The estimates of −log p(x) come down to it from above, as K grows.`);
+    const best = nll.at(-1);
+    if (tokens && best) {
+      const perplexity = Math.exp((best.mean * images) / tokens).toFixed(3);
+      this.bar.print(
+        `Perplexity ${perplexity}, by K = ${best.samples}, of ${tokens} tokens, the ends of sentences among them.`,
+      );
+    }
     const { beta = 1, particles = 1 } = this.run?.trained ?? {};
     if (particles > 1) this.bar.print(`The model was trained by the bound of K = ${particles}.`);
     else if (beta !== 1) this.bar.print(`The model was trained with beta ${beta}; the ELBO here is that of beta 1.`);
@@ -110,7 +119,7 @@ function ranges(numbers: readonly number[]): string {
 /** Of many, the first ranges say enough; the JSON has all. */
 const MOST_SHOWN = 60;
 
-function layerLines(layers: Result['layers']): string[] {
+function layerLines(layers: Result['layers'], kind: string): string[] {
   const rows = layers.map(({ name, size, kl, used }) => {
     const all = ranges(used);
     const shown = all.length > MOST_SHOWN ? `${all.slice(0, MOST_SHOWN)}…` : all;
@@ -120,7 +129,7 @@ function layerLines(layers: Result['layers']): string[] {
   return [
     '',
     ...lines.map((line, i) => (i > 0 && rows[i - 1]!.shown ? `${line}   ${rows[i - 1]!.shown}` : line)),
-    `In use: numbers with a KL of at least ${IN_USE} nats, averaged over the images.`,
+    `In use: numbers with a KL of at least ${IN_USE} nats, averaged over the ${kind}s.`,
   ];
 }
 

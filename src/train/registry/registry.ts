@@ -18,6 +18,7 @@ import { gpt } from './gpt.ts';
 import { hvae } from './hvae.ts';
 import { iwae } from './iwae.ts';
 import type { TextEntry } from './text_entry.ts';
+import { textVae } from './text_vae.ts';
 import { vae } from './vae.ts';
 import { vqVae } from './vq_vae.ts';
 
@@ -36,6 +37,7 @@ const ENTRIES: readonly (ModelEntry | TextEntry)[] = [
   convClassifier,
   denoising,
   gpt,
+  textVae,
 ];
 
 export const MODELS: ReadonlyMap<string, ModelEntry | TextEntry> = new Map(ENTRIES.map((entry) => [entry.name, entry]));
