@@ -1,5 +1,5 @@
 // The bench's judge: it must find what is wrong with a result, however little, and nothing wrong with a right one.
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test, vi } from 'vitest';
@@ -8,6 +8,7 @@ import { type Convolution, convNetwork, mlpNetwork, outputPadding } from '../src
 import { type Row, ratioToGlia, select, shareOf, show, toJson } from '../src/bench/results.ts';
 import { verify } from '../src/bench/verify.ts';
 import { attentionTask, convTask, type Outcome, taskOf, trainTask } from '../src/bench/workloads.ts';
+import { buildFreshPage } from '../src/cli/bench/fresh_pages.ts';
 import { runPyTorch } from '../src/cli/bench/pytorch.ts';
 import { OptionError } from '../src/errors.ts';
 import { conv2dOp, conv2dWeightOp, convTranspose2dOp } from '../src/ops/conv.ts';
@@ -160,6 +161,19 @@ test('workloads are chosen by name, or by the beginning of it', () => {
   expect(select(ids, undefined)).toEqual(ids);
   expect(select(ids, ['memory', 'matmul'])).toEqual(['matmul-512-nn', 'matmul-1024-nn', 'memory']);
   expect(() => select(ids, ['prod'])).toThrow(OptionError);
+});
+
+test('the page of first steps is built without what only tests define', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'glia-test-'));
+  try {
+    await buildFreshPage(folder);
+    const scripts = readdirSync(join(folder, 'assets')).filter((name) => name.endsWith('.js'));
+    expect(scripts.length).toBeGreaterThan(1);
+    for (const name of scripts)
+      expect(readFileSync(join(folder, 'assets', name), 'utf8'), name).not.toMatch(/\bCHECKS\b/);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });
 
 describe("PyTorch's numbers", () => {

@@ -23,9 +23,9 @@ const verdicts = new WeakMap<Gpu, Map<string, Promise<boolean>>>();
 /** What the console was told of a device: once. */
 const warned = new WeakMap<Gpu, Set<string>>();
 
-/** A group is tried itself up to so many operations and elements: running it then takes no longer than compiling another. */
-const MOST_FLOPS = 2 ** 29;
-const MOST_ELEMENTS = 2 ** 23;
+/** A group is tried itself up to so many operations and elements: it then takes little time, and little memory beside the program's. */
+const MOST_FLOPS = 2 ** 25;
+const MOST_ELEMENTS = 2 ** 17;
 
 /**
  * The program of a plan, with others in the place of unverified variants that prove wrong on this device, each in its form

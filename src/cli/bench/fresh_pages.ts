@@ -26,19 +26,27 @@ export interface FreshPages {
   readonly tell: (what: string) => void;
 }
 
-/** Builds the page, in which every engine is a bundle of its own, and opens it for each engine in turns. */
+const BUILD = { configFile: false, logLevel: 'error', base: `/${BENCH_FOLDER}/` } as const;
+
+/** The page, in which every engine is a bundle of its own. */
+export async function buildFreshPage(folder: string): Promise<void> {
+  await build({
+    ...BUILD,
+    // What only tests of ops read falls away, as in what is published.
+    define: { CHECKS: 'false' },
+    build: { outDir: folder, emptyOutDir: false, target: 'es2022', rolldownOptions: { input: PAGE } },
+  });
+}
+
+/** Builds the page, and opens it for each engine in turns. */
 export async function* measureFresh(browser: Browser, { engines, ids, rounds, tell }: FreshPages): AsyncGenerator<Row> {
   const chosen = [LOAD, ...MEMORIES].filter(({ id }) => ids.includes(id));
   if (chosen.length === 0) return;
-  // A server that only hands out files: development's would cut Glia into a request a module.
-  const options = { configFile: false, logLevel: 'error', base: `/${BENCH_FOLDER}/` } as const;
   tell('building the page of first steps');
-  await build({
-    ...options,
-    build: { outDir: BENCH_FOLDER, emptyOutDir: false, target: 'es2022', rolldownOptions: { input: PAGE } },
-  });
+  await buildFreshPage(BENCH_FOLDER);
+  // A server that only hands out files: development's would cut Glia into a request a module.
   const server = await preview({
-    ...options,
+    ...BUILD,
     build: { outDir: BENCH_FOLDER },
     preview: { host: '127.0.0.1', port: 0 },
   });
