@@ -29,7 +29,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   // include attention_tile
   var rows_q: array<u32, TILE>;
   var sums: array<vec4f, TILE * SIZE>;
-  var own: array<vec4f, TILE * SIZE>;
+  var own: array<vec4f, OWN>;
   var top: array<f32, TILE>;
   var total: array<f32, TILE>;
   for (var i = 0u; i < TILE; i++) { // unroll

@@ -22,8 +22,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   var rows_v: array<u32, TILE>;
   var key_sums: array<vec4f, TILE * SIZE>;
   var value_sums: array<vec4f, TILE * SIZE>;
-  var own_k: array<vec4f, TILE * SIZE>;
-  var own_v: array<vec4f, TILE * SIZE>;
+  var own_k: array<vec4f, OWN>;
+  var own_v: array<vec4f, OWN>;
   for (var i = 0u; i < TILE; i++) { // unroll
     let row = batch * KEYS + min(first + i, KEYS - 1u);
     rows_k[i] = row * K_WIDTH + K_FIRST + head * SIZE;
@@ -58,8 +58,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       scores[i] = vec4f();
       slopes[i] = vec4f();
     }
-    var kept_q: array<mat4x4f, SIZE>;
-    var kept_g: array<mat4x4f, SIZE>;
+    var kept_q: array<mat4x4f, KEPT>;
+    var kept_g: array<mat4x4f, KEPT>;
     if (QUADS) {
       for (var d = 0u; d < SIZE; d++) { // unroll
         kept_q[d] = quad_rows(q[qr.x + d]);

@@ -22,8 +22,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   var rows_q: array<u32, TILE>;
   var rows_g: array<u32, TILE>;
   var sums: array<vec4f, TILE * SIZE>;
-  var own_q: array<vec4f, TILE * SIZE>;
-  var own_g: array<vec4f, TILE * SIZE>;
+  var own_q: array<vec4f, OWN>;
+  var own_g: array<vec4f, OWN>;
   var level: array<f32, TILE>;
   var mean: array<f32, TILE>;
   for (var i = 0u; i < TILE; i++) { // unroll
@@ -52,7 +52,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       scores[i] = vec4f();
       slopes[i] = vec4f();
     }
-    var kept: array<mat4x4f, SIZE>;
+    var kept: array<mat4x4f, KEPT>;
     if (QUADS) {
       for (var d = 0u; d < SIZE; d++) { // unroll
         kept[d] = quad_rows(k[kr.x + d]);

@@ -114,7 +114,10 @@ function kernel(
     wgsl: masked ? bound : bound.replace(/^.*> mask: .*$/m, ''),
     inputs: masked ? [...inputs, 'mask'] : inputs,
     outputs,
-    constants: (node) => ({ ...constants(node, tile(node), masked), QUADS: quads }),
+    constants(node) {
+      const kept = quads ? node.attrs.size / 4 : 1;
+      return { ...constants(node, tile(node), masked), QUADS: quads, OWN: quads ? tile(node) * kept : 1, KEPT: kept };
+    },
     workgroups(node) {
       const operand = node.inputs[axis]!;
       const [rows, step] = [operand.shape[1]!, tile(node)];
