@@ -4,11 +4,11 @@ import { LOG_SHAPES } from '../models/observation.ts';
 import type { PixelCoder } from './distributions.ts';
 import { exp } from './exact_math.ts';
 import type { AnsStack } from './rans.ts';
+import { Slots } from './slots.ts';
 
 const BYTES = 256;
 const MOST = BYTES - 1;
 const PRECISION = 20;
-const ROOM = 2 ** PRECISION - BYTES;
 /** Steps a unit of what a decoder says. */
 const STEPS = 1024;
 
@@ -33,7 +33,7 @@ abstract class WeightedCoder implements PixelCoder {
   protected readonly exponentials = new Exponentials();
   /** Of the pixel at hand: at least one is above 0. */
   protected readonly weights = new Float64Array(BYTES);
-  private readonly starts = new Uint32Array(BYTES + 1);
+  private readonly slots = new Slots(BYTES, PRECISION);
 
   constructor(pixels: number) {
     this.pixels = pixels;
@@ -43,36 +43,21 @@ abstract class WeightedCoder implements PixelCoder {
   protected abstract weigh(at: (parameter: number) => number): void;
 
   private set(row: Float32Array, first: number, pixel: number): void {
-    const { weights, starts, pixels } = this;
+    const { weights, slots, pixels } = this;
     this.weigh((parameter) => row[first + parameter * pixels + pixel]!);
     let total = 0;
     for (let byte = 0; byte < BYTES; byte++) total += weights[byte]!;
-    let sum = 0;
-    for (let byte = 0; byte < BYTES; byte++) {
-      starts[byte] = byte + Math.floor(Math.min(1, sum / total) * ROOM);
-      sum += weights[byte]!;
-    }
-    starts[BYTES] = 2 ** PRECISION;
+    slots.set(weights, total);
   }
 
   push(stack: AnsStack, row: Float32Array, first: number, pixel: number, value: number): void {
     this.set(row, first, pixel);
-    const start = this.starts[value]!;
-    stack.push(start, this.starts[value + 1]! - start, PRECISION);
+    this.slots.push(stack, value);
   }
 
   pop(stack: AnsStack, row: Float32Array, first: number, pixel: number): number {
     this.set(row, first, pixel);
-    const { starts } = this;
-    const slot = stack.peek(PRECISION);
-    let [low, high] = [0, MOST];
-    while (low < high) {
-      const middle = (low + high + 1) >> 1;
-      if (starts[middle]! <= slot) low = middle;
-      else high = middle - 1;
-    }
-    stack.drop(starts[low]!, starts[low + 1]! - starts[low]!, PRECISION);
-    return low;
+    return this.slots.pop(stack);
   }
 }
 

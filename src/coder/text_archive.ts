@@ -13,6 +13,7 @@ import {
   isTextHeader,
   joinBytes,
   MOST_TOKENS_IN_BLOCK,
+  sha256,
   type TextHeader,
 } from './container.ts';
 import { ExactGpt } from './exact_gpt.ts';
@@ -37,9 +38,7 @@ async function textModel(trained: Trained): Promise<TextModel> {
   const { context, layers, heads, width } = model.options;
   const told = new TextEncoder().encode(JSON.stringify({ context, layers, heads, width, vocabulary }));
   const all = joinBytes([told, new Uint8Array(flat.buffer, flat.byteOffset, flat.byteLength)]);
-  const hash = new Uint8Array(await crypto.subtle.digest('SHA-256', all as BufferSource));
-  const digest = Array.from(hash, (byte) => byte.toString(16).padStart(2, '0')).join('');
-  return { gpt, vocabulary, digest, probe: probeOf(gpt) };
+  return { gpt, vocabulary, digest: await sha256(all as BufferSource), probe: probeOf(gpt) };
 }
 
 /** Of the bits of a few logits. */
@@ -177,25 +176,26 @@ export async function decompressText(
   if (probe !== header.model.probe) throw new DataError(`${name} is damaged: its model's probe differs`);
   const times = { networks: 0, coder: 0 };
   const total = chosen.wanted.reduce((sum, { count }) => sum + count, 0);
-  const parts: Int32Array[] = [];
+  const symbols = new Int32Array(total);
+  let tokens = 0;
   let done = 0;
   for (const block of chosen.wanted) {
     try {
-      const symbols = await decodeSymbols(gpt, block, block.count, times, (some) => {
+      const some = await decodeSymbols(gpt, block, block.count, times, (decoded) => {
         signal?.throwIfAborted();
-        onProgress?.(done + some, total);
+        onProgress?.(done + decoded, total);
       });
-      parts.push(symbols);
+      symbols.set(some, tokens);
+      tokens += some.length;
     } catch (error) {
       chosen.fail(error, block);
     }
     done += block.count;
   }
-  const symbols = Int32Array.from(parts.flatMap((part) => [...part]));
-  const text = bytesOf(symbols, vocabulary);
-  const isWhole = parts.length === archive.total;
+  const text = bytesOf(symbols.subarray(0, tokens), vocabulary);
+  const isWhole = tokens === header.count;
   if (isWhole && text.length !== header.bytes) {
     chosen.fail(new DataError(`it gives ${text.length} bytes, and its header says ${header.bytes}: it is damaged`));
   }
-  return { header, text, tokens: symbols.length, damaged: chosen.damaged, milliseconds: times };
+  return { header, text, tokens, damaged: chosen.damaged, milliseconds: times };
 }

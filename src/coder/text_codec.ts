@@ -5,6 +5,7 @@ import type { CodedBlock, Times } from './bits_back.ts';
 import type { ExactGpt } from './exact_gpt.ts';
 import { AnsStack } from './rans.ts';
 import { MixedDistribution } from './seen_text.ts';
+import { Slots } from './slots.ts';
 
 /** A symbol that is a token, or, below 0, a character that the vocabulary has not: −1 − its code point. */
 export const characterSymbol = (codePoint: number) => -1 - codePoint;
@@ -17,50 +18,8 @@ const TURN_MS = 100;
 
 const tokenOf = (symbol: number) => (symbol < 0 ? STAND_IN : symbol);
 
-/** Slots of the tokens and, behind them, of what is none. */
-class Slots {
-  readonly precision: number;
-  private readonly starts: Uint32Array;
-
-  constructor(vocabulary: number) {
-    this.precision = vocabulary < 2 ** 12 ? 20 : 24;
-    this.starts = new Uint32Array(vocabulary + 2);
-  }
-
-  /** Each gets one at least. @param probabilities of the tokens */
-  set(probabilities: Float64Array): void {
-    const { starts, precision } = this;
-    const count = probabilities.length;
-    const room = 2 ** precision - count - 1;
-    let sum = 0;
-    for (let i = 0; i < count; i++) {
-      starts[i] = i + Math.floor(Math.min(1, sum) * room);
-      sum += probabilities[i]!;
-    }
-    starts[count] = count + Math.floor(Math.min(1, sum) * room);
-    starts[count + 1] = 2 ** precision;
-  }
-
-  start(index: number): number {
-    return this.starts[index]!;
-  }
-
-  frequency(index: number): number {
-    return this.starts[index + 1]! - this.starts[index]!;
-  }
-
-  /** Whose slot it is. */
-  find(slot: number): number {
-    const { starts } = this;
-    let [low, high] = [0, starts.length - 2];
-    while (low < high) {
-      const middle = (low + high + 1) >> 1;
-      if (starts[middle]! <= slot) low = middle;
-      else high = middle - 1;
-    }
-    return low;
-  }
-}
+/** The tokens have slots and, behind them, what is none. */
+const precisionOf = (vocabulary: number) => (vocabulary < 2 ** 12 ? 20 : 24);
 
 const mixHash = (hash: number, start: number, frequency: number) =>
   Math.imul(Math.imul(hash ^ start, 0x01000193) ^ frequency, 0x01000193);
@@ -83,7 +42,8 @@ export async function encodeSymbols(
   tell?: (done: number) => void,
 ): Promise<CodedBlock> {
   const { vocabulary } = gpt;
-  const slots = new Slots(vocabulary);
+  const precision = precisionOf(vocabulary);
+  const slots = new Slots(vocabulary + 1, precision);
   const mixed = new MixedDistribution(vocabulary);
   const starts = new Uint32Array(symbols.length);
   const frequencies = new Uint32Array(symbols.length);
@@ -102,7 +62,7 @@ export async function encodeSymbols(
     }
     const middle = performance.now();
     const row = (i - from) * vocabulary;
-    slots.set(mixed.distribution(rows.subarray(row, row + vocabulary)));
+    slots.set(mixed.distribution(rows.subarray(row, row + vocabulary)), 1);
     const index = symbols[i]! < 0 ? vocabulary : symbols[i]!;
     starts[i] = slots.start(index);
     frequencies[i] = slots.frequency(index);
@@ -115,7 +75,7 @@ export async function encodeSymbols(
   const stack = new AnsStack(1);
   for (let i = symbols.length - 1; i >= 0; i--) {
     if (symbols[i]! < 0) stack.push(-1 - symbols[i]!, 1, CHARACTER_BITS);
-    stack.push(starts[i]!, frequencies[i]!, slots.precision);
+    stack.push(starts[i]!, frequencies[i]!, precision);
   }
   return { batches: [], stack: stack.encode(), digest: digest >>> 0 };
 }
@@ -129,7 +89,7 @@ export async function decodeSymbols(
   tell?: (done: number) => void,
 ): Promise<Int32Array> {
   const { vocabulary } = gpt;
-  const slots = new Slots(vocabulary);
+  const slots = new Slots(vocabulary + 1, precisionOf(vocabulary));
   const mixed = new MixedDistribution(vocabulary);
   const symbols = new Int32Array(count);
   const stack = AnsStack.decode(coded);
@@ -139,11 +99,9 @@ export async function decodeSymbols(
   let logits: Float64Array = new Float64Array(vocabulary);
   for (let i = 0; i < count; i++) {
     const began = performance.now();
-    slots.set(mixed.distribution(logits));
-    const index = slots.find(stack.peek(slots.precision));
-    const [start, frequency] = [slots.start(index), slots.frequency(index)];
-    stack.drop(start, frequency, slots.precision);
-    digest = mixHash(digest, start, frequency);
+    slots.set(mixed.distribution(logits), 1);
+    const index = slots.pop(stack);
+    digest = mixHash(digest, slots.start(index), slots.frequency(index));
     if (index === vocabulary) {
       const character = stack.peek(CHARACTER_BITS);
       stack.drop(character, 1, CHARACTER_BITS);

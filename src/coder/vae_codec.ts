@@ -7,6 +7,7 @@ import { Linear, ReLU, type Sequential, Tanh } from '../nn/layers.ts';
 import type { Parameters } from '../nn/module.ts';
 import { type Codec, digestOf } from './bits_back.ts';
 import { BetaBinomialCoder, CategoricalCoder } from './byte_coders.ts';
+import { sha256 } from './container.ts';
 import {
   BernoulliCoder,
   CODE_STEPS,
@@ -139,8 +140,7 @@ export class VaeCodec {
       all.set(part, at);
       at += part.length;
     }
-    const hash = new Uint8Array(await crypto.subtle.digest('SHA-256', all));
-    return Array.from(hash, (byte) => byte.toString(16).padStart(2, '0')).join('');
+    return sha256(all);
   }
 
   private probes(inputs: number, value: (i: number) => number): Float32Array {

@@ -14,7 +14,7 @@ export interface TextDataset {
 }
 
 /** Of the text, what is learned from. */
-const SHARE = 0.9;
+export const SHARE = 0.9;
 
 /** What a token may be: a character, a byte, what merges of bytes make, or what a `tokenizer.json` says. */
 export const TOKENIZERS = ['characters', 'bytes', 'bpe', 'file'] as const;

@@ -32,6 +32,14 @@ export function validLength(bytes: Uint8Array): number {
   return bytes.length;
 }
 
+/** What to say of a file's byte that belongs to no character. */
+export function notUtf8(name: string, value: number, offset: number): DataError {
+  const byte = value.toString(16).toUpperCase().padStart(2, '0');
+  return new DataError(
+    `${name} is not UTF-8: byte 0x${byte} at offset ${offset} does not belong to a character: convert the file`,
+  );
+}
+
 /** @throws DataError that names the file, the offset and the byte of what is not UTF-8 */
 export async function* utf8Chunks(stream: ReadableStream<Uint8Array>, name: string): AsyncGenerator<string> {
   const decoder = new TextDecoder('utf-8', { ignoreBOM: false });
@@ -47,10 +55,7 @@ export async function* utf8Chunks(stream: ReadableStream<Uint8Array>, name: stri
     // A character may be cut by the end of a part, but not by that of the file.
     const isCut = !done && bytes.length - valid < 4 && lengthOf(bytes[valid] ?? 0) > bytes.length - valid;
     if (valid < bytes.length && !isCut) {
-      const byte = bytes[valid]!.toString(16).toUpperCase().padStart(2, '0');
-      throw new DataError(
-        `${name} is not UTF-8: byte 0x${byte} at offset ${offset + valid} does not belong to a character: convert the file`,
-      );
+      throw notUtf8(name, bytes[valid]!, offset + valid);
     }
     if (valid > 0) yield decoder.decode(bytes.subarray(0, valid), { stream: !done });
     offset += valid;

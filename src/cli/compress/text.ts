@@ -3,7 +3,8 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { compressText, DEFAULT_TOKENS, decompressText } from '../../coder/text_archive.ts';
 import { grammarText } from '../../data/grammar.ts';
-import { validLength } from '../../data/utf8.ts';
+import { SHARE } from '../../data/text.ts';
+import { notUtf8, validLength } from '../../data/utf8.ts';
 import { DataError, OptionError } from '../../errors.ts';
 import type { Trained } from '../../train/checkpoint.ts';
 import { resolveData, showPath } from '../arguments.ts';
@@ -24,9 +25,6 @@ export interface TextCompression {
   readonly json: boolean;
 }
 
-/** Of the characters, what is learned from: see `data/text.ts`. */
-const SHARE = 0.9;
-
 async function readText(data: string | undefined, trained: Trained): Promise<{ name: string; text: string }> {
   if (data === undefined) return { name: 'the built-in text', text: grammarText({ seed: trained.options.seed }) };
   const files = await findData(resolveData(data), 'text');
@@ -36,10 +34,7 @@ async function readText(data: string | undefined, trained: Trained): Promise<{ n
   }
   const bytes = new Uint8Array(await (await files.read(path)).arrayBuffer());
   const valid = validLength(bytes);
-  if (valid < bytes.length) {
-    const byte = bytes[valid]!.toString(16).toUpperCase().padStart(2, '0');
-    throw new DataError(`${path} is not UTF-8: byte 0x${byte} at offset ${valid} does not belong to a character`);
-  }
+  if (valid < bytes.length) throw notUtf8(path, bytes[valid]!, valid);
   // What stands first may be a byte order mark, and comes back with the rest.
   return { name: path, text: new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes) };
 }
