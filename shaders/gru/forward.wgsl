@@ -7,16 +7,7 @@
 // barrier, at which drivers on the CPU go from thread to thread. Four numbers of the states at a time; what is loaded of w serves all
 // examples. Workgroups are small, so that few examples keep several cores busy. Nobody returns early: what follows would be masked.
 // Reads w BATCH / SLICE · LENGTH times through the cache, x once; writes y. 6 · BATCH · LENGTH · (4·WIDTH)² operations.
-const BATCH: u32 = 2;
-const LENGTH: u32 = 3;
-const WIDTH: u32 = 2;
-const SLICE: u32 = 4;
-
-@group(0) @binding(0) var<storage, read> x: array<vec4f, BATCH * LENGTH * 3 * WIDTH>;
-@group(0) @binding(1) var<storage, read> w: array<vec4f, 12 * WIDTH * WIDTH>;
-@group(0) @binding(2) var<storage, read> bias: array<vec4f, 3 * WIDTH>;
-@group(0) @binding(3) var<storage, read> h0: array<vec4f, BATCH * WIDTH>;
-@group(0) @binding(4) var<storage, read_write> y: array<vec4f, BATCH * (LENGTH + 1) * WIDTH>;
+// include gru_operands
 
 // include gru_gate
 

@@ -1,59 +1,23 @@
 // Product C[M, N] = A[M, K] · B[K, N], each thread a register tile of TILE_M × 4·TILE_N4 results.
 //
-// TRANSPOSE_A: A is stored [K, M]. TRANSPOSE_B: B is stored [N, K]. (NN, NT and TN are the forms that occur.)
 // A thread walks K in steps of four: it loads TILE_M + 4·TILE_N4 vec4s and does 16 · TILE_M · TILE_N4 multiply-adds.
 // No workgroup memory: neighbours' loads meet in the cache. This is what a CPU adapter likes; see workgroup_tile.
 // Reads A N/(4·TILE_N4) times and B M/TILE_M times through the cache; writes C once. 2·M·N·K operations.
 //
-// Constants: M, N, K, TRANSPOSE_A, TRANSPOSE_B, TILE_M (a multiple of 4), TILE_N4, GROUP_X, GROUP_Y, GROUP_Z (threads of a
-// workgroup along N, M and the batch),
+// Constants: TILE_M (a multiple of 4), TILE_N4, GROUP_X, GROUP_Y, GROUP_Z (threads of a workgroup along N, M and the batch),
 // BY_FOUR (four products are added up before a sum gets them, as in register_tile_subgroup.wgsl).
-// SPREAD: of GROUPS_X × GROUPS_Y workgroups for each of BATCHES matmuls, more than a dimension takes: they are counted through.
-// Hooks: load_a and load_b take a row and a column/4 of the matrix as stored, and give 0 beyond K; store takes a row,
-// a column/4 and four results. Rows and columns beyond the edge are loaded (clamped) but never stored.
-const M: u32 = 64;
-const N: u32 = 64;
-const K: u32 = 64;
-const TRANSPOSE_A: bool = false;
-const TRANSPOSE_B: bool = false;
+// include matmul_operands
 const TILE_M: u32 = 8;
 const TILE_N4: u32 = 2;
 const GROUP_X: u32 = 8;
 const GROUP_Y: u32 = 8;
 const BY_FOUR: bool = false;
-const SPREAD: bool = false;
-const GROUPS_X: u32 = 1;
-const GROUPS_Y: u32 = 1;
-const BATCHES: u32 = 1;
 const GROUP_Z: u32 = 1;
-
-@group(0) @binding(0) var<storage, read> a: array<vec4f>;
-@group(0) @binding(1) var<storage, read> b: array<vec4f>;
-@group(0) @binding(2) var<storage, read_write> c: array<vec4f>;
-
-// Which of several products this is: hooks may look at it.
-var<private> batch: u32;
-
-fn load_a(row: u32, col4: u32) -> vec4f {
-  return a[row * (select(K, M, TRANSPOSE_A) / 4u) + col4];
-}
-
-fn load_b(row: u32, col4: u32) -> vec4f {
-  return b[row * (select(N, K, TRANSPOSE_B) / 4u) + col4];
-}
-
-fn store(row: u32, col4: u32, value: vec4f) {
-  c[row * (N / 4u) + col4] = value;
-}
 
 @compute @workgroup_size(GROUP_X, GROUP_Y, GROUP_Z)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_id) local: vec3u) {
-  var tile = group;
-  if (SPREAD) {
-    let i = (group.z * groups.y + group.y) * groups.x + group.x;
-    tile = vec3u(i % GROUPS_X, i / GROUPS_X % GROUPS_Y, i / (GROUPS_X * GROUPS_Y));
-  }
-  let id = tile * vec3u(GROUP_X, GROUP_Y, GROUP_Z) + local;
+  // include matmul_tile
+  let id = tile_at * vec3u(GROUP_X, GROUP_Y, GROUP_Z) + local;
   batch = id.z;
   let col4 = id.x * TILE_N4;
   let row = id.y * TILE_M;

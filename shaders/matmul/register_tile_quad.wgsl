@@ -7,50 +7,20 @@ diagnostic(off, subgroup_uniformity);
 // by swaps. So that a swap does, and no broadcast is needed, a lane meets the rows in an order of its own: what it adds up
 // at p is of the row that the lane p away (lane ^ p) has loaded.
 //
-// TRANSPOSE_A: A is stored [K, M]. TRANSPOSE_B: B is stored [N, K].
 // A thread walks K in steps of four: it loads TILE_M / 4 + 4 · TILE_N4 vec4s, swaps 3 · TILE_M / 4 and does
 // 16 · TILE_M · TILE_N4 multiply-adds. Of a driver that fetches lane by lane, a load costs as much as twenty multiply-adds,
 // and a broadcast ten: hence large tiles, and swaps. Reads A N / (16 · TILE_N4) times and B M / TILE_M times through the
 // cache; writes C once. 2·M·N·K operations.
 //
-// Constants: M, N, K, TRANSPOSE_A, TRANSPOSE_B, TILE_M (a multiple of 4, and of 16 for TRANSPOSE_A), TILE_N4, GROUP_X (a
-// multiple of the subgroup's size, which is a multiple of 4), GROUP_Y, BARE_STORE (nothing is fused behind, and tiles fill C).
+// Constants: TILE_M (a multiple of 4, and of 16 for TRANSPOSE_A), TILE_N4, GROUP_X (a multiple of the subgroup's size, which is
+// a multiple of 4), GROUP_Y, BARE_STORE (nothing is fused behind, and tiles fill C).
 // Four products are added up before a sum gets them: one access to it where a driver keeps sums in memory.
-// SPREAD: of GROUPS_X × GROUPS_Y workgroups for each of BATCHES matmuls, more than a dimension takes: they are counted through.
-// Hooks: as in register_tile.wgsl.
-const M: u32 = 64;
-const N: u32 = 64;
-const K: u32 = 64;
-const TRANSPOSE_A: bool = false;
-const TRANSPOSE_B: bool = false;
+// include matmul_operands
 const TILE_M: u32 = 16;
 const TILE_N4: u32 = 1;
 const GROUP_X: u32 = 4;
 const GROUP_Y: u32 = 8;
 const BARE_STORE: bool = false;
-const SPREAD: bool = false;
-const GROUPS_X: u32 = 1;
-const GROUPS_Y: u32 = 1;
-const BATCHES: u32 = 1;
-
-@group(0) @binding(0) var<storage, read> a: array<vec4f>;
-@group(0) @binding(1) var<storage, read> b: array<vec4f>;
-@group(0) @binding(2) var<storage, read_write> c: array<vec4f>;
-
-// Which of several products this is: hooks may look at it.
-var<private> batch: u32;
-
-fn load_a(row: u32, col4: u32) -> vec4f {
-  return a[row * (select(K, M, TRANSPOSE_A) / 4u) + col4];
-}
-
-fn load_b(row: u32, col4: u32) -> vec4f {
-  return b[row * (select(N, K, TRANSPOSE_B) / 4u) + col4];
-}
-
-fn store(row: u32, col4: u32, value: vec4f) {
-  c[row * (N / 4u) + col4] = value;
-}
 
 // The row within the tile of a lane's i-th line of sums.
 fn row_of(i: u32, lane: u32) -> u32 {
@@ -62,13 +32,8 @@ fn row_of(i: u32, lane: u32) -> u32 {
 
 @compute @workgroup_size(GROUP_X, GROUP_Y)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_id) local: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
-  var tile = group;
-  if (SPREAD) {
-    let i = (group.z * groups.y + group.y) * groups.x + group.x;
-    tile = vec3u(i % GROUPS_X, i / GROUPS_X % GROUPS_Y, i / (GROUPS_X * GROUPS_Y));
-    if (tile.z >= BATCHES) { return; }
-  }
-  let id = tile * vec3u(GROUP_X, GROUP_Y, 1u) + local;
+  // include matmul_tile
+  let id = tile_at * vec3u(GROUP_X, GROUP_Y, 1u) + local;
   batch = id.z;
   let col4 = id.x * TILE_N4;
   let row = id.y * TILE_M;

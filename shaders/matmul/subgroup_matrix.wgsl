@@ -5,7 +5,6 @@ diagnostic(off, chromium.subgroup_matrix_uniformity);
 // Product C[M, N] = A[M, K] · B[K, N], each workgroup a tile of TILE_M × TILE_N results, by the hardware's own products of small
 // matrices.
 //
-// TRANSPOSE_A: A is stored [K, M]. TRANSPOSE_B: B is stored [N, K].
 // The workgroup walks K in steps of DEPTH. As in workgroup_tile.wgsl, threads load 4×4 blocks, so that workgroup memory
 // holds both operands with k outermost, rows PAD apart from each other so that banks are met evenly. GRID_M × GRID_N subgroups
 // have ACC_M × ACC_N sums each, small matrices in registers: of ACC_M + ACC_N matrices that one loads it multiplies
@@ -14,16 +13,10 @@ diagnostic(off, chromium.subgroup_matrix_uniformity);
 // Reads A N / TILE_N times and B M / TILE_M times, writes C once. 2·M·N·K operations.
 // Workgroup memory: DEPTH · (TILE_M + TILE_N + 2 · PAD) components, and a small matrix of sums a subgroup.
 //
-// Constants: M, N, K, TRANSPOSE_A, TRANSPOSE_B, SIZE_M, SIZE_N, SIZE_K (a configuration of the adapter, multiples of 4),
-// GRID_M, GRID_N, ACC_M, ACC_N, DEPTH (a multiple of SIZE_K), PAD, THREADS (GRID_M · GRID_N of the largest subgroups).
-// SPREAD: of GROUPS_X × GROUPS_Y workgroups for each of BATCHES matmuls, more than a dimension takes: they are counted through.
+// Constants: SIZE_M, SIZE_N, SIZE_K (a configuration of the adapter, multiples of 4), GRID_M, GRID_N, ACC_M, ACC_N, DEPTH (a
+// multiple of SIZE_K), PAD, THREADS (GRID_M · GRID_N of the largest subgroups).
 // Aliases: Component (f32, or f16, which needs `enable f16`), Sum (what the small matrices add up in: f32, or f16).
-// Hooks: as in register_tile.wgsl.
-const M: u32 = 64;
-const N: u32 = 64;
-const K: u32 = 64;
-const TRANSPOSE_A: bool = false;
-const TRANSPOSE_B: bool = false;
+// include matmul_operands
 const SIZE_M: u32 = 8;
 const SIZE_N: u32 = 8;
 const SIZE_K: u32 = 8;
@@ -34,10 +27,6 @@ const ACC_N: u32 = 4;
 const DEPTH: u32 = 32;
 const PAD: u32 = 4;
 const THREADS: u32 = 128;
-const SPREAD: bool = false;
-const GROUPS_X: u32 = 1;
-const GROUPS_Y: u32 = 1;
-const BATCHES: u32 = 1;
 const TILE_M: u32 = GRID_M * ACC_M * SIZE_M;
 const TILE_N: u32 = GRID_N * ACC_N * SIZE_N;
 const STRIDE_A: u32 = TILE_M + PAD;
@@ -50,29 +39,10 @@ alias Left = subgroup_matrix_left<Component, SIZE_K, SIZE_M>;
 alias Right = subgroup_matrix_right<Component, SIZE_N, SIZE_K>;
 alias Result = subgroup_matrix_result<Sum, SIZE_N, SIZE_M>;
 
-@group(0) @binding(0) var<storage, read> a: array<vec4f>;
-@group(0) @binding(1) var<storage, read> b: array<vec4f>;
-@group(0) @binding(2) var<storage, read_write> c: array<vec4f>;
-
 // [k][m], [k][n], and of each subgroup a matrix, [m][n].
 var<workgroup> tile_a: array<Component, DEPTH * STRIDE_A>;
 var<workgroup> tile_b: array<Component, DEPTH * STRIDE_B>;
 var<workgroup> stage: array<Sum, GRID_M * GRID_N * MATRIX>;
-
-// Which of several products this is: hooks may look at it.
-var<private> batch: u32;
-
-fn load_a(row: u32, col4: u32) -> vec4f {
-  return a[row * (select(K, M, TRANSPOSE_A) / 4u) + col4];
-}
-
-fn load_b(row: u32, col4: u32) -> vec4f {
-  return b[row * (select(N, K, TRANSPOSE_B) / 4u) + col4];
-}
-
-fn store(row: u32, col4: u32, value: vec4f) {
-  c[row * (N / 4u) + col4] = value;
-}
 
 // Four k of four columns of op(A)ᵀ; beyond the edges the last ones again, beyond K zeros.
 fn block_a(m4: u32, k4: u32) -> mat4x4f {
@@ -101,15 +71,10 @@ fn block_b(n4: u32, k4: u32) -> mat4x4f {
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32, @builtin(subgroup_id) subgroup: u32) {
-  var origin = group;
-  if (SPREAD) {
-    let i = (group.z * groups.y + group.y) * groups.x + group.x;
-    origin = vec3u(i % GROUPS_X, i / GROUPS_X % GROUPS_Y, i / (GROUPS_X * GROUPS_Y));
-    if (origin.z >= BATCHES) { return; }
-  }
-  batch = origin.z;
-  let first_m4 = origin.y * (TILE_M / 4u);
-  let first_n4 = origin.x * (TILE_N / 4u);
+  // include matmul_tile
+  batch = tile_at.z;
+  let first_m4 = tile_at.y * (TILE_M / 4u);
+  let first_n4 = tile_at.x * (TILE_N / 4u);
   let my_m = subgroup / GRID_N * (ACC_M * SIZE_M);
   let my_n = subgroup % GRID_N * (ACC_N * SIZE_N);
   var sums: array<Result, ACC_M * ACC_N>;

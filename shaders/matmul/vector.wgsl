@@ -9,7 +9,6 @@
 // Reads the matrix once, and the vectors LONG / 4 times through the cache; writes the results once. 2·LONG·FEW·K operations.
 //
 // Constants: LONG, FEW, K, BY_K, VECTORS_BY_K, PARTS and COLUMNS (powers of 2; threads of a workgroup along K and along j).
-// SPREAD: of GROUPS_X × GROUPS_Y workgroups for each of BATCHES matmuls, more than a dimension takes: they are counted through.
 // Hooks: load_matrix and load_vectors take a row and a column/4 as stored, and give 0 beyond K; store takes a vector, a
 // j/4 and four results. Rows of the matrix beyond LONG are never loaded.
 const LONG: u32 = 64;
@@ -19,10 +18,7 @@ const BY_K: bool = false;
 const VECTORS_BY_K: bool = false;
 const PARTS: u32 = 16;
 const COLUMNS: u32 = 4;
-const SPREAD: bool = false;
-const GROUPS_X: u32 = 1;
-const GROUPS_Y: u32 = 1;
-const BATCHES: u32 = 1;
+// include matmul_batches
 
 @group(0) @binding(0) var<storage, read> matrix: array<vec4f>;
 @group(0) @binding(1) var<storage, read> vectors: array<vec4f>;
@@ -30,9 +26,6 @@ const BATCHES: u32 = 1;
 
 // [column][part].
 var<workgroup> found: array<vec4f, COLUMNS * PARTS>;
-
-// Which of several products this is: hooks may look at it.
-var<private> batch: u32;
 
 fn load_matrix(row: u32, col4: u32) -> vec4f {
   return matrix[row * (select(K, LONG, BY_K) / 4u) + col4];
@@ -48,16 +41,11 @@ fn store(v: u32, j4: u32, value: vec4f) {
 
 @compute @workgroup_size(PARTS * COLUMNS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32) {
-  var tile = group;
-  if (SPREAD) {
-    let i = (group.z * groups.y + group.y) * groups.x + group.x;
-    tile = vec3u(i % GROUPS_X, i / GROUPS_X % GROUPS_Y, i / (GROUPS_X * GROUPS_Y));
-    if (tile.z >= BATCHES) { return; }
-  }
-  batch = tile.z;
+  // include matmul_tile
+  batch = tile_at.z;
   let part = select(local % PARTS, local / COLUMNS, BY_K);
   let column = select(local / PARTS, local % COLUMNS, BY_K);
-  let j4 = tile.x * COLUMNS + column;
+  let j4 = tile_at.x * COLUMNS + column;
   let clamped = min(j4, (LONG - 1u) / 4u); // threads to spare stay, for the barriers
   // By K, four sums of each vector's four results, for k and three behind it; else a vec4 of sums each.
   var sums: array<vec4f, 4 * FEW>;

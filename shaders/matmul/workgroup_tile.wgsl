@@ -1,6 +1,5 @@
 // Product C[M, N] = A[M, K] · B[K, N], each workgroup a tile of TILE_M × TILE_N results, through workgroup memory.
 //
-// TRANSPOSE_A: A is stored [K, M]. TRANSPOSE_B: B is stored [N, K].
 // The workgroup walks K in steps of DEPTH. Its threads share out the step's parts of A and B as 4×4 blocks: four vec4 loads
 // each, turned in registers where k lies along a row, so that workgroup memory holds both operands with k outermost.
 // Threads side by side load what lies side by side: vec4s along k where a row holds k, and else along m or n. A block's
@@ -15,17 +14,11 @@
 // Workgroup memory: 4 · BUFFERS · DEPTH · (TILE_M + TILE_N) bytes, half of that where both operands are stored as f16.
 // Threads: SLICES · TILE_M · TILE_N / (16 · REG_M4 · REG_N4).
 //
-// Constants: M, N, K, TRANSPOSE_A, TRANSPOSE_B, TILE_M, TILE_N (multiples of 16), DEPTH (of 16 and of 4 · SLICES), REG_M4,
-// REG_N4, THREADS, PREFETCH, BUFFERS (1 or 2), SLICES, ROUNDS (4×4 blocks of a step for each thread), ROWS (of a thread's rows,
-// how many are added up at a time: they divide 4 · REG_M4, and ROWS · REG_N4 · THREADS vec4s fit into the workgroup memory).
-// SPREAD: of GROUPS_X × GROUPS_Y workgroups for each of BATCHES matmuls, more than a dimension takes: they are counted through.
+// Constants: TILE_M, TILE_N (multiples of 16), DEPTH (of 16 and of 4 · SLICES), REG_M4, REG_N4, THREADS, PREFETCH, BUFFERS (1 or
+// 2), SLICES, ROUNDS (4×4 blocks of a step for each thread), ROWS (of a thread's rows, how many are added up at a time: they
+// divide 4 · REG_M4, and ROWS · REG_N4 · THREADS vec4s fit into the workgroup memory).
 // Aliases: Tile (vec4f or vec4<f16>, which needs `enable f16`; of slices always vec4f).
-// Hooks: as in register_tile.wgsl.
-const M: u32 = 64;
-const N: u32 = 64;
-const K: u32 = 64;
-const TRANSPOSE_A: bool = false;
-const TRANSPOSE_B: bool = false;
+// include matmul_operands
 const TILE_M: u32 = 64;
 const TILE_N: u32 = 64;
 const DEPTH: u32 = 16;
@@ -36,10 +29,6 @@ const PREFETCH: bool = true;
 const BUFFERS: u32 = 2;
 const SLICES: u32 = 1;
 const ROWS: u32 = 1;
-const SPREAD: bool = false;
-const GROUPS_X: u32 = 1;
-const GROUPS_Y: u32 = 1;
-const BATCHES: u32 = 1;
 const ROUNDS: u32 = 2;
 // 4×4 blocks of a step: of A, and of both.
 const BLOCKS_A: u32 = DEPTH * TILE_M / 16;
@@ -48,28 +37,9 @@ const WIDTH: u32 = (TILE_M + TILE_N) / 4;
 
 alias Tile = vec4f;
 
-@group(0) @binding(0) var<storage, read> a: array<vec4f>;
-@group(0) @binding(1) var<storage, read> b: array<vec4f>;
-@group(0) @binding(2) var<storage, read_write> c: array<vec4f>;
-
 // [buffer and k / 4][k % 4][m / 4 and, behind it, n / 4]. Of constant indices drivers need no check that they are in bounds,
 // and so one address is formed for four k.
 var<workgroup> tile: array<array<array<Tile, WIDTH>, 4>, BUFFERS * DEPTH / 4>;
-
-// Which of several products this is: hooks may look at it.
-var<private> batch: u32;
-
-fn load_a(row: u32, col4: u32) -> vec4f {
-  return a[row * (select(K, M, TRANSPOSE_A) / 4u) + col4];
-}
-
-fn load_b(row: u32, col4: u32) -> vec4f {
-  return b[row * (select(N, K, TRANSPOSE_B) / 4u) + col4];
-}
-
-fn store(row: u32, col4: u32, value: vec4f) {
-  c[row * (N / 4u) + col4] = value;
-}
 
 // Four k of four columns of op(A)ᵀ; beyond the edge the last ones again.
 fn block_a(m4: u32, k4: u32) -> mat4x4f {
@@ -130,15 +100,10 @@ fn fetched(step: u32, local: u32, first_m4: u32, first_n4: u32) -> array<mat4x4f
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32) {
-  var origin = group;
-  if (SPREAD) {
-    let i = (group.z * groups.y + group.y) * groups.x + group.x;
-    origin = vec3u(i % GROUPS_X, i / GROUPS_X % GROUPS_Y, i / (GROUPS_X * GROUPS_Y));
-    if (origin.z >= BATCHES) { return; }
-  }
-  batch = origin.z;
-  let first_m4 = origin.y * (TILE_M / 4u);
-  let first_n4 = origin.x * (TILE_N / 4u);
+  // include matmul_tile
+  batch = tile_at.z;
+  let first_m4 = tile_at.y * (TILE_M / 4u);
+  let first_n4 = tile_at.x * (TILE_N / 4u);
   // Threads side by side take vec4s side by side, so that workgroup memory and stores are read and written in stretches.
   let threads_n = TILE_N / (4u * REG_N4);
   let peers = THREADS / SLICES;

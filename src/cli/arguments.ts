@@ -35,6 +35,11 @@ export function refuseEmpty(values: Readonly<Record<string, unknown>>): void {
   }
 }
 
+/** @throws OptionError for a driver without Node: a browser chooses for itself */
+export function refuseDriverAlone({ node, driver }: { readonly node?: boolean; readonly driver?: string }): void {
+  if (driver !== undefined && !node) throw new OptionError('--driver goes with --node: a browser chooses for itself');
+}
+
 /** Adds options of a training run: all of them, or those that a step depends on. */
 export function addRunOptions(command: Command, chosen = OPTIONS): Command {
   for (const option of chosen) {

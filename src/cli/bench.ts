@@ -5,7 +5,7 @@ import type { ViteDevServer } from 'vite';
 import { type BenchOptions, ENGINES, type EngineName, type Row, select, TELL } from '../bench/results.ts';
 import { GliaError, OptionError } from '../errors.ts';
 import type { Ceilings } from '../runtime/ceilings.ts';
-import { createCommand, parse, resolvePath } from './arguments.ts';
+import { createCommand, parse, refuseDriverAlone, resolvePath } from './arguments.ts';
 import { benchCompiling } from './bench/compile.ts';
 import { FRESH_IDS, measureFresh } from './bench/fresh_pages.ts';
 import { benchInNode } from './bench/node.ts';
@@ -84,7 +84,7 @@ function parseArguments(
     if (given) throw new OptionError(`--compile needs no device and has no peers: leave out --${given}`);
   }
   if (headed && node) throw new OptionError('--headed shows the browser, and --node has none: leave one of them out');
-  if (driver !== undefined && !node) throw new OptionError('--driver goes with --node: a browser chooses for itself');
+  refuseDriverAlone({ node, driver });
   if (!node && peers.includes('pytorch')) throw new OptionError('--peers pytorch goes with --node');
   if (!Number.isInteger(rounds) || rounds < 1) throw new OptionError('--rounds must be a positive integer');
   const unknown = peers.find((name: string) => !PEERS[name]);

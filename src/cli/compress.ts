@@ -8,7 +8,15 @@ import { ACCEPTED } from '../data/formats.ts';
 import { OptionError } from '../errors.ts';
 import { isOfText } from '../train/built_in.ts';
 import { decodeTrained } from '../train/checkpoint.ts';
-import { createCommand, parse, refuseEmpty, resolveData, resolvePath, showPath } from './arguments.ts';
+import {
+  createCommand,
+  parse,
+  refuseDriverAlone,
+  refuseEmpty,
+  resolveData,
+  resolvePath,
+  showPath,
+} from './arguments.ts';
 import { compareCoders, type Size } from './compress/compare.ts';
 import { CODER_DRIVER_HELP, runWork, showTime } from './compress/run.ts';
 import { showTable } from './compress/table.ts';
@@ -97,7 +105,7 @@ export async function main(args: string[], { server }: { server: ViteDevServer }
   } = options;
   const { node = false, driver, headed = false, json = false } = options;
   refuseEmpty({ checkpoint, data: where, out, driver });
-  if (driver !== undefined && !node) throw new OptionError('--driver is for --node');
+  refuseDriverAlone({ node, driver });
   const path = findModel(resolvePath(checkpoint));
   const trained = new Uint8Array(readFileSync(path));
   const name = showPath(path);

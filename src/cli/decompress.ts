@@ -5,7 +5,7 @@ import type { ViteDevServer } from 'vite';
 import { decodeArchive, isTextHeader } from '../coder/container.ts';
 import { DataError, OptionError } from '../errors.ts';
 import { decodeTrained } from '../train/checkpoint.ts';
-import { createCommand, parse, refuseEmpty, resolvePath, showPath } from './arguments.ts';
+import { createCommand, parse, refuseDriverAlone, refuseEmpty, resolvePath, showPath } from './arguments.ts';
 import { CODER_DRIVER_HELP, runWork, showTime } from './compress/run.ts';
 import { decompressTextFile } from './compress/text.ts';
 import type { DecompressEnd } from './compress/work.ts';
@@ -54,7 +54,7 @@ export async function main(args: string[], { server }: { server: ViteDevServer }
   } = command.opts();
   const [given = ''] = command.args;
   refuseEmpty({ out, checkpoint, driver });
-  if (driver !== undefined && !node) throw new OptionError('--driver is for --node');
+  refuseDriverAlone({ node, driver });
   const path = resolvePath(given);
   const archive = readArchive(path);
   const name = showPath(path);

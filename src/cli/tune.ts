@@ -1,10 +1,17 @@
 // `npm run tune`: times the kernel variants for a model's own shapes, in Chrome or in Node, and shows the table.
 import type { ViteDevServer } from 'vite';
-import { OptionError } from '../errors.ts';
 import { Gpu } from '../gpu/gpu.ts';
 import type { TuneResult } from '../runtime/tune.ts';
 import { completeOptions, OPTIONS, type TrainOptions } from '../train/options.ts';
-import { addRunOptions, createCommand, givenOptions, parse, resolvePath, showPath } from './arguments.ts';
+import {
+  addRunOptions,
+  createCommand,
+  givenOptions,
+  parse,
+  refuseDriverAlone,
+  resolvePath,
+  showPath,
+} from './arguments.ts';
 import { launchBrowser } from './browser.ts';
 import { DRIVER_HELP, startDawn } from './dawn/dawn.ts';
 import { printWarnings } from './page.ts';
@@ -38,7 +45,7 @@ function parseArguments(args: readonly string[]): Arguments | undefined {
   );
   if (!parse(command, args)) return undefined;
   const { file, again, check, node, driver } = command.opts();
-  if (driver !== undefined && !node) throw new OptionError('--driver goes with --node: a browser chooses for itself');
+  refuseDriverAlone({ node, driver });
   const given = completeOptions(givenOptions(command));
   return { file: resolvePath(file), again, check, node, driver, given };
 }

@@ -4,7 +4,9 @@ import forwardWorkgroupShader from '../../shaders/gru/forward_workgroup.wgsl?raw
 import gradientShader from '../../shaders/gru/gradient.wgsl?raw';
 import gradientWorkgroupShader from '../../shaders/gru/gradient_workgroup.wgsl?raw';
 import gru_back from '../../shaders/include/gru_back.wgsl?raw';
+import gru_cotangents from '../../shaders/include/gru_cotangents.wgsl?raw';
 import gru_gate from '../../shaders/include/gru_gate.wgsl?raw';
+import gru_operands from '../../shaders/include/gru_operands.wgsl?raw';
 import gru_slopes from '../../shaders/include/gru_slopes.wgsl?raw';
 import gru_step from '../../shaders/include/gru_step.wgsl?raw';
 import { ShapeError } from '../errors.ts';
@@ -33,7 +35,7 @@ function check(inputs: readonly Tensor[], wanted: (n: number, t: number, size: n
   );
 }
 
-const texts = { gru_back, gru_gate, gru_slopes, gru_step };
+const texts = { gru_back, gru_cotangents, gru_gate, gru_operands, gru_slopes, gru_step };
 
 /** Threads of a workgroup that wait for no other: few, so that a small batch keeps several cores busy. */
 const ALONE = 4;

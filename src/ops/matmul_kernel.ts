@@ -1,5 +1,9 @@
 // What the kernels of matmul have in common: sizes, the workgroups of a grid, and the hooks that load and store.
+import matmul_batches from '../../shaders/include/matmul_batches.wgsl?raw';
+import matmul_operands from '../../shaders/include/matmul_operands.wgsl?raw';
+import matmul_tile from '../../shaders/include/matmul_tile.wgsl?raw';
 import { ShapeError } from '../errors.ts';
+import { include } from '../gpu/include.ts';
 import { Affine } from './affine.ts';
 import { type AdapterTraits, type KernelWriter, show, type Tensor } from './tensor.ts';
 
@@ -42,6 +46,9 @@ export const PROBE = [false, true].flatMap((transposeA) =>
     attrs: { transposeA, transposeB },
   })),
 );
+
+/** A shader of shaders/matmul with what these share: operands, hooks, and which tile of which matmul a workgroup has. */
+export const withOperands = (shader: string) => include(shader, { matmul_operands, matmul_batches, matmul_tile });
 
 /** A shader whose subgroups are of the size that it is written for, where a device gives the size that it is asked for. */
 export function pinned(source: string, { pinsSubgroups, subgroupSize }: AdapterTraits): string {

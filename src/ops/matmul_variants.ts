@@ -1,6 +1,6 @@
 // The kernels of matmul that every adapter has, and where the heuristic takes them; `kernels_cpu.ts` and `kernels_gpu.ts` add more.
-import registerTileShader from '../../shaders/matmul/register_tile.wgsl?raw';
-import vectorShader from '../../shaders/matmul/vector.wgsl?raw';
+import registerTileText from '../../shaders/matmul/register_tile.wgsl?raw';
+import vectorText from '../../shaders/matmul/vector.wgsl?raw';
 import { Affine } from './affine.ts';
 import {
   batchOf,
@@ -12,8 +12,12 @@ import {
   sizesOf,
   spread,
   VALUES,
+  withOperands,
 } from './matmul_kernel.ts';
 import type { AdapterTraits, Tensor, Variant } from './tensor.ts';
+
+const registerTileShader = /* @__PURE__ */ withOperands(registerTileText);
+const vectorShader = /* @__PURE__ */ withOperands(vectorText);
 
 /** Register tile of tileM × 4·tileN4, without workgroup memory. */
 function registerTile(

@@ -1,6 +1,6 @@
 // The product by the hardware's own products of small matrices (Chromium's experimental subgroup matrices): loaded only
 // where the device was asked for them. The extension may change, so the kernel is checked before its results count.
-import subgroupMatrixShader from '../../shaders/matmul/subgroup_matrix.wgsl?raw';
+import subgroupMatrixText from '../../shaders/matmul/subgroup_matrix.wgsl?raw';
 import {
   batchOf,
   constantsOf,
@@ -11,9 +11,12 @@ import {
   pinned,
   sizesOf,
   spread,
+  withOperands,
 } from './matmul_kernel.ts';
 import { parallelismOf } from './parallelism.ts';
 import type { AdapterTraits, DType, Tensor, Variant } from './tensor.ts';
+
+const subgroupMatrixShader = /* @__PURE__ */ withOperands(subgroupMatrixText);
 
 /** As `GPUAdapterInfo.subgroupMatrixConfigs` lists them. */
 export interface SubgroupMatrixConfig {

@@ -1,6 +1,6 @@
 // The tiles of a matmul whose rows of A are shared in the subgroup: the fastest on an adapter that runs on the CPU.
-import quadShader from '../../shaders/matmul/register_tile_quad.wgsl?raw';
-import broadcastShader from '../../shaders/matmul/register_tile_subgroup.wgsl?raw';
+import quadText from '../../shaders/matmul/register_tile_quad.wgsl?raw';
+import broadcastText from '../../shaders/matmul/register_tile_subgroup.wgsl?raw';
 import {
   batchOf,
   constantsOf,
@@ -11,9 +11,13 @@ import {
   pinned,
   sizesOf,
   spread,
+  withOperands,
 } from './matmul_kernel.ts';
 import { addsByFour } from './matmul_variants.ts';
 import type { AdapterTraits, Kernel, Tensor, Variant } from './tensor.ts';
+
+const quadShader = /* @__PURE__ */ withOperands(quadText);
+const broadcastShader = /* @__PURE__ */ withOperands(broadcastText);
 
 /** The group size, up to 8, that covers so many tiles with the fewest to spare; of several, the largest. */
 function fewestLeftOver(tiles: number): number {

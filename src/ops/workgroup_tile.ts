@@ -1,9 +1,20 @@
 // The tiles of a matmul that go through workgroup memory, which is what a GPU wants, and the rule that takes one of them by
 // what it wastes and by how many of the adapter's cores it keeps busy.
-import workgroupShader from '../../shaders/matmul/workgroup_tile.wgsl?raw';
-import { batchOf, constantsOf, isAligned, type MatmulAttrs, matmulHooks, sizesOf, spread } from './matmul_kernel.ts';
+import workgroupText from '../../shaders/matmul/workgroup_tile.wgsl?raw';
+import {
+  batchOf,
+  constantsOf,
+  isAligned,
+  type MatmulAttrs,
+  matmulHooks,
+  sizesOf,
+  spread,
+  withOperands,
+} from './matmul_kernel.ts';
 import { parallelismOf } from './parallelism.ts';
 import type { AdapterTraits, Tensor, Variant } from './tensor.ts';
+
+const workgroupShader = /* @__PURE__ */ withOperands(workgroupText);
 
 interface Tile {
   readonly m: number;

@@ -102,7 +102,7 @@ function Buttons() {
 function Numbers() {
   const now = progress.value;
   const { latest, lastEpoch, terms = ['loss'], step = 0, totalSteps, epoch, epochs, batch = 0 } = now ?? {};
-  const what = started.value?.data.vocabulary === undefined ? 'images' : 'windows';
+  const what = started.value?.data.vocabulary === undefined ? 'images' : 'sequences';
   const entries: readonly (readonly [label: string, value: string, rest?: string])[] = [
     ['step', now ? `${step}` : NONE, totalSteps ? ` / ${totalSteps}` : ''],
     ['epoch', now ? `${epoch}` : NONE, epochs ? ` / ${epochs}` : ''],

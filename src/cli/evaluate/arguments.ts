@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { ACCEPTED } from '../../data/formats.ts';
 import { TEXT_ACCEPTED } from '../../data/text.ts';
 import { OptionError } from '../../errors.ts';
-import { createCommand, parse, refuseEmpty, resolveData, resolvePath } from '../arguments.ts';
+import { createCommand, parse, refuseDriverAlone, refuseEmpty, resolveData, resolvePath } from '../arguments.ts';
 import { DRIVER_HELP } from '../dawn/dawn.ts';
 
 export interface Arguments {
@@ -50,7 +50,7 @@ export function parseArguments(args: readonly string[]): Arguments | undefined {
   const { checkpoint, data, nll = [100], images, batch, seed, state, headed = false, json = false } = command.opts();
   const { node = false, driver } = command.opts();
   refuseEmpty({ checkpoint, data, state, driver });
-  if (driver !== undefined && !node) throw new OptionError('--driver is for --node');
+  refuseDriverAlone({ node, driver });
   return {
     checkpoint: resolvePath(checkpoint),
     data: data && resolveData(data),

@@ -12,7 +12,15 @@ import {
   parseWorkgroups,
 } from '../../runtime/shader_data.ts';
 import { completeOptions, OPTIONS, type TrainOptions } from '../../train/options.ts';
-import { addRunOptions, createCommand, givenOptions, parse, refuseEmpty, resolvePath } from '../arguments.ts';
+import {
+  addRunOptions,
+  createCommand,
+  givenOptions,
+  parse,
+  refuseDriverAlone,
+  refuseEmpty,
+  resolvePath,
+} from '../arguments.ts';
 import { DRIVER_HELP } from '../dawn/dawn.ts';
 import { shippedAdapters } from './adapter.ts';
 import type { PlanRequest } from './plan.ts';
@@ -110,7 +118,7 @@ export function parseArguments(args: readonly string[]): Arguments | undefined {
   const command = describeCommand();
   if (!parse(command, args)) return undefined;
   const { json, trace, sort = false, headed = false, node, driver } = command.opts();
-  if (driver !== undefined && !node) throw new OptionError('--driver goes with --node: a browser chooses for itself');
+  refuseDriverAlone({ node, driver });
   if (node) refuse(command, ['headed'], 'is for a browser, and --node has none');
   refuseEmpty({ json, trace });
   return {

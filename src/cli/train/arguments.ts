@@ -9,6 +9,7 @@ import {
   createCommand,
   givenOptions,
   parse,
+  refuseDriverAlone,
   refuseEmpty,
   resolveData,
   resolvePath,
@@ -59,7 +60,7 @@ export function parseArguments(args: readonly string[]): Arguments | undefined {
   const { data, tokenizerFile, out, resume, saveEvery, patience, headed = false, json = false } = command.opts();
   const { node = false, driver } = command.opts();
   refuseEmpty({ data, 'tokenizer-file': tokenizerFile, out, resume, driver });
-  if (driver !== undefined && !node) throw new OptionError('--driver is for --node');
+  refuseDriverAlone({ node, driver });
   const given = givenOptions(command);
   if (tokenizerFile && (given.tokenizer ?? 'file') !== 'file') {
     throw new OptionError(`--tokenizer ${given.tokenizer} and --tokenizer-file exclude each other`);

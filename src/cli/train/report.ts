@@ -119,7 +119,7 @@ export class TextReport implements Report {
     return [
       `step ${latest.step}/${totalSteps}`,
       describeTerms(terms, latest),
-      `${Math.round((1000 * batch) / this.msPerStep)} ${this.run?.data.vocabulary ? 'windows' : 'images'}/s`,
+      `${Math.round((1000 * batch) / this.msPerStep)} ${this.run?.data.vocabulary ? 'sequences' : 'images'}/s`,
       `${showDuration(left)} left`,
     ].join(' · ');
   }

@@ -1,8 +1,9 @@
 // Remembers the tuner's winners in a file: a JSON object of texts by key.
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DataError } from '../../errors.ts';
 import type { TuneStore } from '../../runtime/tune_store.ts';
+import { replaceFile } from '../train/durable.ts';
 
 export function fileStore(path: string): TuneStore {
   const read = (): Record<string, string> => {
@@ -17,8 +18,7 @@ export function fileStore(path: string): TuneStore {
     get: async (key) => read()[key],
     set: async (key, value) => {
       mkdirSync(dirname(path), { recursive: true });
-      writeFileSync(`${path}.new`, `${JSON.stringify({ ...read(), [key]: value }, null, 2)}\n`);
-      renameSync(`${path}.new`, path);
+      replaceFile(path, `${JSON.stringify({ ...read(), [key]: value }, null, 2)}\n`);
     },
   };
 }
