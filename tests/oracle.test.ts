@@ -8,14 +8,19 @@ import { vaeLoss } from '../src/bench/jax.ts';
 import { type Arrays, type Loss, startJax, toArray, toArrays, toIntegers } from '../src/bench/jax_training.ts';
 import { mlpNetwork } from '../src/bench/network.ts';
 import { gradients } from '../src/graph/autodiff.ts';
+import { TextVAE } from '../src/models/text_vae.ts';
 import { VAE } from '../src/models/vae.ts';
 import { type Module, Parameters } from '../src/nn/module.ts';
-import { mean } from '../src/ops/reduce.ts';
+import { inEvaluation } from '../src/nn/training.ts';
+import { gaussianKl } from '../src/ops/composite.ts';
+import { add } from '../src/ops/elementwise.ts';
+import { mean, sum } from '../src/ops/reduce.ts';
 import { input } from '../src/ops/source.ts';
 import type { Tensor } from '../src/ops/tensor.ts';
 import { evaluate } from '../src/runtime/compile.ts';
 import { readVariable } from '../src/runtime/variables.ts';
 import { randomFrom, randomValues, sharedGpu } from './numbers.ts';
+import { textVaeLoss } from './text_vae_jax.ts';
 
 /** Euclidean norm of the difference, relative to that of what was expected. */
 function relativeError(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
@@ -88,4 +93,34 @@ test('loss and gradients of a gpt agree with jax-js', async () => {
   const inputs = { tokens: Uint32Array.from(task.batches[0]) };
   const batch = () => [toIntegers(task.batches[0], shape, 'wasm')];
   await compare({ model, loss, inputs, theirs: gptLoss(sizes), batch }, seed);
+});
+
+test('loss and gradients of a text VAE agree with jax-js', async () => {
+  const seed = drawnSeed();
+  const random = randomFrom(seed);
+  const [count, length] = [3, 5];
+  const sizes = { vocabulary: 9, width: 6, hidden: 8, latent: 3 };
+  const { vocabulary: end, latent } = sizes;
+  const rows = Array.from({ length: count }, (_, i) =>
+    Array.from({ length }, (_, t) => (t < i + 2 ? Math.floor(end * random()) : end)),
+  );
+  const shape = [count, length];
+  const tokens = Uint32Array.from(rows.flat());
+  const noise = randomValues({ shape: [count, latent], min: -2, max: 2 }, random) as Float32Array;
+  const model = new TextVAE(sizes);
+  const loss = inEvaluation(() => {
+    const sentences = input('tokens', shape, 'u32');
+    const posterior = model.encode(sentences);
+    const z = model.reparameterize(posterior, input('noise', [count, latent]));
+    const kl = sum(gaussianKl(posterior.mean, posterior.logvar), { axis: 1 });
+    return mean(add(model.negativeLogLikelihood(sentences, z), kl));
+  });
+  const told = rows.flatMap((row) => [end, ...row.slice(0, -1)]);
+  // Each token, and the end behind the last.
+  const counted = Float32Array.from(rows.flatMap((row) => row.map((_, t) => (t === 0 || row[t - 1] !== end ? 1 : 0))));
+  const batch = () => [
+    ...[rows.flat(), told].map((of) => toIntegers(Int32Array.from(of), shape, 'wasm')),
+    ...[toArray(counted, shape, 'wasm'), toArray(noise, [count, latent], 'wasm')],
+  ];
+  await compare({ model, loss, inputs: { tokens, noise }, theirs: textVaeLoss(sizes), batch }, seed);
 });
