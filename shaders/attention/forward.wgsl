@@ -17,6 +17,7 @@ diagnostic(off, subgroup_uniformity);
 // QUADS: each lane of a quad loads one of four keys and gets the others by swaps, and has its queries in registers; for drivers
 // to which a load costs as much as twenty multiply-adds, with subgroups of four.
 // include attention_operands
+// include attention_thread
 // include quad_rows
 const ROWS: u32 = QUERIES;
 const LOWEST: f32 = -3.4028234e38;

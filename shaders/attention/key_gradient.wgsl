@@ -10,6 +10,7 @@ diagnostic(off, subgroup_uniformity);
 // a time, in order: the same bits every time. 8 · BATCH · HEADS · QUERIES · KEYS · 4·SIZE operations, half of them if CAUSAL.
 // QUADS: as in forward.wgsl, with queries for keys; what is loaded of four queries is kept.
 // include attention_operands
+// include attention_thread
 // include attention_cotangents
 // include quad_rows
 const ROWS: u32 = KEYS;

@@ -11,6 +11,7 @@ diagnostic(off, subgroup_uniformity);
 // bits every time. 6 · BATCH · HEADS · QUERIES · KEYS · 4·SIZE operations, half of them if CAUSAL.
 // QUADS: as in forward.wgsl; four keys, and their values, are loaded once and kept.
 // include attention_operands
+// include attention_thread
 // include attention_cotangents
 // include quad_rows
 const ROWS: u32 = QUERIES;

@@ -17,11 +17,6 @@ const MASK_BATCH: u32 = 0;
 const MASK_HEAD: u32 = 0;
 const MASK_QUERY: u32 = 0;
 const MASK_KEY: u32 = 0;
-const TILE: u32 = 4;
-const QUADS: bool = false;
-// What QUADS keep in registers: TILE · SIZE and SIZE; else 1, since variables are cleared, and compilers labour at that.
-const OWN: u32 = 8;
-const KEPT: u32 = 2;
 
 @group(0) @binding(0) var<storage, read> q: array<vec4f>;
 @group(0) @binding(1) var<storage, read> k: array<vec4f>;

@@ -1,37 +1,17 @@
 // Attention, softmax(scale · Q·Kᵀ)·V by heads, in one kernel, and its gradient in two, without a matrix of scores in memory.
-import forwardShader from '../../shaders/attention/forward.wgsl?raw';
-import keyShader from '../../shaders/attention/key_gradient.wgsl?raw';
-import queryShader from '../../shaders/attention/query_gradient.wgsl?raw';
-import attention_cotangents from '../../shaders/include/attention_cotangents.wgsl?raw';
-import attention_keys from '../../shaders/include/attention_keys.wgsl?raw';
-import attention_operands from '../../shaders/include/attention_operands.wgsl?raw';
-import attention_seen from '../../shaders/include/attention_seen.wgsl?raw';
-import attention_tile from '../../shaders/include/attention_tile.wgsl?raw';
-import quad_rows from '../../shaders/include/quad_rows.wgsl?raw';
 import { ShapeError } from '../errors.ts';
-import { include } from '../gpu/include.ts';
+import { attentionKernels } from './attention_kernels.ts';
 import {
   type AttentionAttrs,
   attentionReference,
   gradientReferences,
-  probesOf,
   randomSample,
   samplesOf,
 } from './attention_reference.ts';
-import { defineOp, type KernelSpec } from './define.ts';
+import { defineOp } from './define.ts';
 import { mul, sub } from './elementwise.ts';
 import { sum } from './reduce.ts';
-import {
-  apply,
-  applyAll,
-  elementType,
-  type Op,
-  type ResultType,
-  type Sample,
-  show,
-  sizeOf,
-  type Tensor,
-} from './tensor.ts';
+import { apply, applyAll, elementType, type Op, type ResultType, show, type Tensor } from './tensor.ts';
 import { padTo, reshape, type Slice, slice, sliceOp } from './view.ts';
 
 type Node = Tensor<AttentionAttrs>;
@@ -64,93 +44,6 @@ function check([q, k, v, ...rest]: readonly Tensor[], { heads, size, columns }: 
   }
 }
 
-/** Rows of a thread: what fits registers, and leaves threads enough. */
-const tileOf = (size: number, arrays: number) => (arrays * size <= 64 ? 4 : arrays * size <= 128 ? 2 : 1);
-
-/** Greatest size of a head whose loops over its numbers are written out, as registers want it. */
-const WRITTEN_OUT = 64;
-/** Operations from which on their speed counts for more than how much longer they take to compile. */
-const LONG = 1e7;
-/** Rows of a thread where four share their loads: more of them use a load more often, and are more to compile. */
-const quadTileOf = (size: number, arrays: number) => (arrays * size <= 32 ? 8 : arrays * size <= 64 ? 4 : 2);
-
-function constants({ inputs, attrs }: Node, tile: number, masked: boolean) {
-  const [q, k, v] = inputs as readonly [Tensor, Tensor, Tensor];
-  const { heads, size, columns, causal, scale } = attrs;
-  const mask = inputs.at(-1)!.shape;
-  const stride = (axis: number) => (mask[axis] === 1 ? 0 : sizeOf(mask.slice(axis + 1)));
-  return {
-    ...{ BATCH: q.shape[0]!, HEADS: heads, SIZE: size / 4, QUERIES: q.shape[1]!, KEYS: k.shape[1]! },
-    ...{ Q_WIDTH: q.shape[2]! / 4, K_WIDTH: k.shape[2]! / 4, V_WIDTH: v.shape[2]! / 4 },
-    ...{ Q_FIRST: columns[0] / 4, K_FIRST: columns[1] / 4, V_FIRST: columns[2] / 4 },
-    ...{ SCALE: Math.fround(scale), CAUSAL: causal, MASKED: masked, TILE: tile },
-    ...(masked && { MASK_BATCH: stride(0), MASK_HEAD: stride(1), MASK_QUERY: stride(2), MASK_KEY: stride(3) }),
-  };
-}
-
-/** One thread a tile of rows of a head: queries, or keys. Of subgroups of four lanes, each loads for the others. */
-function kernels(spec: Rows, masked: boolean): readonly KernelSpec<AttentionAttrs>[] {
-  const quads: Partial<KernelSpec<AttentionAttrs>> = {
-    possible: ({ attrs }, { subgroupSize }) => subgroupSize === 4 && attrs.size <= WRITTEN_OUT,
-    heuristic: (node, { software }) => software && flopsOf(node, spec.products) >= LONG,
-    unverified: true,
-    probe: spec.probe,
-  };
-  return [{ ...kernel(spec, masked, true), ...quads }, kernel(spec, masked, false)];
-}
-
-function kernel(
-  { wgsl, inputs, outputs, axis, arrays, products }: Rows,
-  masked: boolean,
-  quads: boolean,
-): KernelSpec<AttentionAttrs> {
-  const tile = ({ attrs }: Node) => (quads ? quadTileOf : tileOf)(attrs.size, arrays);
-  const texts = { attention_operands, attention_cotangents, attention_keys, attention_seen, attention_tile };
-  const whole = include(wgsl, { ...texts, quad_rows: quads ? quad_rows : '' });
-  const bound = quads ? whole : whole.replace(/^(enable|diagnostic).*$/gm, '');
-  return {
-    name: quads ? 'one thread a tile, quad swaps' : 'one thread a tile',
-    // Without a mask there is none to bind, nor a place for it.
-    wgsl: masked ? bound : bound.replace(/^.*> mask: .*$/m, ''),
-    inputs: masked ? [...inputs, 'mask'] : inputs,
-    outputs,
-    constants(node) {
-      const kept = quads ? node.attrs.size / 4 : 1;
-      return { ...constants(node, tile(node), masked), QUADS: quads, OWN: quads ? tile(node) * kept : 1, KEPT: kept };
-    },
-    workgroups(node) {
-      const operand = node.inputs[axis]!;
-      const [rows, step] = [operand.shape[1]!, tile(node)];
-      const tiles = quads ? 4 * Math.ceil(rows / (4 * step)) : Math.ceil(rows / step);
-      return spread(Math.ceil((operand.shape[0]! * node.attrs.heads * tiles) / 64));
-    },
-    flops: (node) => flopsOf(node, products),
-  };
-}
-
-interface Rows {
-  readonly wgsl: string;
-  readonly inputs: readonly string[];
-  readonly outputs: readonly string[];
-  /** The operand whose rows are dealt to threads. */
-  readonly axis: 0 | 1;
-  /** Of a tile's rows, in registers. */
-  readonly arrays: number;
-  /** Products of the size of the scores. */
-  readonly products: number;
-  readonly probe: readonly Sample<AttentionAttrs>[];
-}
-
-const flopsOf = ({ inputs: [q, k], attrs: { heads, size, causal } }: Node, products: number) =>
-  (2 * products * q!.shape[0]! * heads * size * q!.shape[1]! * k!.shape[1]!) / (causal ? 2 : 1);
-
-function spread(workgroups: number): readonly [number, number, number] {
-  const rows = Math.ceil(workgroups / 65535);
-  return [Math.ceil(workgroups / Math.max(1, rows)), rows, 1];
-}
-
-const GRADIENT_INPUTS = ['q', 'k', 'v', 'g', 'lse', 'delta'];
-
 interface AttentionOps {
   readonly forward: Op<AttentionAttrs>;
   readonly query: Op<AttentionAttrs>;
@@ -165,18 +58,7 @@ function define(masked: boolean): AttentionOps {
       check(inputs, attrs, masked);
       return { shape: [...inputs[0]!.shape.slice(0, 2), attrs.heads * attrs.size], dtype: 'f32' };
     },
-    kernel: kernels(
-      {
-        wgsl: queryShader,
-        inputs: GRADIENT_INPUTS,
-        outputs: ['dq'],
-        axis: 0,
-        arrays: 1,
-        products: 3,
-        probe: probesOf(masked, true),
-      },
-      masked,
-    ),
+    kernel: attentionKernels('query', masked),
     check: CHECKS && {
       reference: (inputs, attrs) => gradientReferences(inputs, attrs).dq,
       samples: samplesOf(masked, true),
@@ -188,18 +70,7 @@ function define(masked: boolean): AttentionOps {
       check(inputs, attrs, masked);
       return { shape: [2, ...inputs[1]!.shape.slice(0, 2), attrs.heads * attrs.size], dtype: 'f32' };
     },
-    kernel: kernels(
-      {
-        wgsl: keyShader,
-        inputs: GRADIENT_INPUTS,
-        outputs: ['dkv'],
-        axis: 1,
-        arrays: 2,
-        products: 4,
-        probe: probesOf(masked, true),
-      },
-      masked,
-    ),
+    kernel: attentionKernels('key', masked),
     check: CHECKS && {
       reference: (inputs, attrs) => gradientReferences(inputs, attrs).dkv,
       samples: samplesOf(masked, true),
@@ -215,18 +86,7 @@ function define(masked: boolean): AttentionOps {
         { shape: [n, t, attrs.heads], dtype: 'f32' },
       ];
     },
-    kernel: kernels(
-      {
-        wgsl: forwardShader,
-        inputs: ['q', 'k', 'v'],
-        outputs: ['y', 'lse'],
-        axis: 0,
-        arrays: 1,
-        products: 2,
-        probe: probesOf(masked, false),
-      },
-      masked,
-    ),
+    kernel: attentionKernels('forward', masked),
     grad: (node, g, gLse) => gradient(node, g!, gLse!, { query, key }, masked),
     check: CHECKS && {
       reference: attentionReference,
