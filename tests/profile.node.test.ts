@@ -4,8 +4,10 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { readAdapter, shippedAdapters } from '../src/cli/profile/adapter.ts';
 import { parseArguments } from '../src/cli/profile/arguments.ts';
+import { planStep } from '../src/cli/profile/plan.ts';
 import { tableOf } from '../src/cli/profile/table.ts';
 import { OptionError } from '../src/errors.ts';
+import { completeOptions } from '../src/train/options.ts';
 import { runCommand, scratchFolder, TIMEOUT } from './command.ts';
 
 const scratch = scratchFolder();
@@ -103,6 +105,9 @@ test('plans a step for an adapter that is only described, and writes what a driv
   expect(shaders).toHaveLength(Number(/(\d+) dispatches/.exec(stdout)![1]));
   for (const name of shaders) expect(readFileSync(join(scratch, 'out', name), 'utf8')).toContain('@workgroup_size(');
   expect(stdout).toMatch(/\n *1 .*matmul|\n *\d+ +matmul/);
+  expect(stdout).toMatch(/\n[\d.]+ MB planned for intermediate results; no plan needs less than [\d.]+ MB\n/);
+  const text = await planStep(readAdapter('h100'), completeOptions({ model: 'gpt', layers: 1, width: 16 }));
+  expect(text.dispatches.map(({ op }) => op).join()).toContain('attention');
 });
 
 test('every adapter that ships can be read, and what is missing in one of your own is named', () => {

@@ -37,7 +37,7 @@ export async function main(args: string[], { server }: { server: ViteDevServer }
   if (!parsed) return 0;
   const { request } = parsed;
   if (request.what === 'plan') {
-    const dispatches = printPlan(request, Math.max(WIDTH, process.stdout.columns ?? 0));
+    const dispatches = await printPlan(request, Math.max(WIDTH, process.stdout.columns ?? 0));
     write(parsed.json, { options: request.options, dispatches });
     return 0;
   }

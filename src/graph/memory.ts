@@ -48,7 +48,18 @@ export function runsOf(tensors: Iterable<Tensor>, packs: ReadonlyMap<Tensor, Ten
   return runs;
 }
 
-/** Liveness by linear scan over the groups in their order; the free slot that fits best, or a new one. */
+/** A tensor that needs a slot, from the group that makes it to the last one that reads it. */
+interface Life {
+  readonly tensor: Tensor;
+  readonly size: number;
+  readonly birth: number;
+  readonly end: number;
+}
+
+/**
+ * Slots by size: the largest tensors first, each in the slot whose other tensors live nearest before or after it, or in a new one, so that
+ * none grows for a tensor that comes later (Pisarchyk and Lee, Efficient Memory Management for Deep Neural Net Inference, 2020).
+ */
 export function planMemory({ groups, targets, outputs }: Schedule): MemoryPlan {
   const allocations = new Map<Tensor, Allocation>();
   const lastUse = new Map<Tensor, number>();
@@ -56,8 +67,6 @@ export function planMemory({ groups, targets, outputs }: Schedule): MemoryPlan {
     for (const node of [...group.outputs, ...group.reads.keys()]) lastUse.set(node, index);
   });
   const slots: number[] = [];
-  const free: number[] = [];
-  const expiring = groups.map((): { tensor: Tensor; slot: number }[] => []);
   const kept = new Set<Tensor>(Object.values(outputs));
 
   const packs = new Map<Tensor, Tensor>();
@@ -77,43 +86,48 @@ export function planMemory({ groups, targets, outputs }: Schedule): MemoryPlan {
       offset += alignedSize(part.size);
     }
   }
-  const assign = (node: Tensor, group: Group, index: number) => {
-    const target = targets.get(node);
-    if (target) return { kind: 'variable', variable: target } as const;
-    const size = wordsOf(node);
-    if (kept.has(node)) return { kind: 'slot', slot: exclusive(size), offset: 0 } as const;
-    const dying = expiring[index]!;
-    const heir = dying.findIndex(({ tensor }) => {
-      return group.reads.get(tensor) === true && wordsOf(tensor) === size && tensor.dtype === node.dtype;
-    });
-    let slot: number;
-    if (heir >= 0) {
-      slot = dying[heir]!.slot;
-      dying.splice(heir, 1);
-    } else if (free.length > 0) {
-      const misfit = (candidate: number) => {
-        const room = slots[candidate]! - size;
-        return room >= 0 ? room : -room * 2;
-      };
-      free.sort((a, b) => misfit(a) - misfit(b));
-      slot = free.shift()!;
-      slots[slot] = Math.max(slots[slot]!, size);
-    } else {
-      slot = exclusive(size);
-    }
-    expiring[lastUse.get(node)!]!.push({ tensor: node, slot });
-    return { kind: 'slot', slot, offset: 0 } as const;
-  };
-  groups.forEach((group, index) => {
+  const lives: Life[] = [];
+  groups.forEach((group, birth) => {
     for (const node of group.reads.keys()) {
       if (node.op === inputOp) allocations.set(node, { kind: 'input', name: (node.attrs as { name: string }).name });
       if (node.op === variableOp)
         allocations.set(node, { kind: 'variable', variable: (node.attrs as { variable: Variable }).variable });
     }
     if (group.inPlaceConcat) return;
-    for (const node of group.outputs) if (!allocations.has(node)) allocations.set(node, assign(node, group, index));
-    for (const { slot } of expiring[index]!) free.push(slot);
+    for (const tensor of group.outputs) {
+      const size = wordsOf(tensor);
+      const target = targets.get(tensor);
+      if (allocations.has(tensor)) continue;
+      if (target) allocations.set(tensor, { kind: 'variable', variable: target });
+      else if (kept.has(tensor)) allocations.set(tensor, { kind: 'slot', slot: exclusive(size), offset: 0 });
+      else lives.push({ tensor, size, birth, end: lastUse.get(tensor)! });
+    }
   });
+
+  /** Whether a tensor may be written where another, which its group reads for the last time, lies: element by element. */
+  const inherits = (heir: Life, from: Life) =>
+    from.end === heir.birth &&
+    groups[heir.birth]!.reads.get(from.tensor) === true &&
+    from.size === heir.size &&
+    from.tensor.dtype === heir.tensor.dtype;
+  const shared: { readonly slot: number; readonly lives: Life[] }[] = [];
+  for (const life of lives.sort((a, b) => b.size - a.size || a.birth - b.birth)) {
+    let best: { readonly slot: number; readonly lives: Life[] } | undefined;
+    let least = Infinity;
+    for (const candidate of shared) {
+      const gap = gapOf(life, candidate.lives, inherits);
+      if (gap < least) {
+        least = gap;
+        best = candidate;
+      }
+    }
+    if (!best) {
+      best = { slot: exclusive(life.size), lives: [] };
+      shared.push(best);
+    }
+    best.lives.push(life);
+    allocations.set(life.tensor, { kind: 'slot', slot: best.slot, offset: 0 });
+  }
   return {
     allocations,
     slots,
@@ -121,6 +135,19 @@ export function planMemory({ groups, targets, outputs }: Schedule): MemoryPlan {
     peak: slots.reduce((a, b) => a + b, 0),
     lowerBound: lowerBound(groups, allocations, lastUse, kept),
   };
+}
+
+/** How many groups lie between a tensor's life and the nearest of others; Infinity if they are in memory at the same time. */
+function gapOf(life: Life, others: readonly Life[], inherits: (heir: Life, from: Life) => boolean): number {
+  let gap = Infinity;
+  for (const other of others) {
+    if (other.end <= life.birth && (other.end < life.birth || inherits(life, other)))
+      gap = Math.min(gap, life.birth - other.end);
+    else if (life.end <= other.birth && (life.end < other.birth || inherits(other, life)))
+      gap = Math.min(gap, other.birth - life.end);
+    else return Infinity;
+  }
+  return gap;
 }
 
 function lowerBound(

@@ -69,8 +69,11 @@ export async function memoryOf(
   return memoryNeed((await plan(gpu, description, chooseVariant)).memory);
 }
 
-/** Few programs compute again what they might keep; those that do not need not load how. */
-async function checkpointed(graph: Work, recompute: CompileOptions['recompute']): Promise<Work> {
+/** What is compiled of a graph: see `CompileOptions.recompute`. Few programs ask for it; those that do not need not load how. */
+export async function checkpointed<G extends ProgramDescription>(
+  graph: G,
+  recompute: CompileOptions['recompute'],
+): Promise<G> {
   if (!recompute) return graph;
   const { checkpoint } = await import('../graph/checkpoint.ts');
   const { outputs = {}, updates = [] } = graph;

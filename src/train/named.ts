@@ -8,7 +8,7 @@ import type { ImageBatch } from '../models/model.ts';
 import { Parameters } from '../nn/module.ts';
 import { Adam } from '../nn/optimizers.ts';
 import { inverseTimeSchedule } from '../nn/schedules.ts';
-import type { ProgramDescription } from '../runtime/compile.ts';
+import { checkpointed, type ProgramDescription } from '../runtime/compile.ts';
 import { checkOptions, namedOptions } from './checkpoint.ts';
 import { MB } from './dataset.ts';
 import { FREE, type TrainOptions } from './options.ts';
@@ -39,22 +39,31 @@ export async function trainByName(
     const before = namedOptions(checkpoint.progress.options, checkpoint.name);
     checkOptions(checkpoint.name, before, options, freeOptions(dataset), '--');
   }
-  if (isText(dataset)) return trainText(gpu, dataset, options, run);
+  const named = runOf(dataset, options);
   return Trainer.create(gpu, {
-    ...runOf(dataset, options),
+    ...named,
     // The options were compared above, with what files of earlier versions leave out filled in.
     free: Object.keys({ ...options, ...checkpoint?.progress.options }),
     ...run,
+    compile: { ...named.compile, ...run.compile },
     ownsModel: true,
   });
 }
 
 /** What a step of such a run computes: nothing is made, so all that is asked of `gpu` is what it allows. */
-export function describeStep(gpu: Gpu, dataset: Dataset, options: TrainOptions): ProgramDescription {
-  return Trainer.describe(gpu, runOf(dataset, options));
+export async function describeStep(
+  gpu: Gpu,
+  dataset: Dataset | TextDataset,
+  options: TrainOptions,
+): Promise<ProgramDescription> {
+  const run = runOf(dataset, options);
+  return checkpointed(Trainer.describe(gpu, run), run.compile?.recompute);
 }
 
-function runOf(dataset: Dataset, options: TrainOptions): TrainerOptions {
+const runOf = (dataset: Dataset | TextDataset, options: TrainOptions): TrainerOptions =>
+  isText(dataset) ? textRun(dataset, options) : imageRun(dataset, options);
+
+function imageRun(dataset: Dataset, options: TrainOptions): TrainerOptions {
   const data = imageTensors(dataset, options);
   const model = createModel(dataset, options);
   const { lr, decay, batch, epochs, steps, seed, budget, average, skip, accumulate } = options;
@@ -78,8 +87,7 @@ function runOf(dataset: Dataset, options: TrainOptions): TrainerOptions {
 const freeOptions = (dataset: Dataset | TextDataset) =>
   isText(dataset) ? FREE.filter((name) => name !== 'steps' && name !== 'epochs') : FREE;
 
-function trainText(gpu: Gpu, dataset: TextDataset, options: TrainOptions, run: NamedRun): Promise<Trainer> {
-  const { checkpoint } = run;
+function textRun(dataset: TextDataset, options: TrainOptions): TrainerOptions {
   const { batch, epochs, steps, seed, budget, context } = options;
   const { entry, model } = createTextModel(dataset, options);
   const about = { seed, context: Number(context) };
@@ -91,16 +99,13 @@ function trainText(gpu: Gpu, dataset: TextDataset, options: TrainOptions, run: N
     );
   }
   const total = Math.min(steps ?? Infinity, Math.ceil((epochs * data.train.count) / batch));
-  return Trainer.create(gpu, {
+  return {
     ...{ model, data, batch, epochs, steps, seed, options },
     loss: ({ tokens }, context) => entry.loss(model, tokens!, context),
     optimizer: textOptimizer(new Parameters(model, seed), options as unknown as OptimizerOptions, total),
     budget: budget && budget * MB,
     metadata: { vocabulary: JSON.stringify(dataset.vocabulary) },
     ...(entry.texts && { texts: (device: Gpu) => entry.texts!(device, model, dataset, about) }),
-    free: Object.keys({ ...options, ...checkpoint?.progress.options }),
-    ...run,
-    compile: { recompute: entry.recomputed?.(options as never), ...run.compile },
-    ownsModel: true,
-  });
+    compile: { recompute: entry.recomputed?.(options as never) },
+  };
 }

@@ -6,9 +6,10 @@ import { OptionError } from '../../errors.ts';
 import { printExplained } from '../../graph/explain.ts';
 import { outlineOf } from '../../graph/link.ts';
 import { kernelsOf, type PlannedKernel, planGraph } from '../../graph/plan.ts';
+import { memoryNeed } from '../../graph/sizes.ts';
 import type { Tensor } from '../../ops/tensor.ts';
 import { traitsOf } from '../../runtime/build.ts';
-import { isOfText } from '../../train/built_in.ts';
+import { builtInText, isOfText } from '../../train/built_in.ts';
 import { describeStep } from '../../train/named.ts';
 import type { TrainOptions } from '../../train/options.ts';
 import { showPath } from '../arguments.ts';
@@ -46,10 +47,11 @@ export interface PlannedDispatch {
 }
 
 /** The kernels of a model's training step, with the data set on the GPU, as they are planned for an adapter. */
-export function planStep(adapter: DescribedAdapter, options: TrainOptions) {
-  if (isOfText(options)) throw new OptionError(`--plan plans models of images; ${options.model} is one of text`);
-  const data = strokeDigits({ seed: options.seed, train: options.batch, test: 1 });
-  const { outputs = {}, updates = [] } = describeStep(adapter.gpu, data, options);
+export async function planStep(adapter: DescribedAdapter, options: TrainOptions) {
+  const data = isOfText(options)
+    ? await builtInText(options)
+    : strokeDigits({ seed: options.seed, train: options.batch, test: 1 });
+  const { outputs = {}, updates = [] } = await describeStep(adapter.gpu, data, options);
   const plan = planGraph({ outputs, updates }, traitsOf(adapter.gpu));
   const dispatches = [...kernelsOf(plan)].map((kernel) => describe(kernel, adapter));
   return { plan, dispatches };
@@ -107,9 +109,12 @@ function rowOf(dispatch: PlannedDispatch, i: number): string[] {
 }
 
 /** Plans, and prints. @throws OptionError */
-export function printPlan({ options, adapter: name, folder, explain }: PlanRequest, width: number): PlannedDispatch[] {
+export async function printPlan(
+  { options, adapter: name, folder, explain }: PlanRequest,
+  width: number,
+): Promise<PlannedDispatch[]> {
   const adapter = readAdapter(name);
-  const { plan, dispatches } = planStep(adapter, options);
+  const { plan, dispatches } = await planStep(adapter, options);
   const { cores, threadsPerCore } = adapter;
   console.log(`${adapter.name}: described, not measured; ${cores} cores of ${threadsPerCore} threads`);
   console.log(`${options.model}, batch ${options.batch}: ${dispatches.length} dispatches\n`);
@@ -118,6 +123,9 @@ export function printPlan({ options, adapter: name, folder, explain }: PlanReque
   const sum = (value: (dispatch: PlannedDispatch) => number) => dispatches.reduce((all, one) => all + value(one), 0);
   const [bytes, flops] = [sum((one) => one.bytes), sum((one) => one.flops)];
   console.log(`\n${short(bytes / 1e6)} MB and ${short(flops / 1e6)} MFLOP in all; each byte counts once a dispatch`);
+  const { peakBytes, lowerBoundBytes } = memoryNeed(plan.memory);
+  const [planned, least] = [peakBytes, lowerBoundBytes].map((count) => short(count / 1e6));
+  console.log(`${planned} MB planned for intermediate results; no plan needs less than ${least} MB`);
   if (folder) writeShaders(folder, dispatches);
   return dispatches;
 }
