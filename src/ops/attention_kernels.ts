@@ -156,8 +156,9 @@ const BLOCKS: readonly Block[] = [
   { own: 4, others: 4, cost: 1.3 },
 ];
 
-/** Registers of a thread where it has most, and what part of them scores and sums may take: what is read wants nearly as many. */
-const MOST_REGISTERS = 256;
+/** Scores and sums that a thread may have in registers: of 160 and more, AMD's compiler spills some. */
+const MOST_HELD = 128;
+/** What part of a thread's registers the rule gives to these: what is read wants nearly as many, and fewer are for more workgroups. */
 const HELD = 2 / 5;
 
 /** How a block goes through registers and workgroup memory. */
@@ -183,7 +184,7 @@ function byWorkgroup(walk: Walk, masked: boolean, block: Block): Spec {
   return {
     ...bound(walk, masked, whole),
     name: `block of ${rows} rows a workgroup`,
-    possible: (node, { software }) => !software && isHeld(node, walk, block, MOST_REGISTERS),
+    possible: (node, { software }) => !software && isHeld(node, walk, block, MOST_HELD),
     heuristic: (node, traits) => bestBlock(node, walk, traits) === block,
     constants: (node) => ({ ...operandsOf(node, masked), ...layoutOf(walk, block, node.attrs.size) }),
     workgroups: (node) => spread(headsOf(node) * Math.ceil(node.inputs[walk.axis]!.shape[1]! / rows)),
@@ -192,12 +193,12 @@ function byWorkgroup(walk: Walk, masked: boolean, block: Block): Spec {
 
 const headsOf = ({ inputs: [q], attrs: { heads } }: Node) => q!.shape[0]! * heads;
 
-/** Whether registers hold a block; the smallest is taken all the same. */
-function isHeld({ attrs: { size } }: Node, walk: Walk, block: Block, registers: number): boolean {
+/** Whether scores and sums of a block are so many at most; the smallest is taken all the same. */
+function isHeld({ attrs: { size } }: Node, walk: Walk, block: Block, most: number): boolean {
   const { products, sums } = walk;
   const { COLUMNS } = layoutOf(walk, block, size);
   const held = block.own * ((products - sums) * block.others + 4 * sums * COLUMNS);
-  return block === BLOCKS.at(-1) || held <= HELD * registers;
+  return block === BLOCKS.at(-1) || held <= most;
 }
 
 /** Operations below which a kernel is hardly longer than its dispatch, whatever computes it. */
@@ -234,7 +235,7 @@ function bestBlock(node: Node, walk: Walk, traits: AdapterTraits): Block | undef
   let least = timeOf(node, walk, cores, { ...alone, cost: ALONE, enough: threads / cores });
   let best: Block | undefined;
   for (const block of BLOCKS) {
-    if (!isHeld(node, walk, block, registers)) continue;
+    if (!isHeld(node, walk, block, HELD * registers)) continue;
     const { WIDTH, PIECES, COLUMNS } = layoutOf(walk, block, node.attrs.size);
     const rows = SIDE * block.own;
     const way = { workgroups: heads * Math.ceil(own / rows), rows, others: SIDE * block.others, enough: ENOUGH };
