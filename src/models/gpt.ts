@@ -29,15 +29,18 @@ export interface GPTOptions {
   readonly dropout?: number;
 }
 
-/** What GPT-2's weights are drawn from. */
-const STD = 0.02;
+/**
+ * What weights are drawn from: GPT-2's 0.02 at its width of 768, and in narrower models more, so that what goes into a matmul has the
+ * same size behind it at any width. (nanoGPT keeps 0.02, by which its recipe for a CPU, of width 128, ends 0.15 nats a character worse.)
+ */
+const stdOf = (width: number) => 0.02 * Math.sqrt(768 / width);
 
 /** y = x·W + b with W [in, out], as GPT-2's files have it. */
 export class Conv1D extends Layer {
   readonly weight: Parameter;
   readonly bias: Parameter;
 
-  constructor(inFeatures: number, outFeatures: number, std = STD) {
+  constructor(inFeatures: number, outFeatures: number, std: number) {
     super();
     this.weight = new Parameter([inFeatures, outFeatures], normal(std));
     this.bias = new Parameter([outFeatures], zeros);
@@ -57,7 +60,7 @@ class Attention extends Module {
 
   constructor({ width, heads }: GPTOptions, std: number) {
     super();
-    this.c_attn = new Conv1D(width, 3 * width);
+    this.c_attn = new Conv1D(width, 3 * width, stdOf(width));
     this.c_proj = new Conv1D(width, width, std);
     this.heads = heads;
   }
@@ -101,7 +104,7 @@ class MLP extends Layer {
 
   constructor(width: number, std: number) {
     super();
-    this.c_fc = new Conv1D(width, 4 * width);
+    this.c_fc = new Conv1D(width, 4 * width, stdOf(width));
     this.c_proj = new Conv1D(4 * width, width, std);
   }
 
@@ -122,7 +125,7 @@ class Block extends Layer {
     super();
     const { width, layers, dropout = 0 } = options;
     // What adds to the residual stream starts smaller the more such there are (section 2.3).
-    const std = STD / Math.sqrt(2 * layers);
+    const std = stdOf(width) / Math.sqrt(2 * layers);
     this.ln_1 = new LayerNorm(width);
     this.attn = new Attention(options, std);
     this.ln_2 = new LayerNorm(width);
@@ -165,8 +168,8 @@ class Transformer extends Module {
   constructor(options: GPTOptions) {
     super();
     const { vocabulary, context, width, layers } = options;
-    this.wte = new Embedding(vocabulary, width, normal(STD));
-    this.wpe = new Embedding(context, width, normal(STD));
+    this.wte = new Embedding(vocabulary, width, normal(stdOf(width)));
+    this.wpe = new Embedding(context, width, normal(stdOf(width)));
     this.h = Array.from({ length: layers }, () => new Block(options));
     this.ln_f = new LayerNorm(width);
   }
