@@ -1,5 +1,6 @@
 // One configuration for everything that goes through Vite: the demos, the commands, the published build, the tests.
 import { readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import type { Plugin, Rolldown } from 'vite';
 import { defineConfig } from 'vitest/config';
@@ -85,6 +86,8 @@ export default defineConfig(({ command }) => ({
   },
   test: {
     hideSkippedTests: true,
+    // All projects at once, as many files in Node as there are cores beside the one in Chrome: each leaves a core idle at times.
+    maxWorkers: availableParallelism(),
     projects: [
       {
         extends: true,
@@ -94,7 +97,6 @@ export default defineConfig(({ command }) => ({
           include: ['tests/**/*.node.test.ts'],
           globalSetup: 'tests/pack.ts',
           testTimeout: 120_000,
-          sequence: { groupOrder: 0 },
         },
       },
       {
@@ -106,7 +108,6 @@ export default defineConfig(({ command }) => ({
           globalSetup: 'tests/dawn.ts',
           testTimeout: 120_000,
           hookTimeout: 120_000,
-          sequence: { groupOrder: 1 },
         },
       },
       {
@@ -120,8 +121,6 @@ export default defineConfig(({ command }) => ({
           // A software adapter takes its time, above all while it compiles a shader for the first time.
           testTimeout: 120_000,
           hookTimeout: 120_000,
-          // With the tests in Node: each leaves a core idle at times.
-          sequence: { groupOrder: 0 },
           browser: {
             enabled: true,
             provider: chrome(),

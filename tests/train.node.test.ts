@@ -6,6 +6,7 @@ import { findBrowser } from '../src/cli/browser.ts';
 import { difference, runCommand as runKilled } from '../src/cli/soak/command.ts';
 import { decodeSafetensors, encodeSafetensors } from '../src/train/safetensors.ts';
 import { scratchFolder, TIMEOUT } from './command.ts';
+import { sampled } from './sampled.ts';
 import { tinyData } from './small_data.ts';
 import { trainCommand } from './train_command.ts';
 
@@ -100,12 +101,12 @@ describe('a run', () => {
     expect(untimed(out)).toEqual(untimed(whole));
   });
 
-  test('whose GPU process is killed three times ends with the same bits, and tells each step once', {
+  test('whose GPU process is killed ends with the same bits, and tells each step once', {
     timeout: TIMEOUT,
   }, async () => {
     const out = join(scratch, 'killed');
-    const victims = ['gpu', 'gpu', 'gpu'] as const;
-    expect(await runKilled({ args: [...long, '--json'], out, victims, within: 100 })).toBe(3);
+    const victims = sampled(['gpu', 'gpu', 'gpu'] as const, 1);
+    expect(await runKilled({ args: [...long, '--json'], out, victims, within: 100 })).toBe(victims.length);
     expect(difference(whole, out)).toBeUndefined();
   });
 
