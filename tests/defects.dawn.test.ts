@@ -34,7 +34,7 @@ import { logsumexp, max, maxOp, sum } from '../src/ops/reduce.ts';
 import { softmax } from '../src/ops/softmax.ts';
 import { constant, input, Variable } from '../src/ops/source.ts';
 import { apply, type Op, type Tensor } from '../src/ops/tensor.ts';
-import { broadcastTo } from '../src/ops/view.ts';
+import { broadcastTo, concat, pack, slice } from '../src/ops/view.ts';
 import { compile, evaluate } from '../src/runtime/compile.ts';
 import { freeVariables, readVariable } from '../src/runtime/variables.ts';
 
@@ -58,6 +58,18 @@ describe.skipIf(missing)('on lavapipe', () => {
     const result = await evaluate(gpu, { y }, inputs, chooseVariant ? { chooseVariant } : {});
     return Array.from(result.y as ArrayLike<number>);
   }
+
+  test('a tensor that two packs hold is in both', async () => {
+    const x = input('x', [20]);
+    const part = mul(x, 2);
+    const first = pack([part]);
+    const y = add(pack([part, concat([slice(first, 0, 4, 14), slice(first, 0, 6, 12)], 0)]), 1);
+    const numbers = Float32Array.from({ length: 20 }, (_, i) => i + 1);
+    const doubled = [...numbers].map((number) => 2 * number + 1);
+    const found = await value(y, { x: numbers });
+    expect(found.slice(0, 20)).toEqual(doubled);
+    expect(found.slice(64, 80)).toEqual([...doubled.slice(4, 14), ...doubled.slice(6, 12)]);
+  });
 
   describe('rows by workgroups', () => {
     // More rows than workgroups along one dimension: the last workgroups have no row.

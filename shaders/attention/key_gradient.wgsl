@@ -16,7 +16,7 @@ diagnostic(off, subgroup_uniformity);
 const ROWS: u32 = KEYS;
 @group(0) @binding(6) var<storage, read_write> dkv: array<vec4f>;
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32) {
   // include attention_tile
   var rows_k: array<u32, TILE>;

@@ -182,14 +182,17 @@ export function assemble(
   return { ...settled, groups, nodes, packs, memory, why };
 }
 
-/** The parts of a pack, by number, that cannot be computed where they belong. */
-function unfit({ outputs, targets }: Settled, pack: Tensor): number[] {
-  const seen = new Set<Tensor>();
-  const kept = new Set([...Object.values(outputs), ...targets.keys()]);
+/** The parts of a pack, by number, that cannot be computed where they belong: among them those that belong to an earlier pack, too. */
+function unfit({ order, outputs, targets }: Settled, pack: Tensor): number[] {
+  const taken = new Set([...Object.values(outputs), ...targets.keys()]);
+  for (const node of order) {
+    if (node === pack) break;
+    if (node.op === packOp) for (const input of node.inputs) taken.add(baseOf(input));
+  }
   return pack.inputs.flatMap((input, i) => {
     const part = baseOf(input);
-    const isBad = seen.has(part) || isSource(part) || kept.has(part) || part.dtype === 'f16' || part.op === packOp;
-    seen.add(part);
+    const isBad = taken.has(part) || isSource(part) || part.dtype === 'f16' || part.op === packOp;
+    taken.add(part);
     return isBad ? [i] : [];
   });
 }

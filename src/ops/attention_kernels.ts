@@ -103,6 +103,9 @@ const bound = (walk: Walk, masked: boolean, wgsl: string) => ({
   flops: (node: Node) => flopsOf(node, walk),
 });
 
+/** Of a workgroup whose threads do not wait for each other: few, so that few rows keep several cores busy. */
+const APART = 16;
+
 /** Rows of a thread: what fits registers, and leaves threads enough. */
 const tileOf = (size: number, sums: number) => (sums * size <= 64 ? 4 : sums * size <= 128 ? 2 : 1);
 
@@ -125,7 +128,7 @@ function byThread(walk: Walk, masked: boolean, quads: boolean): Spec {
     constants(node) {
       const kept = quads ? node.attrs.size / 4 : 1;
       return {
-        ...{ ...operandsOf(node, masked), TILE: tile(node), QUADS: quads },
+        ...{ ...operandsOf(node, masked), THREADS: APART, TILE: tile(node), QUADS: quads },
         ...{ OWN: quads ? tile(node) * kept : 1, KEPT: kept },
       };
     },
@@ -133,7 +136,7 @@ function byThread(walk: Walk, masked: boolean, quads: boolean): Spec {
       const operand = node.inputs[axis]!;
       const [rows, step] = [operand.shape[1]!, tile(node)];
       const tiles = quads ? 4 * Math.ceil(rows / (4 * step)) : Math.ceil(rows / step);
-      return spread(Math.ceil((operand.shape[0]! * node.attrs.heads * tiles) / 64));
+      return spread(Math.ceil((operand.shape[0]! * node.attrs.heads * tiles) / APART));
     },
   };
 }
