@@ -52,7 +52,7 @@ test('rules that lie are told so', () => {
   const differentiate = (more: Partial<Op<object>>) => () => gradients(sum(apply(of(more), [x], {}, 'net')), [x]);
   expect(differentiate({})).toThrow('net: mine has no gradient rule');
   expect(differentiate({ grad: () => [] })).toThrow('net: mine: its grad gives 0 cotangents for 1 inputs');
-  expect(differentiate({ grad: (_, g) => [sum(g!)] })).toThrow('gives f32[] as the cotangent of input 0, f32[3]');
+  expect(differentiate({ grad: (_, g) => [sum(g!)] })).toThrow('gives f32[] for input 0, which is f32[3]');
   expect(() => apply(of({ infer: () => ({ shape: [1.5], dtype: 'f32' }) }), [x], {})).toThrow(
     'mine: its infer must return { shape, dtype }, or a list of these, got {"shape":[1.5],"dtype":"f32"}',
   );

@@ -48,7 +48,7 @@ function emulated(source: string): string {
     [/subgroupMatrixMultiplyAccumulate\(/g, 'accumulate('],
     [/subgroupMatrixStore<row_major>\(&stage, /g, 'store_result('],
     [/, @builtin\(subgroup_id\) subgroup: u32/, ''],
-    [/^ {2}batch = origin\.z;$/m, '  batch = origin.z;\n  let subgroup = local;'],
+    [/^ {2}batch = tile_at\.z;$/m, '  batch = tile_at.z;\n  let subgroup = local;'],
   ];
   let text = source;
   for (const [pattern, replacement] of replacements) {

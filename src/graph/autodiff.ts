@@ -61,7 +61,7 @@ function byRule(node: Tensor, cotangents: readonly Tensor[]): readonly (Tensor |
     const fits = (dim: number, axis: number) =>
       dim === 1 || dim === part!.shape[axis + part!.shape.length - shape.length];
     if (part && !(elementType(part.dtype) === 'f32' && part.shape.length >= shape.length && shape.every(fits))) {
-      throw new ShapeError(`${at}: its grad gives ${typeOf(part)} as the cotangent of input ${i}, f32${show(shape)}`);
+      throw new ShapeError(`${at}: its grad gives ${typeOf(part)} for input ${i}, which is f32${show(shape)}`);
     }
   });
   return parts;

@@ -171,7 +171,7 @@ function pointwise(spec: PointwiseSpec): Op<object> {
       const args = inputs.map((_, i) => `x${i}`);
       const parameters = inputs.map((input, i) => `x${i}: ${elementType(input.dtype)}`).join(', ');
       const text = expression(inputs, args);
-      return `${functions ?? ''}\nfn expression(${parameters}) -> ${elementType(dtype)} { return ${text}; }`;
+      return `${functions ? `${functions}\n` : ''}fn expression(${parameters}) -> ${elementType(dtype)} { return ${text}; }`;
     },
   };
 }
@@ -200,6 +200,7 @@ const MOST_WORKGROUPS = 65535;
 
 function variantOf<A>(op: string, spec: KernelSpec<A>, numbered: string): Variant<A> {
   const bound = bindingsOf(op, spec);
+  if (typeof spec.workgroups !== 'function') throw new ShaderError(`${op}: its kernel has no workgroups`);
   const {
     name = numbered,
     wgsl,
@@ -223,7 +224,7 @@ function variantOf<A>(op: string, spec: KernelSpec<A>, numbered: string): Varian
       const counts = [workgroups(node)].flat() as number[];
       if (!counts.every((count) => Number.isInteger(count) && count >= 0 && count <= MOST_WORKGROUPS)) {
         throw new ShaderError(
-          `${op}: it wants ${counts.join(' × ')} workgroups, and up to ${MOST_WORKGROUPS} are allowed`,
+          `${op}: it wants ${counts.join(' × ')} workgroups: each must be a whole number up to ${MOST_WORKGROUPS}`,
         );
       }
       let source = wgsl;

@@ -131,7 +131,9 @@ function expectedOf(op: Op, { sample, results }: Case, operands: readonly NdArra
   const wanted = results.map(({ size }) => size).join(', ');
   if (lengths !== wanted) {
     throw new CheckError(
-      `${op.name}, sample ${JSON.stringify(sample)}: its reference gives ${lengths} numbers, and its infer says ${results.map(typeOf).join(', ')}: ${wanted}`,
+      list.length === results.length
+        ? `${op.name}, sample ${JSON.stringify(sample)}: its reference gives ${lengths} numbers, and its infer says ${results.map(typeOf).join(', ')}: ${wanted}`
+        : `${op.name}: its reference gives ${list.length} results, and its infer ${results.length}`,
     );
   }
   return list;
@@ -192,7 +194,8 @@ export async function checkOp<A>(
 ): Promise<CheckReport> {
   const op = checked as Op;
   const { reference, tolerance } = checkOf(op);
-  if (!reference) throw new CheckError(`${op.name} has no reference to be held against`);
+  if (!reference)
+    throw new CheckError(`${op.name} has no reference to be held against: give it check: { reference, samples }`);
   const tried = (samples as readonly Sample[] | undefined) ?? samplesOf(op, seed);
   if (tried.length === 0) throw new CheckError(`${op.name} has no samples to be tried on`);
   if (variant) await loadAllKernels(gpu);

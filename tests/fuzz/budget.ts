@@ -2,6 +2,7 @@
 //
 //   GLIA_FUZZ_MINUTES=60   a long run of each file, in rounds, instead of the short one of every `npm test`
 //   GLIA_FUZZ_SEED=7       the seed of the first round; without it, a new one each time
+//   GLIA_FUZZ_DRIVER=swiftshader  plans for GPUs on Chromium's driver, which compiles them sooner than lavapipe
 //   GLIA_FUZZ_SHRINK=0     a failure as it was found, at once
 //   GLIA_FUZZ_FAULT=slot   with a fault of faults.ts in the compiler, to see that it is found
 //   GLIA_FUZZ_PATH=3:1:0   with the seed: only this case, which a failure prints

@@ -246,11 +246,13 @@ export class Evaluator {
     return this.half ? HUGE.f16 : HUGE.f32;
   }
 
-  /** What may be stored as f16 may be rounded so. */
-  private blur(samples: Float64Array[]): void {
-    for (const sample of samples.slice(1)) {
+  /** What may be stored as f16 may be rounded so: in the direction in which it was off before, since two errors may not cancel. */
+  private blur([exact, ...others]: Float64Array[]): void {
+    for (const sample of others) {
       for (let i = 0; i < sample.length; i++) {
-        if (sample[i] !== 0) sample[i]! += this.noise.sign() * (2 ** -10 * Math.abs(sample[i]!) + 2 ** -23);
+        const value = sample[i]!;
+        const sign = Math.sign(value - exact![i]!) || this.noise.sign();
+        if (value !== 0) sample[i] = value + sign * (2 ** -10 * Math.abs(value) + 2 ** -23);
       }
     }
   }

@@ -1,4 +1,4 @@
-// The models that are trained by name: one file each, and one line here.
+// The models that are trained by name: a file each, and an import and an entry here.
 import type { Dataset } from '../../data/images.ts';
 import type { TextDataset } from '../../data/text.ts';
 import { DataError, OptionError } from '../../errors.ts';
