@@ -279,9 +279,7 @@ describe.skipIf(missing)("ops of one's own", () => {
     const flat = defineOp({ ...rowNormSpec, grad: (_: Tensor<object>, _gn: Tensor, gu: Tensor) => [gu] });
     await expect(checkOp(gpu, flat)).rejects.toThrow(/gradient \[\d,\d\] of input 0 is/);
     const short = defineOp({ ...rowNormSpec, check: { ...rowNormSpec.check, reference: () => new Float64Array(2) } });
-    await expect(checkOp(gpu, short)).rejects.toThrow(
-      /^rowNorm: its reference gives 1 results, and its infer 2$/,
-    );
+    await expect(checkOp(gpu, short)).rejects.toThrow(/^rowNorm: its reference gives 1 results, and its infer 2$/);
     // An infer that is wrong is named, and not the gradient that was made of what it said.
     const larger = defineOp({ ...rowNormSpec, infer: ([x]) => [f32([x!.shape[0]! + 1]), f32(x!.shape)] });
     await expect(checkOp(gpu, larger)).rejects.toThrow(
