@@ -5,12 +5,11 @@ import { compressImages, type DecompressOptions, decompressImages } from '../src
 import { type Archive, type ArchiveHeader, crc32, decodeArchive, type StoredBlock } from '../src/coder/container.ts';
 import type { ImageSet } from '../src/data/images.ts';
 import { GliaError } from '../src/errors.ts';
-import { freshSeed } from '../src/testing/check_op.ts';
 import { imagesOf, type Made, modelOf } from './drawn_models.ts';
 import { randomFrom } from './numbers.ts';
 
 const ROUNDS = ALL_TESTS ? 200 : 24;
-const seed = freshSeed();
+const seed = TEST_SEED;
 const random = randomFrom(seed);
 const int = (low: number, high: number) => low + Math.floor(random() * (high - low + 1));
 const pick = <T>(list: readonly T[]): T => list[int(0, list.length - 1)]!;

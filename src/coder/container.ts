@@ -211,6 +211,7 @@ export function decodeArchive(bytes: Uint8Array, name: string): Archive {
   const view = viewOf(bytes);
   const version = view.getUint16(8, true);
   if (version !== VERSION) throw fail(`is of version ${version}, and this reads version ${VERSION}`);
+  if (view.getUint16(10, true) !== 0) throw fail('is damaged: its reserved bytes are not 0');
   const length = view.getUint32(12, true);
   const end = 16 + length;
   if (length > MOST_HEADER || end + 4 > bytes.length) throw fail('is damaged: its header is cut off');
