@@ -112,7 +112,7 @@ const tileOf = (size: number, sums: number) => (sums * size <= 64 ? 4 : sums * s
 /** Greatest size of a head whose loops over its numbers are written out, as registers want it. */
 const WRITTEN_OUT = 64;
 /** Operations from which on their speed counts for more than how much longer they take to compile. */
-const LONG = 1e7;
+const LONG = 1e6;
 /** Rows of a thread where four share their loads: more of them use a load more often, and are more to compile. */
 const quadTileOf = (size: number, sums: number) => (sums * size <= 32 ? 8 : sums * size <= 64 ? 4 : 2);
 
