@@ -56,6 +56,12 @@ interface Life {
   readonly end: number;
 }
 
+/** A slot, and what lies there at one time or another. */
+interface SharedSlot {
+  readonly slot: number;
+  readonly lives: Life[];
+}
+
 /**
  * Slots by size: the largest tensors first, each in the slot whose other tensors live nearest before or after it, or in a new one, so that
  * none grows for a tensor that comes later (Pisarchyk and Lee, Efficient Memory Management for Deep Neural Net Inference, 2020).
@@ -95,9 +101,9 @@ export function planMemory({ groups, targets, outputs }: Schedule): MemoryPlan {
     }
     if (group.inPlaceConcat) return;
     for (const tensor of group.outputs) {
+      if (allocations.has(tensor)) continue;
       const size = wordsOf(tensor);
       const target = targets.get(tensor);
-      if (allocations.has(tensor)) continue;
       if (target) allocations.set(tensor, { kind: 'variable', variable: target });
       else if (kept.has(tensor)) allocations.set(tensor, { kind: 'slot', slot: exclusive(size), offset: 0 });
       else lives.push({ tensor, size, birth, end: lastUse.get(tensor)! });
@@ -110,9 +116,9 @@ export function planMemory({ groups, targets, outputs }: Schedule): MemoryPlan {
     groups[heir.birth]!.reads.get(from.tensor) === true &&
     from.size === heir.size &&
     from.tensor.dtype === heir.tensor.dtype;
-  const shared: { readonly slot: number; readonly lives: Life[] }[] = [];
+  const shared: SharedSlot[] = [];
   for (const life of lives.sort((a, b) => b.size - a.size || a.birth - b.birth)) {
-    let best: { readonly slot: number; readonly lives: Life[] } | undefined;
+    let best: SharedSlot | undefined;
     let least = Infinity;
     for (const candidate of shared) {
       const gap = gapOf(life, candidate.lives, inherits);

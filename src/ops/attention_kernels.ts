@@ -20,6 +20,7 @@ import { include } from '../gpu/include.ts';
 import { type AttentionAttrs, probesOf } from './attention_reference.ts';
 import type { KernelSpec } from './define.ts';
 import { parallelismOf } from './parallelism.ts';
+import { spreadWorkgroups } from './spread_workgroups.ts';
 import { type AdapterTraits, sizeOf, type Tensor } from './tensor.ts';
 
 type Node = Tensor<AttentionAttrs>;
@@ -74,11 +75,6 @@ export function attentionKernels(which: keyof typeof WALKS, masked: boolean): re
 
 const flopsOf = ({ inputs: [q, k], attrs: { heads, size, causal } }: Node, { products }: Walk) =>
   (2 * products * q!.shape[0]! * heads * size * q!.shape[1]! * k!.shape[1]!) / (causal ? 2 : 1);
-
-function spread(workgroups: number): readonly [number, number, number] {
-  const rows = Math.ceil(workgroups / 65535);
-  return [Math.ceil(workgroups / Math.max(1, rows)), rows, 1];
-}
 
 /** What all kernels are told: sizes, and where operands lie. */
 function operandsOf({ inputs, attrs }: Node, masked: boolean) {
@@ -136,7 +132,7 @@ function byThread(walk: Walk, masked: boolean, quads: boolean): Spec {
       const operand = node.inputs[axis]!;
       const [rows, step] = [operand.shape[1]!, tile(node)];
       const tiles = quads ? 4 * Math.ceil(rows / (4 * step)) : Math.ceil(rows / step);
-      return spread(Math.ceil((operand.shape[0]! * node.attrs.heads * tiles) / APART));
+      return spreadWorkgroups(Math.ceil((operand.shape[0]! * node.attrs.heads * tiles) / APART));
     },
   };
 }
@@ -190,7 +186,7 @@ function byWorkgroup(walk: Walk, masked: boolean, block: Block): Spec {
     possible: (node, { software }) => !software && isHeld(node, walk, block, MOST_HELD),
     heuristic: (node, traits) => bestBlock(node, walk, traits) === block,
     constants: (node) => ({ ...operandsOf(node, masked), ...layoutOf(walk, block, node.attrs.size) }),
-    workgroups: (node) => spread(headsOf(node) * Math.ceil(node.inputs[walk.axis]!.shape[1]! / rows)),
+    workgroups: (node) => spreadWorkgroups(headsOf(node) * Math.ceil(node.inputs[walk.axis]!.shape[1]! / rows)),
   };
 }
 

@@ -196,7 +196,7 @@ function kernelOp<A>({ kernel, infer, traits, ...rest }: KernelOpSpec<A>): Op<A>
 }
 
 /** What WebGPU allows along one dimension. */
-const MOST_WORKGROUPS = 65535;
+export const MOST_WORKGROUPS = 65535;
 
 function variantOf<A>(op: string, spec: KernelSpec<A>, numbered: string): Variant<A> {
   const bound = bindingsOf(op, spec);

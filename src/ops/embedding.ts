@@ -5,14 +5,11 @@ import sumShader from '../../shaders/segment/sum.wgsl?raw';
 import { ShapeError } from '../errors.ts';
 import { defineOp } from './define.ts';
 import { gather, scatterAdd } from './gather.ts';
+import { spreadWorkgroups } from './spread_workgroups.ts';
 import { apply, applyAll, type Sample, show, sizeOf, type Tensor, zeroGrad } from './tensor.ts';
 import { reshape } from './view.ts';
 
-const spread = (threads: number) => {
-  const groups = Math.max(1, Math.ceil(threads / 64));
-  const high = Math.ceil(groups / 65535);
-  return [Math.ceil(groups / high), high, 1] as const;
-};
+const spread = (threads: number) => spreadWorkgroups(Math.max(1, Math.ceil(threads / 64)));
 
 const places = (indices: Float64Array) =>
   Array.from(indices, (_, i) => i).sort((a, b) => indices[a]! - indices[b]! || a - b);

@@ -16,6 +16,7 @@ import { add } from './elementwise.ts';
 import { matmul } from './matmul.ts';
 import { sum } from './reduce.ts';
 import { constant } from './source.ts';
+import { spreadWorkgroups } from './spread_workgroups.ts';
 import { apply, applyAll, type NdArray, type Sample, show, type Tensor } from './tensor.ts';
 import { broadcastTo, padTo, reshape, slice } from './view.ts';
 
@@ -64,11 +65,7 @@ function kernels({ direct, workgroup, kept, inputs, outputs }: Walk): KernelSpec
       const { n, t, size } = sizes(node);
       return { BATCH: n, LENGTH: t, WIDTH: size / 4, SLICE: slice };
     },
-    workgroups(node) {
-      const groups = Math.ceil(sizes(node).n / (slice * together));
-      const high = Math.ceil(groups / 65535);
-      return [Math.ceil(groups / high), high, 1];
-    },
+    workgroups: (node) => spreadWorkgroups(Math.ceil(sizes(node).n / (slice * together))),
     flops(node) {
       const { n, t, size } = sizes(node);
       return 6 * n * t * size * size;

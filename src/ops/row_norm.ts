@@ -8,6 +8,7 @@ import { defineOp } from './define.ts';
 import { add, mul, sub } from './elementwise.ts';
 import { sum } from './reduce.ts';
 import { constantOp } from './source.ts';
+import { spreadWorkgroups } from './spread_workgroups.ts';
 import { apply, applyAll, type NdArray, type Op, type Sample, show, type Tensor } from './tensor.ts';
 import { broadcastToOp, reshape, slice } from './view.ts';
 
@@ -29,19 +30,13 @@ function check([x, weight, ...rest]: readonly Tensor[], others: readonly (readon
   }
 }
 
-const spread = (rows: number) => {
-  const groups = Math.ceil(rows / 64);
-  const high = Math.ceil(groups / 65535);
-  return [Math.ceil(groups / high), high, 1] as const;
-};
-
 function define(name: string, centred: boolean): { forward: Op<RowNormAttrs>; gradient: Op<object> } {
   const constants = ({ inputs: [x] }: Tensor<object>) => ({
     ROWS: x!.shape[0]!,
     WIDTH: x!.shape[1]! / 4,
     CENTRED: centred,
   });
-  const workgroups = ({ inputs: [x] }: Tensor<object>) => spread(x!.shape[0]!);
+  const workgroups = ({ inputs: [x] }: Tensor<object>) => spreadWorkgroups(Math.ceil(x!.shape[0]! / 64));
   const whole = include(shader, { norm_rows });
   const gradient = defineOp({
     name: `${name}Gradient`,
