@@ -60,7 +60,8 @@ export async function describeStep(
   return checkpointed(Trainer.describe(gpu, run), run.compile?.recompute);
 }
 
-const runOf = (dataset: Dataset | TextDataset, options: TrainOptions): TrainerOptions =>
+/** The run of these options, but for the device. */
+export const runOf = (dataset: Dataset | TextDataset, options: TrainOptions): TrainerOptions =>
   isText(dataset) ? textRun(dataset, options) : imageRun(dataset, options);
 
 function imageRun(dataset: Dataset, options: TrainOptions): TrainerOptions {
