@@ -61,7 +61,7 @@ test('images in folders are classes, however odd their names', {
 
 describe('refuses, in one line and without a trace,', () => {
   test.each<[string, RegExp, () => string]>([
-    ['a folder that is not there', /there is no folder .*nowhere/, () => join(scratch, 'nowhere')],
+    ['a folder that is not there', /there is nothing at .*nowhere/, () => join(scratch, 'nowhere')],
     ['a file for a folder', /is a file/, () => join(data, 'train-images-idx3-ubyte')],
     ['an empty folder', /empty is empty: give IDX .*CIFAR-10.*PNG or JPEG/, () => inScratch('empty', {})],
     [

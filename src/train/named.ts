@@ -37,7 +37,7 @@ export async function trainByName(
   const { checkpoint } = run;
   if (checkpoint) {
     const before = namedOptions(checkpoint.progress.options, checkpoint.name);
-    checkOptions(checkpoint.name, before, options, freeOptions(dataset), '--');
+    checkOptions(checkpoint.name, before, options, freeOptions(dataset), '--', LENGTHS);
   }
   const named = runOf(dataset, options);
   return Trainer.create(gpu, {
@@ -85,6 +85,9 @@ function imageRun(dataset: Dataset, options: TrainOptions): TrainerOptions {
 }
 
 /** The learning rate of a model of text goes by the steps of the whole run. */
+const BY_LENGTH = 'its learning rate falls over the steps of the whole run';
+const LENGTHS = { steps: BY_LENGTH, epochs: BY_LENGTH };
+
 const freeOptions = (dataset: Dataset | TextDataset) =>
   isText(dataset) ? FREE.filter((name) => name !== 'steps' && name !== 'epochs') : FREE;
 
