@@ -30,7 +30,7 @@ export async function bundleCommands(root) {
   const folder = join(cache, name);
   mkdirSync(cache, { recursive: true });
   const common = {
-    ...{ root, configFile: false, logLevel: 'warn', mode: 'development', base: './', publicDir: false },
+    ...{ root, configFile: false, logLevel: 'error', mode: 'development', base: './', publicDir: false },
     define: { CHECKS: 'true', PAGES: JSON.stringify(`/node_modules/.commands/${name}/pages`) },
   };
   const built = { minify: false, sourcemap: true };
