@@ -145,12 +145,13 @@ describe('limits', () => {
     }
   });
 
-  test('a chain of 50,000 unary ops becomes kernels of a bounded length', { timeout: 60_000 }, () => {
+  test('a chain of tens of thousands of unary ops becomes kernels of a bounded length', { timeout: 60_000 }, () => {
+    const count = ALL_TESTS ? 50_000 : 20_000;
     let y: Tensor = input('x', [64]);
-    for (let i = 0; i < 50_000; i++) y = tanh(y);
+    for (let i = 0; i < count; i++) y = tanh(y);
     const kernels = [...kernelsOf(planGraph({ outputs: { y }, updates: [] }, adapterOf(8)))];
-    expect(kernels.length).toBeGreaterThan(50);
-    expect(kernels.length).toBeLessThan(500);
+    expect(kernels.length).toBeGreaterThan(count / 1000);
+    expect(kernels.length).toBeLessThan(count / 100);
     for (const { code } of kernels) expect(code.length).toBeLessThan(100_000);
   });
 
