@@ -34,7 +34,7 @@ import { logsumexp, max, maxOp, sum } from '../src/ops/reduce.ts';
 import { softmax } from '../src/ops/softmax.ts';
 import { constant, input, Variable } from '../src/ops/source.ts';
 import { apply, type Op, type Tensor } from '../src/ops/tensor.ts';
-import { broadcastTo, concat, pack, slice } from '../src/ops/view.ts';
+import { broadcastTo, concat, pack, padTo, reshape, slice } from '../src/ops/view.ts';
 import { compile, evaluate } from '../src/runtime/compile.ts';
 import { freeVariables, readVariable } from '../src/runtime/variables.ts';
 
@@ -69,6 +69,14 @@ describe.skipIf(missing)('on lavapipe', () => {
     const found = await value(y, { x: numbers });
     expect(found.slice(0, 20)).toEqual(doubled);
     expect(found.slice(64, 80)).toEqual([...doubled.slice(4, 14), ...doubled.slice(6, 12)]);
+  });
+
+  test('what is padded may be parts without an element', async () => {
+    const none = slice(input('y', [4]), 0, 0, 0);
+    const parts = concat([reshape(none, [3, 0]), reshape(none, [1, 0])], 0);
+    expect(await value(padTo(reshape(parts, [0, 4]), [2, 4], [1, 0]), { y: new Float32Array(4) })).toEqual(
+      new Array(8).fill(0),
+    );
   });
 
   describe('rows by workgroups', () => {

@@ -165,6 +165,8 @@ export class BodyEmitter implements Emitter {
   }
 
   private compute(tensor: Tensor, coords: readonly Affine[]): Expr {
+    // It has no element: padding masks whatever is read, and neither a buffer nor a part of a concat is there to read it from.
+    if (tensor.size === 0) return elementType(tensor.dtype) === 'f32' ? wgsl`0.0` : wgsl`0u`;
     const given = this.given?.get(tensor);
     if (given) {
       const flat = this.flatten(coords, tensor.shape).toString();
@@ -178,8 +180,6 @@ export class BodyEmitter implements Emitter {
   }
 
   private load(tensor: Tensor, flat: Affine): Expr {
-    // It has no element: padding masks whatever is read, and there is no buffer to read it from.
-    if (tensor.size === 0) return elementType(tensor.dtype) === 'f32' ? wgsl`0.0` : wgsl`0u`;
     if (tensor.dtype === 'u8') return this.loadByte(tensor, flat);
     // A negative index wraps around, and its element is one that padding masks.
     const wide = tensor.size % 4 === 0 && flat.split(4).rest.terms.size === 0;

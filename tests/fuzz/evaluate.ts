@@ -162,6 +162,10 @@ export class Evaluator {
         const terms = op.terms?.(...args) ?? 0;
         result[sample]![i] = whole && op.u32 ? value : this.rounded(value, result, sample, i, op, terms);
       }
+      if (op.cancels && this.count > 1 && Number.isNaN(result[0]![i])) {
+        const operands = inputs.map(({ samples }, k) => samples[0]![places[k]![i]!]!);
+        if (!operands.some(Number.isFinite)) result[1]![i] = 0;
+      }
       if ((op.compares || op.steps) && this.count > 1) this.leaveOpen(result, i, inputs, places, op);
     }
     if (!whole && node.dtype !== 'u32') {

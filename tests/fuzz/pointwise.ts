@@ -13,6 +13,8 @@ export interface Pointwise {
   readonly terms?: (...args: number[]) => number;
   /** Whether f32 gives the exact result if it can hold it. */
   readonly exact?: boolean;
+  /** WGSL lets a compiler take it that nothing is NaN or infinite: x − x may be 0 of any x. */
+  readonly cancels?: boolean;
   /** The result jumps where the first two operands meet. */
   readonly compares?: boolean;
   /** The result jumps where the operand passes from one step to the next. */
@@ -66,14 +68,20 @@ const gaussian = (logvar: number, square: number) =>
   0.5 * (logvar + square * Math.exp(-logvar) + Math.log(2 * Math.PI));
 
 export const pointwise: Readonly<Record<string, Pointwise>> = {
-  add: exact(
-    (a, b) => a + b,
-    (a, b) => (a + b) % 2 ** 32,
-  ),
-  sub: exact(
-    (a, b) => a - b,
-    (a, b) => (a - b + 2 ** 32) % 2 ** 32,
-  ),
+  add: {
+    ...exact(
+      (a, b) => a + b,
+      (a, b) => (a + b) % 2 ** 32,
+    ),
+    cancels: true,
+  },
+  sub: {
+    ...exact(
+      (a, b) => a - b,
+      (a, b) => (a - b + 2 ** 32) % 2 ** 32,
+    ),
+    cancels: true,
+  },
   mul: exact(
     (a, b) => a * b,
     (a, b) => Number((BigInt(a) * BigInt(b)) % (1n << 32n)),
