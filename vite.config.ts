@@ -6,6 +6,7 @@ import type { Plugin, Rolldown } from 'vite';
 import { defineConfig } from 'vitest/config';
 import { chrome } from './tests/chrome.ts';
 import { planted } from './tests/fuzz/faults.ts';
+import { LongestFirst } from './tests/order.ts';
 
 // Prepared before a page asks for them: a package that Vite first meets in mid-run reloads the page.
 const pagePackages = ['gl-matrix', 'uplot', 'three/webgpu', 'three/tsl'];
@@ -88,6 +89,7 @@ export default defineConfig(({ command }) => ({
     hideSkippedTests: true,
     // All projects at once, as many files in Node as there are cores beside the one in Chrome: each leaves a core idle at times.
     maxWorkers: availableParallelism(),
+    sequence: { sequencer: LongestFirst },
     projects: [
       {
         extends: true,

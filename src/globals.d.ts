@@ -5,3 +5,6 @@
  * away; a user's own op keeps its own.
  */
 declare const CHECKS: boolean;
+
+/** Where a command's server has what its pages import, bundled. */
+declare const PAGES: string;

@@ -1,5 +1,5 @@
 // A Vitest browser provider over Puppeteer: test files run inside headless Chrome, where WebGPU is.
-import { defineBrowserProvider } from '@vitest/browser';
+import type { defineBrowserProvider } from '@vitest/browser';
 import type { Browser, Page } from 'puppeteer';
 import { findBrowser, launchBrowser } from '../src/cli/browser.ts';
 
@@ -9,8 +9,15 @@ export async function setup(): Promise<void> {
 }
 
 /** For `browser.provider` in the Vitest configuration. */
-export function chrome() {
-  return defineBrowserProvider({ name: 'puppeteer', supportedBrowser: ['chrome'], providerFactory: createProvider });
+export function chrome(): ReturnType<typeof defineBrowserProvider> {
+  return {
+    name: 'puppeteer',
+    supportedBrowser: ['chrome'],
+    options: {},
+    providerFactory: createProvider,
+    // Loaded by tests alone: every command reads Vite's configuration, too.
+    serverFactory: async (options) => (await import('@vitest/browser')).createBrowserServer(options),
+  };
 }
 
 function createProvider() {

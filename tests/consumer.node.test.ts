@@ -26,7 +26,7 @@ beforeAll(async () => {
   writeFileSync(join(project, 'package.json'), JSON.stringify({ name: 'app', private: true, type: 'module' }));
   run('npm', ['install', '--offline', '--no-audit', '--no-fund', await packed()]);
   cpSync('tests/consumer/app.ts', join(project, 'app.ts'));
-}, 180_000);
+}, 300_000);
 
 afterAll(() => {
   if (project) rmSync(project, { recursive: true, force: true });

@@ -52,27 +52,27 @@ describe('what is materialised', () => {
 describe('what is merged', () => {
   test('a layer is one dispatch: bias and activation follow the matmul', () => {
     const y = relu(add(matmul(input('x', [8, 16]), input('w', [16, 4])), input('b', [4])));
-    expect(dump({ y })).toEqual(['0 matmul+add+relu (b, x, w)', '  %2 f32[8, 4]: an output']);
+    expect(dump({ y })).toEqual(['1 matmul+add+relu (b, x, w)', '  %2 f32[8, 4]: an output']);
   });
 
   test('whether a number is finite is asked of what was read from memory, or of a reduction', () => {
     const x = input('x', [8]);
     // A compiler that takes for granted that what it computes is finite would have nothing to test.
     expect(dump({ f: isFinite(exp(x)) })).toEqual([
-      '0 exp (=x)',
+      '1 exp (=x)',
       '  %0 f32[8]: read from memory by isFinite',
-      '1 isFinite (=%0)',
+      '2 isFinite (=%0)',
       '  %1 f32[8]: an output',
     ]);
-    expect(dump({ f: isFinite(mean(x)) })).toEqual(['0 sum+isFinite (x)', '  %1 f32[]: an output']);
+    expect(dump({ f: isFinite(mean(x)) })).toEqual(['1 sum+isFinite (x)', '  %1 f32[]: an output']);
   });
 
   test('who reads a reduction spread over its rows comes after it', () => {
     const x = input('x', [8, 16]);
     expect(dump({ y: sub(x, mean(x, { axis: 1, keepDims: true })) })).toEqual([
-      '0 sum (x)',
+      '1 sum (x)',
       '  %0 f32[8]: the result of a kernel',
-      '1 mul+sub (=x, %0)',
+      '2 mul+sub (=x, %0)',
       '  %4 f32[8, 16]: an output',
     ]);
   });
@@ -80,7 +80,7 @@ describe('what is merged', () => {
   test('two reductions of one tensor share a dispatch', () => {
     const x = input('x', [8, 16]);
     expect(dump({ a: sum(x, { axis: 1 }), b: sum(mul(x, x), { axis: 1 }) })).toEqual([
-      '0 mul+sum+sum (x)',
+      '1 mul+sum+sum (x)',
       '  %1 f32[8]: an output',
       '  %2 f32[8]: an output',
     ]);
@@ -91,9 +91,9 @@ describe('what is merged', () => {
     const y = exp(x);
     const z = matmul(y, y);
     expect(dump({ z: add(mul(y, 2), z) })).toEqual([
-      '0 exp (=x)',
+      '1 exp (=x)',
       '  %0 f32[8, 8]: read many times by matmul',
-      '1 mul+matmul+add (%0)',
+      '2 mul+matmul+add (%0)',
       '  %4 f32[8, 8]: an output',
     ]);
   });
@@ -103,13 +103,13 @@ describe('updates', () => {
   test('in place where every thread reads what it overwrites, beside and copied where it does not', () => {
     const v = new Variable('v', [4, 4]);
     expect(dump({}, [{ variable: v, value: add(v.tensor, 1) }])).toEqual([
-      '0 add (=v)',
+      '1 add (=v)',
       '  %1 f32[4, 4] → v: the new value of v',
     ]);
     expect(dump({}, [{ variable: v, value: add(transpose(v.tensor), 1) }])).toEqual([
-      '0 add (v)',
+      '1 add (v)',
       '  %2 f32[4, 4]: the new value of v, whose old value is still read',
-      '1 copy (=%2)',
+      '2 copy (=%2)',
       '  %3 f32[4, 4] → v: the new value of v',
     ]);
   });
@@ -145,12 +145,13 @@ describe('limits', () => {
     }
   });
 
-  test('a chain of 50,000 unary ops becomes kernels of a bounded length', { timeout: 60_000 }, () => {
+  test('a chain of tens of thousands of unary ops becomes kernels of a bounded length', { timeout: 60_000 }, () => {
+    const count = ALL_TESTS ? 50_000 : 20_000;
     let y: Tensor = input('x', [64]);
-    for (let i = 0; i < 50_000; i++) y = tanh(y);
+    for (let i = 0; i < count; i++) y = tanh(y);
     const kernels = [...kernelsOf(planGraph({ outputs: { y }, updates: [] }, adapterOf(8)))];
-    expect(kernels.length).toBeGreaterThan(50);
-    expect(kernels.length).toBeLessThan(500);
+    expect(kernels.length).toBeGreaterThan(count / 1000);
+    expect(kernels.length).toBeLessThan(count / 100);
     for (const { code } of kernels) expect(code.length).toBeLessThan(100_000);
   });
 
@@ -170,22 +171,33 @@ describe('explain says why two dispatches are not one', () => {
     const x = input('x', [8, 8]);
     const y = exp(x);
     expect(why({ z: matmul(y, y) })).toEqual([
-      '0 (exp) and 1 (matmul): %0 is read by matmul, and so must be complete before',
+      '1 (exp) and 2 (matmul): %0 is read by matmul, and so must be complete before',
     ]);
     expect(why({ z: sub(x, sum(x, { axis: 1, keepDims: true })) })).toEqual([
-      '0 (sum) and 1 (sub): f32[8] and f32[8, 8] are of different sizes',
+      '1 (sum) and 2 (sub): f32[8] and f32[8, 8] are of different sizes',
     ]);
   });
 
   test('the reason stands between the two in the printed schedule', () => {
     const x = exp(input('x', [8, 8]));
     expect(printExplained(fuse({ outputs: { z: matmul(x, x) }, updates: [] })).split('\n')).toEqual([
-      '0 exp (=x)',
+      '1 exp (=x)',
       '  %0 f32[8, 8]: read many times by matmul',
-      '    0 (exp) and 1 (matmul): %0 is read by matmul, and so must be complete before',
-      '1 matmul (%0)',
+      '    1 (exp) and 2 (matmul): %0 is read by matmul, and so must be complete before',
+      '2 matmul (%0)',
       '  %1 f32[8, 8]: an output',
     ]);
+  });
+
+  test('dispatches are numbered from 1, as in the plan; a pack in place is none, and two are asked for by their numbers', () => {
+    const [x, w] = [input('x', [8, 8]), input('w', [8, 8])];
+    const all = pack([matmul(x, w), matmul(w, x)]);
+    const schedule = fuse(simplify({ outputs: { all, norm: sum(mul(all, all)) }, updates: [] }));
+    const titles = printSchedule(schedule).match(/^\S+ \S+/gm);
+    expect(titles).toEqual(['1 matmul', '2 matmul', '- pack,', '3 mul+sum']);
+    expect(explainSchedule(schedule, 2, 3)).toEqual([expect.stringMatching(/^2 \(matmul\) and 3 \(mul\+sum\): /)]);
+    expect(() => explainSchedule(schedule, 3)).toThrow('there are dispatches 1 to 3, got 4');
+    expect(() => explainSchedule(schedule, 2, 2)).toThrow(RangeError);
   });
 
   test('too many buffers are counted', () => {

@@ -14,6 +14,7 @@ import { input } from '../src/ops/source.ts';
 import { apply, DEFAULT_LIMITS, type DeviceLimits, type Variant } from '../src/ops/tensor.ts';
 import { traitsOf } from '../src/runtime/build.ts';
 import { modelSteps } from './fuzz/model_steps.ts';
+import { sampled } from './sampled.ts';
 
 const GPU = { software: false, vendor: 'nvidia', subgroupSize: 32, f16: false, limits: DEFAULT_LIMITS };
 
@@ -121,7 +122,7 @@ test('what a workgroup needs of a device is held against its limits', () => {
 });
 
 describe('of the matmuls of any model', () => {
-  test.each(Object.keys(modelSteps()))(
+  test.each(sampled(Object.keys(modelSteps()), 4))(
     '%s has none that wastes three fifths, on no adapter that is described',
     (name) => {
       for (const adapter of shippedAdapters()) {

@@ -50,7 +50,7 @@ beforeAll(async () => {
     response.writeHead(200, { 'content-type': types[extname(path)] ?? 'text/plain' }).end(readFileSync(path));
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-}, 180_000);
+}, 300_000);
 
 afterAll(() => {
   server?.close();

@@ -35,6 +35,16 @@ test('--help tells every option and its default', { timeout: TIMEOUT }, async ()
   }
 });
 
+test('--help of a model tells its own options, with its own defaults', { timeout: TIMEOUT }, async () => {
+  const { code, stdout } = await train(['--model', 'text-vae', '--help']);
+  const unwrapped = stdout.replace(/\s+/g, ' ');
+  expect(code).toBe(0);
+  for (const told of ['--wordDropout <n>', '(default: 20)', '(default: bpe)', '--out <folder>']) {
+    expect(unwrapped).toContain(told);
+  }
+  for (const other of ['--particles', '--binarize', '--heads']) expect(stdout).not.toContain(other);
+});
+
 describe('a run', () => {
   const whole = join(scratch, 'whole');
   beforeAll(async () => {

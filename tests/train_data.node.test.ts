@@ -26,7 +26,7 @@ test('data come from an address too, and a classifier tells its accuracy', { tim
   const address = `http://127.0.0.1:${port}/some/tiny`;
   const out = join(scratch, 'classifier');
   const args = ['--data', address, '--model', 'classifier', '--hidden', '16', '--batch', '16', '--epochs', '2'];
-  const { code, stdout } = await train([...args, '--out', out]);
+  const { code, stdout } = await train([...args, '--node', '--out', out]);
   server.close();
   expect(code).toBe(0);
   expect(stdout).toContain(`${address}: 172 training and 28 test images of 8×8`);
@@ -61,7 +61,7 @@ test('images in folders are classes, however odd their names', {
 
 describe('refuses, in one line and without a trace,', () => {
   test.each<[string, RegExp, () => string]>([
-    ['a folder that is not there', /there is no folder .*nowhere/, () => join(scratch, 'nowhere')],
+    ['a folder that is not there', /there is nothing at .*nowhere/, () => join(scratch, 'nowhere')],
     ['a file for a folder', /is a file/, () => join(data, 'train-images-idx3-ubyte')],
     ['an empty folder', /empty is empty: give IDX .*CIFAR-10.*PNG or JPEG/, () => inScratch('empty', {})],
     [
@@ -71,17 +71,17 @@ describe('refuses, in one line and without a trace,', () => {
     ],
   ])('%s', (_, message, where) => expectRefusedAtOnce(['--data', where()], message));
 
-  // These are found in the page, where images are decoded.
-  test.each<[string, RegExp, () => string]>([
+  // These are found where images are decoded: those of photos in the page.
+  test.each<[string, RegExp, () => string[]]>([
     [
       'an image that cannot be decoded',
       /glia: photos: b.png is no image that this browser can read, or is damaged/,
-      () => inScratch('photos', { 'a.png': png(), 'b.png': images }),
+      () => [inScratch('photos', { 'a.png': png(), 'b.png': images })],
     ],
     [
       'an IDX file cut short',
       /glia: train-images-idx3-ubyte is cut short/,
-      () => inScratch('short', { 'train-images-idx3-ubyte': images.subarray(0, -7) }),
+      () => [inScratch('short', { 'train-images-idx3-ubyte': images.subarray(0, -7) }), '--node'],
     ],
-  ])('%s', { timeout: TIMEOUT }, (_, message, where) => expectRefusal(['--data', where()], message));
+  ])('%s', { timeout: TIMEOUT }, (_, message, args) => expectRefusal(['--data', ...args()], message));
 });

@@ -2,7 +2,7 @@
 import { relative, resolve } from 'node:path';
 import { Command, CommanderError, Option } from 'commander';
 import { OptionError } from '../errors.ts';
-import { flagOf, type GivenOptions, OPTIONS, parseOption } from '../train/options.ts';
+import { flagOf, type GivenOptions, OPTIONS, optionsAlone, parseOption } from '../train/options.ts';
 
 /** @param name as it is typed, such as `npm run train --` */
 export function createCommand(name: string): Command {
@@ -40,8 +40,21 @@ export function refuseDriverAlone({ node, driver }: { readonly node?: boolean; r
   if (driver !== undefined && !node) throw new OptionError('--driver goes with --node: a browser chooses for itself');
 }
 
-/** Adds options of a training run: all of them, or those that a step depends on. */
+/** Adds options of a training run: all of them, or those that a step depends on. With `--model`, `--help` tells of this model alone. */
 export function addRunOptions(command: Command, chosen = OPTIONS): Command {
+  const { visibleOptions } = command.createHelp();
+  command.configureHelp({
+    visibleOptions(cmd) {
+      const { model } = cmd.opts();
+      const own = new Map(model ? optionsAlone(model).map(({ name, help }) => [name, help] as const) : []);
+      return visibleOptions.call(this, cmd).flatMap((option) => {
+        const name = option.attributeName();
+        if (!model || !chosen.some((some) => some.name === name)) return [option];
+        const help = own.get(name);
+        return help === undefined ? [] : [new Option(option.flags, help)];
+      });
+    },
+  });
   for (const option of chosen) {
     command.addOption(new Option(flagOf(option), option.help).argParser((text) => parseOption(option.name, text)));
   }

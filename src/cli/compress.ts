@@ -64,7 +64,7 @@ export async function main(args: string[], { server }: { server: ViteDevServer }
     .requiredOption('--checkpoint <file>', 'checkpoint.safetensors or model.safetensors of a run, or its folder')
     .option(
       '--data <where>',
-      `folder or http(s) address of images, or file of text (default: what is built in): ${ACCEPTED}`,
+      `folder or http(s) address of images, or file of text (default: built-in images): ${ACCEPTED}`,
     )
     .requiredOption('--out <file>', 'archive to write')
     .option(
@@ -113,6 +113,7 @@ export async function main(args: string[], { server }: { server: ViteDevServer }
   const target = resolvePath(out);
   if (isOfText(model.options)) {
     refuseForText(options, ['images', 'bound', 'headed']);
+    if (where === undefined) throw new OptionError('--data is missing: name the file of text to compress');
     return compressTextFile({
       trained: model,
       data: where,

@@ -59,7 +59,7 @@ export async function inPage<T>(work: PageWork): Promise<T> {
     await page.evaluate(`document.title = 'Glia: ${name}'`);
     opened?.(page);
     return (await Promise.race([
-      page.evaluate(`import('/src/cli/${name}/page.ts').then((page) => page.${call})`),
+      page.evaluate(`import('${PAGES}/${name}.js').then((page) => page.${call})`),
       gone,
     ])) as T;
   } finally {

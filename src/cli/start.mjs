@@ -1,10 +1,10 @@
-// The one way into every command: installs what a fresh clone lacks, then runs `src/cli/COMMAND.ts` through Vite.
+// The one way into every command: installs what a fresh clone lacks, then runs `src/cli/COMMAND.ts`, bundled by Vite.
 // It is plain JavaScript without a single dependency because it runs before anything is installed.
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 const [command = '', ...args] = process.argv.slice(2);
@@ -74,9 +74,9 @@ async function serveDemos() {
   return new Promise(() => {});
 }
 
-/** Imports the command through Vite's module runner: TypeScript and `*.wgsl?raw` imports work as they do in a page. */
+/** Beside the command there is a server of its page. */
 async function runCommand() {
-  const { createServer, createServerModuleRunner } = await import('vite');
+  const { createServer } = await import('vite');
   const server = await createServer({
     root,
     logLevel: 'warn',
@@ -92,17 +92,20 @@ async function runCommand() {
       if (process.listenerCount(signal) === 1) process.exit(128 + constants.signals[signal]);
     });
   }
-  const runner = createServerModuleRunner(server.environments.ssr);
+  const { bundleCommands } = await import('./bundle.mjs');
+  const folder = await bundleCommands(root);
+  const load = (name) => import(pathToFileURL(join(folder, `${name}.mjs`)).href);
+  // Errors tell the lines of what was bundled.
+  process.setSourceMapsEnabled(true);
   try {
-    const { main } = await runner.import(`/src/cli/${command}.ts`);
+    const { main } = await load(command);
     if (typeof main !== 'function') fail(unknownCommand());
     return await main(args, { server });
   } catch (error) {
-    const { GliaError } = await runner.import('/src/errors.ts');
+    const { GliaError } = await load('errors');
     console.error(error instanceof GliaError ? `glia: ${error.message}` : error);
     return 1;
   } finally {
-    await runner.close();
     await server.close();
   }
 }

@@ -29,8 +29,8 @@ export function characterVocabulary(characters: Iterable<string>): Vocabulary {
         if (token !== undefined) return token;
         const code = `U+${character.codePointAt(0)!.toString(16).toUpperCase().padStart(4, '0')}`;
         throw new DataError(
-          `the vocabulary of ${list.length} characters has no ${JSON.stringify(character)} (${code}): the text that it was ` +
-            'made from had none',
+          `the vocabulary of ${list.length} characters has no ${JSON.stringify(character)} (${code}), since the text ` +
+            'that it was made from had none: leave it out, or train with --tokenizer bytes',
         );
       }),
     decode: (tokens) => Array.from(tokens, (token) => list[token] ?? '\uFFFD').join(''),

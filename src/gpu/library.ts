@@ -33,18 +33,30 @@ export function declarationsOf(library: string): Map<string, string> {
 
 const namesOf = (text: string) => new Set(text.match(/(?<![.\w])[a-zA-Z_]\w*/g));
 
+const mentioned = new Map<string, Set<string>>();
+
+/** The names in a declaration, which every expression that uses it asks for again. */
+function namesIn(declaration: string): Set<string> {
+  let names = mentioned.get(declaration);
+  if (!names) {
+    names = namesOf(declaration);
+    mentioned.set(declaration, names);
+  }
+  return names;
+}
+
 /** Those that a text of WGSL mentions, and those that they mention, in the library's order. */
 export function neededBy(text: string, library: string): [name: string, text: string][] {
   const all = declarationsOf(library);
   const wanted = new Set<string>();
-  const visit = (part: string) => {
-    for (const name of namesOf(part)) {
+  const visit = (names: Iterable<string>) => {
+    for (const name of names) {
       if (!all.has(name) || wanted.has(name)) continue;
       wanted.add(name);
-      visit(all.get(name)!);
+      visit(namesIn(all.get(name)!));
     }
   };
-  visit(text);
+  visit(namesOf(text));
   return [...all].filter(([name]) => wanted.has(name));
 }
 

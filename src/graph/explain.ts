@@ -4,7 +4,7 @@ import { Compounds } from './compound.ts';
 import { topological } from './graph.ts';
 import { type FusionGroup, groupOf, memoryOfSchedule, type Refusal } from './legality.ts';
 import { Merging } from './merge.ts';
-import { linesOf, namesOf, schedulesRoots, titleOf } from './print_schedule.ts';
+import { linesOf, namesOf, numbersOf, schedulesRoots, titleOf } from './print_schedule.ts';
 import { type Group, isIsolated, type Schedule } from './schedule.ts';
 import { isLarge } from './side_by_side.ts';
 
@@ -19,7 +19,8 @@ export function printExplained(schedule: Schedule): string {
 /**
  * A line for each pair of groups that follow one another, or for the pair that is asked for.
  *
- * @param a,b numbers of dispatches, as `printSchedule` counts them: packs in place included
+ * @param a,b numbers of dispatches, as `printSchedule` counts them, from 1
+ * @throws RangeError if there are none of these numbers
  */
 export function explainSchedule(schedule: Schedule, a?: number, b?: number): string[] {
   const { groups, targets, outputs } = schedule;
@@ -33,7 +34,8 @@ export function explainSchedule(schedule: Schedule, a?: number, b?: number): str
     return groupOf(memory, kernelOps, outputs, inPlaceConcat, (node) => makers.has(node));
   });
   const merging = new Merging({ groups: fusionGroups, memory, order: topological(roots), outputs, targets });
-  const title = (i: number) => `${i} (${titleOf(groups[i]!)})`;
+  const numbers = numbersOf(schedule);
+  const title = (i: number) => (numbers[i] ? `${numbers[i]} (${titleOf(groups[i]!)})` : titleOf(groups[i]!));
   const words = (refusal: Refusal): string => {
     const of = (tensor: Tensor) => names.get(tensor) ?? tensor.op.name;
     if ('count' in refusal) {
@@ -88,13 +90,19 @@ export function explainSchedule(schedule: Schedule, a?: number, b?: number): str
     if (x.size !== y.size) return `${typeOf(x)} and ${typeOf(y)} are of different sizes`;
     return 'neither reads element by element what the other stores or reads, so nothing is gained';
   };
-  const pairs = a === undefined ? groups.slice(1).map((_, i) => [i, i + 1] as const) : [[a, b ?? a + 1] as const];
+  const at = (number: number): number => {
+    const i = numbers.indexOf(number);
+    if (i < 0)
+      throw new RangeError(`there are dispatches 1 to ${Math.max(...numbers.map((n) => n ?? 0))}, got ${number}`);
+    return i;
+  };
+  const pairs =
+    a === undefined ? groups.slice(1).map((_, i) => [i, i + 1] as const) : [[at(a), at(b ?? a + 1)] as const];
   return pairs.map(([i, j]) => {
-    if (!fusionGroups[i] || !fusionGroups[j] || i === j)
-      throw new RangeError(`there are dispatches 0 to ${groups.length - 1}, got ${i} and ${j}`);
+    if (i === j) throw new RangeError(`dispatch ${a} is one with itself: give two numbers`);
     const isSeveral =
       (groups[i]!.members ?? groups[j]!.members) && !groups[i]!.inPlaceConcat && !groups[j]!.inPlaceConcat;
-    const reason = isSeveral ? apart(groups[i]!, groups[j]!) : between(fusionGroups[i], fusionGroups[j]);
+    const reason = isSeveral ? apart(groups[i]!, groups[j]!) : between(fusionGroups[i]!, fusionGroups[j]!);
     return `${title(i)} and ${title(j)}: ${reason}`;
   });
 }

@@ -36,10 +36,17 @@ export function printSchedule(schedule: Schedule): string {
   return linesOf(schedule).join('\n');
 }
 
+/** What each group is called beside others: the number of its dispatch, from 1; a pack in place is none. */
+export function numbersOf({ groups }: Schedule): (number | undefined)[] {
+  let next = 1;
+  return groups.map(({ inPlaceConcat }) => (inPlaceConcat ? undefined : next++));
+}
+
 /** The text of each dispatch. */
 export function linesOf(schedule: Schedule): string[] {
   const { groups, targets, why } = schedule;
   const names = namesOf(schedulesRoots(schedule));
+  const numbers = numbersOf(schedule);
   const lineOf = (group: Group): string => {
     const reads = [...group.reads].map(([node, aligned]) => `${aligned ? '=' : ''}${names.get(node)}`);
     const variant = group.variant ? ` by ${group.variant.name}` : '';
@@ -52,6 +59,6 @@ export function linesOf(schedule: Schedule): string[] {
       const place = targets.get(node);
       return `  ${names.get(node)} ${typeOf(node)}${place ? ` → ${place.name}` : ''}: ${why.get(node)}`;
     });
-    return [`${i} ${lineOf(group)}`, ...stores].join('\n');
+    return [`${numbers[i] ?? '-'} ${lineOf(group)}`, ...stores].join('\n');
   });
 }

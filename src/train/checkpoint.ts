@@ -242,6 +242,7 @@ function told(name: string, value: unknown): string {
 /**
  * @param free names of options that may differ
  * @param flag what stands before an option's name where it was typed
+ * @param why the reasons, by name, why some may not differ
  * @throws OptionError if a run with these options would not be the one that the checkpoint was made by
  */
 export function checkOptions(
@@ -250,11 +251,14 @@ export function checkOptions(
   now: RunOptions,
   free: readonly string[],
   flag = '',
+  why: Readonly<Record<string, string>> = {},
 ): void {
   for (const key of new Set([...Object.keys(before), ...Object.keys(now)])) {
     if (free.includes(key) || JSON.stringify(before[key]) === JSON.stringify(now[key])) continue;
     const [old, other] = [before, now].map((options) => told(`${flag}${key}`, options[key]));
-    throw new OptionError(`${name} was made ${old}, not ${other}: resume with the same`);
+    throw new OptionError(
+      `${name} was made ${old}, not ${other}${why[key] ? `, and ${why[key]}` : ''}: resume with the same`,
+    );
   }
 }
 

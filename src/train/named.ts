@@ -37,7 +37,7 @@ export async function trainByName(
   const { checkpoint } = run;
   if (checkpoint) {
     const before = namedOptions(checkpoint.progress.options, checkpoint.name);
-    checkOptions(checkpoint.name, before, options, freeOptions(dataset), '--');
+    checkOptions(checkpoint.name, before, options, freeOptions(dataset), '--', LENGTHS);
   }
   const named = runOf(dataset, options);
   return Trainer.create(gpu, {
@@ -60,7 +60,8 @@ export async function describeStep(
   return checkpointed(Trainer.describe(gpu, run), run.compile?.recompute);
 }
 
-const runOf = (dataset: Dataset | TextDataset, options: TrainOptions): TrainerOptions =>
+/** The run of these options, but for the device. */
+export const runOf = (dataset: Dataset | TextDataset, options: TrainOptions): TrainerOptions =>
   isText(dataset) ? textRun(dataset, options) : imageRun(dataset, options);
 
 function imageRun(dataset: Dataset, options: TrainOptions): TrainerOptions {
@@ -84,6 +85,9 @@ function imageRun(dataset: Dataset, options: TrainOptions): TrainerOptions {
 }
 
 /** The learning rate of a model of text goes by the steps of the whole run. */
+const BY_LENGTH = 'its learning rate falls over the steps of the whole run';
+const LENGTHS = { steps: BY_LENGTH, epochs: BY_LENGTH };
+
 const freeOptions = (dataset: Dataset | TextDataset) =>
   isText(dataset) ? FREE.filter((name) => name !== 'steps' && name !== 'epochs') : FREE;
 

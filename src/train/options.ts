@@ -74,7 +74,7 @@ const COMMON: Readonly<Record<string, OptionRule>> = {
   },
   colors: { help: 'of the images (default: as stored)', choices: ['grey', 'rgb'], ofRun: true },
   budget: {
-    help: 'MB of GPU memory for images, beyond which they are streamed (default: what one buffer may have)',
+    help: 'MB of GPU memory for the data, beyond which they are streamed (default: what one buffer may have)',
     range: real(0, 1e6),
     free: true,
     ofRun: true,
@@ -133,26 +133,29 @@ function widest(rules: readonly OptionRule[]): OptionRule {
   return { ...rules[0]!, range };
 }
 
-function describe(name: string): Option {
+/** @param models that are meant, of which at least one has the option */
+function describe(name: string, models: readonly string[]): Option {
   const rules = new Map<string, OptionRule>();
-  for (const model of MODELS.keys()) {
+  for (const model of models) {
     const rule = optionsOf(model)[name];
     if (rule) rules.set(model, rule);
   }
   const common = COMMON[name];
   const rule = common ?? widest([...rules.values()]);
   const choices = rule.choices ? `: ${rule.choices.join(', ')}` : '';
-  const defaultsOf = (some: ReadonlyMap<string, OptionRule>) =>
-    new Map([...some].map(([model, { default: value }]) => [model, shown(value)]));
+  const defaultsOf = (some: ReadonlyMap<string, OptionRule>, usual?: string) =>
+    models.length === 1
+      ? [...some.values()].map(({ default: value }) => shown(value)).join()
+      : byModel(new Map([...some].map(([model, { default: value }]) => [model, shown(value)])), usual);
   if (common) {
-    const defaults = byModel(defaultsOf(rules), shown(common.default));
+    const defaults = defaultsOf(rules, shown(common.default));
     const told = defaults === 'none' ? '' : ` (default: ${defaults})`;
     return { name, rule, models: undefined, help: `${common.help}${choices}${told}` };
   }
   const helps = [...new Set([...rules.values()].map(({ help }) => help))];
   const parts = helps.map((help) => {
     const own = new Map([...rules].filter(([, rule]) => rule.help === help));
-    return `${help}${choices} (default: ${byModel(defaultsOf(own))})`;
+    return `${help}${choices} (default: ${defaultsOf(own)})`;
   });
   return { name, rule, models: [...rules.keys()], help: parts.join('; ') };
 }
@@ -160,7 +163,13 @@ function describe(name: string): Option {
 const names = new Set([...MODELS.values()].flatMap(({ options }) => Object.keys(options)));
 
 /** All options there are: those of every run first, then those of some models. */
-export const OPTIONS: readonly Option[] = [...Object.keys(COMMON), ...names].map(describe);
+export const OPTIONS: readonly Option[] = [...Object.keys(COMMON), ...names].map((name) =>
+  describe(name, [...MODELS.keys()]),
+);
+
+/** Those that mean something to one model, with its help and defaults. */
+export const optionsAlone = (model: string): readonly Option[] =>
+  Object.keys(optionsOf(model)).map((name) => describe(name, [model]));
 
 /** The value of an option, from what was typed; see `completeOptions` for what is checked against the model. */
 export function parseOption(name: string, text: string): string | number {

@@ -4,6 +4,7 @@ import { afterAll, expect, test } from 'vitest';
 import type { Graph } from '../../src/graph/graph.ts';
 import { mixedPrecision } from '../../src/graph/mixed_precision.ts';
 import { kernelsOf, planGraph } from '../../src/graph/plan.ts';
+import { sampled } from '../sampled.ts';
 import { ADAPTERS, type Adapter } from './adapters.ts';
 import { MINUTES, search, TIMEOUT } from './budget.ts';
 import { violations } from './kernel_check.ts';
@@ -60,7 +61,8 @@ test.each(Object.entries(largeGraphs))(
   TIMEOUT,
 );
 
-test.each(Object.entries(modelSteps()))(
+// `npm test` takes some of the models, others each time.
+test.each(sampled(Object.entries(modelSteps()), 4))(
   'training step: %s',
   (_, make) => {
     const graph = make();

@@ -1,6 +1,6 @@
-// The training steps of the models that are trained by name, planned for each GPU that is described, against a float64 evaluation of
-// the whole step: loss, norm of the gradient, parameters, moments and statistics after two steps. Narrow models and small images,
-// since it is the kernels that count. `npm test` takes one pair of a model and a GPU, another each time, and
+// The training steps of the models that are trained by name, of images and of text, planned for each GPU that is described, against
+// a float64 evaluation of the whole step: loss, norm of the gradient, parameters, moments and statistics after two steps. Narrow
+// models and small images, since it is the kernels that count. `npm test` takes one pair of a model and a GPU, another each time, and
 // `npm test -- --all` every one.
 //
 // On Chromium's own driver: lavapipe compiles barriers as coroutines, and took over a minute for the kernels of one step.
@@ -14,7 +14,7 @@ import { traitsOf } from '../../src/runtime/build.ts';
 import { sampled } from '../sampled.ts';
 import { TIMEOUT } from './budget.ts';
 import { emptyTally } from './compare.ts';
-import { imageModels, smallStep } from './model_steps.ts';
+import { modelNames, smallStep } from './model_steps.ts';
 import { runCase } from './run_case.ts';
 
 // Marked loops stay loops, which is the same shader and compiles sooner. Each variant is checked as it is written out, in
@@ -31,7 +31,7 @@ const SIDES = [8, 9];
 const TAKEN = 1;
 
 const pairs = shippedAdapters().flatMap((adapter) =>
-  imageModels.map((model, j) => ({ adapter, model, side: SIDES[j % SIDES.length]! })),
+  modelNames.map((model, j) => ({ adapter, model, side: SIDES[j % SIDES.length]! })),
 );
 const taken = sampled(pairs, TAKEN);
 
@@ -55,7 +55,7 @@ describe(`training steps as planned for GPUs (GLIA_FUZZ_SEED=${TEST_SEED})`, () 
   const seen = new Set<string>();
 
   test.each(taken)(
-    '$model, images of $side, for $adapter',
+    '$model, images of $side where it has images, for $adapter',
     async ({ model, side, adapter }) => {
       const traits = within(traitsOf(readAdapter(adapter).gpu), gpu);
       const made = smallStep(model, side);

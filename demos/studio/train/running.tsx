@@ -2,6 +2,7 @@
 
 import { signal } from '@preact/signals';
 import { describeTerm } from '../../../src/train/events.ts';
+import { examplesOf } from '../../../src/train/registry/registry.ts';
 import { download } from '../../../src/view/download.ts';
 import { PictureCard } from '../parts/pictures.tsx';
 import { TextCard } from '../parts/text_card.tsx';
@@ -101,8 +102,8 @@ function Buttons() {
 
 function Numbers() {
   const now = progress.value;
-  const { latest, lastEpoch, terms = ['loss'], step = 0, totalSteps, epoch, epochs, batch = 0 } = now ?? {};
-  const what = started.value?.data.vocabulary === undefined ? 'images' : 'sequences';
+  const { latest, test, terms = ['loss'], step = 0, totalSteps, epoch, epochs, batch = 0 } = now ?? {};
+  const what = started.value ? examplesOf(started.value.options.model) : 'examples';
   const entries: readonly (readonly [label: string, value: string, rest?: string])[] = [
     ['step', now ? `${step}` : NONE, totalSteps ? ` / ${totalSteps}` : ''],
     ['epoch', now ? `${epoch}` : NONE, epochs ? ` / ${epochs}` : ''],
@@ -112,9 +113,7 @@ function Numbers() {
     }),
     ...terms
       .filter((name) => name === 'loss' || name === 'accuracy')
-      .map(
-        (name) => [`test ${name}`, lastEpoch?.test ? describeTerm(name, lastEpoch.test[name]!).text : NONE] as const,
-      ),
+      .map((name) => [`test ${name}`, test ? describeTerm(name, test[name]!).text : NONE] as const),
     ['ms a step', latest ? latest.msPerStep.toFixed(latest.msPerStep < 10 ? 2 : 0) : NONE],
     [`${what} a second`, latest ? Math.round((1000 * batch) / latest.msPerStep).toLocaleString('en') : NONE],
     ['saved at step', now ? `${now.savedStep}` : NONE],

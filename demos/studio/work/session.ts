@@ -1,5 +1,5 @@
 // A run under way in a worker: it trains, tells, and writes itself into the store every few seconds.
-import type { EpochEvent, StepEvent, TrainEvent } from '../../../src/train/events.ts';
+import type { EpochEvent, Means, StepEvent, TrainEvent } from '../../../src/train/events.ts';
 import type { Recovery } from '../../../src/train/healing.ts';
 import type { ShownText } from '../../../src/train/texts.ts';
 import type { Trainer } from '../../../src/train/trainer.ts';
@@ -33,6 +33,8 @@ export interface Progress {
   readonly terms: readonly string[];
   readonly latest: StepEvent | undefined;
   readonly lastEpoch: EpochEvent | undefined;
+  /** Of the last epoch, or of the end of the run if that is within one. */
+  readonly test: Means | undefined;
   /** Seconds that it has trained, and that it will take from here. */
   readonly seconds: number;
   readonly secondsLeft: number | undefined;
@@ -82,6 +84,7 @@ export class Session {
   private readonly listener: Listener;
   private latest: StepEvent | undefined;
   private lastEpoch: EpochEvent | undefined;
+  private test: Means | undefined;
   private untold: TrainEvent[] = [];
   private unsaved: TrainEvent[] = [];
   private turn = new AbortController();
@@ -110,8 +113,10 @@ export class Session {
   }
 
   private note(event: TrainEvent): void {
-    if (event.event === 'epoch') this.lastEpoch = event;
-    else this.latest = event;
+    if (event.event === 'epoch') {
+      this.lastEpoch = event;
+      this.test = event.test;
+    } else this.latest = event;
   }
 
   private get elapsed(): number {
@@ -119,12 +124,12 @@ export class Session {
   }
 
   tell(): void {
-    const { trainer, latest, lastEpoch, untold, pace, writer } = this;
+    const { trainer, latest, lastEpoch, test, untold, pace, writer } = this;
     const { step, totalSteps, epochs, batch, terms, streamedThrough } = trainer;
     const left = pace === undefined ? undefined : ((totalSteps - step) * pace) / 1000;
     this.untold = [];
     this.listener.progress({
-      ...{ step, totalSteps, epochs, batch, terms, streamedThrough, latest, lastEpoch, events: untold },
+      ...{ step, totalSteps, epochs, batch, terms, streamedThrough, latest, lastEpoch, test, events: untold },
       ...{ epoch: Math.min(trainer.epoch, epochs), seconds: this.elapsed, secondsLeft: left },
       savedStep: writer.record.step,
     });
@@ -157,6 +162,7 @@ export class Session {
       await this.writer.commit({ changes: { state: 'training' } }).catch((error) => this.tellRoom(error));
       do {
         await this.run();
+        if (this.isDone) await this.testAtEnd();
         await this.save(this.isDone ? 'done' : this.wantsPause ? 'paused' : 'training');
         this.tell();
       } while (!this.wantsPause && !this.isDone);
@@ -191,12 +197,20 @@ export class Session {
     }
   }
 
+  /** Of a run that ends within an epoch, there has been no test of what it learned. */
+  private async testAtEnd(): Promise<void> {
+    const { trainer, lastEpoch } = this;
+    if (lastEpoch && trainer.stepsUntil(lastEpoch.epoch) === trainer.step) return;
+    this.test = await trainer.evaluate();
+  }
+
   private async save(state: RunRecord['state']): Promise<void> {
     const start = performance.now();
     try {
       const snapshot = await this.trainer.checkpoint();
       const { step, totalSteps } = this.trainer;
-      const changes = { state, step, totalSteps, seconds: this.elapsed, failure: undefined };
+      const { test } = this;
+      const changes = { state, step, totalSteps, seconds: this.elapsed, failure: undefined, ...(test && { test }) };
       await this.writer.commit({ snapshot, events: this.unsaved, changes });
       this.unsaved = [];
       if (this.isTroubled) this.listener.trouble(undefined, false);

@@ -2,7 +2,6 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { compressText, DEFAULT_TOKENS, decompressText } from '../../coder/text_archive.ts';
-import { grammarText } from '../../data/grammar.ts';
 import { SHARE } from '../../data/text.ts';
 import { notUtf8, validLength } from '../../data/utf8.ts';
 import { DataError, OptionError } from '../../errors.ts';
@@ -17,7 +16,7 @@ import { showTable } from './table.ts';
 
 export interface TextCompression {
   readonly trained: Trained;
-  readonly data: string | undefined;
+  readonly data: string;
   readonly target: string;
   readonly split: 'all' | 'train' | 'test';
   readonly block: number | undefined;
@@ -26,8 +25,8 @@ export interface TextCompression {
   readonly json: boolean;
 }
 
-async function readText(data: string | undefined, trained: Trained): Promise<{ name: string; text: string }> {
-  if (data === undefined) return { name: 'the built-in text', text: grammarText({ seed: trained.options.seed }) };
+/** @throws DataError if it is not one file of UTF-8 */
+async function readText(data: string): Promise<{ name: string; text: string }> {
   const files = await findData(resolveData(data), 'text');
   const [path, ...others] = files.paths as [string, ...string[]];
   if (others.length > 0) {
@@ -73,7 +72,7 @@ const showTimes = (seconds: number, { networks, coder }: { networks: number; cod
 export async function compressTextFile(how: TextCompression): Promise<number> {
   const { trained, data, target, split, block = DEFAULT_TOKENS, withModel, compare, json } = how;
   checkCompressor(trained);
-  const { name, text: whole } = await readText(data, trained);
+  const { name, text: whole } = await readText(data);
   const text = splitOf(whole, split);
   const size = new TextEncoder().encode(text).length;
   const parts = { all: '', train: ', the first nine tenths', test: ', the last tenth' };
@@ -95,7 +94,7 @@ export async function compressTextFile(how: TextCompression): Promise<number> {
   }
   const model = modelBytes ? `, ${modelBytes.toLocaleString('en')} of them the model` : '';
   console.log(`archive     ${showPath(target)}: ${bytes.length.toLocaleString('en')} bytes${model}`);
-  console.log(`rate        ${bits.toFixed(4)} bits a byte of text`);
+  console.log(`rate        ${bits.toFixed(4)} bits a byte of text${modelBytes ? ', without the model' : ''}`);
   console.log(`time        ${showTimes(seconds, milliseconds)}, ${Math.round(tokens / seconds)} tokens a second`);
   if (compare) for (const line of showTable(own, others, size, 'bits/byte')) console.log(line);
   return 0;

@@ -59,15 +59,34 @@ export async function swiftshaderFolder(): Promise<string> {
  * Starts Dawn on the driver of that name or file. Without one: on a GPU if the system's drivers know of one, else on
  * lavapipe if there is one that Dawn takes, else on SwiftShader. What WebGPU defines globally in a page is so afterwards.
  *
+ * It is started once for each driver, and kept: with what `create` returned, Dawn would free the devices that it gave, at whatever
+ * moment that is collected.
+ *
  * @throws OptionError if there is no such driver, UnsupportedError if it gives no adapter
  */
 export async function startDawn(driver?: string): Promise<GPU> {
+  let gpu = started.get(driver);
+  if (!gpu) {
+    gpu = start(driver);
+    started.set(driver, gpu);
+    gpu.catch(() => started.delete(driver));
+  }
+  return setGlobally(await gpu);
+}
+
+const started = new Map<string | undefined, Promise<GPU>>();
+
+async function start(driver: string | undefined): Promise<GPU> {
   const { create, globals } = (await import(
     /* @vite-ignore */ pathToFileURL(join(dawnPackage(), 'index.js')).href
   )) as DawnPackage;
   const gpu = await (driver === undefined ? anyDriver(create) : namedDriver(create, driver));
   Object.assign(globalThis, globals);
   if ((await gpu.requestAdapter())?.info.isFallbackAdapter) pace();
+  return gpu;
+}
+
+function setGlobally(gpu: GPU): GPU {
   // Node 20 has no navigator; later ones call themselves so.
   const { navigator = { userAgent: `Node.js/${process.versions.node.split('.')[0]}` } } = globalThis as {
     navigator?: object;

@@ -120,7 +120,7 @@ async function sentencesOf(base: string, trained: Trained, job: Job): Promise<Pr
   const { name } = trained;
   if (!(model instanceof TextVAE) || model.latent === 0) {
     const what = model instanceof TextVAE ? 'decoder alone, without a latent' : trained.options.model;
-    throw new OptionError(`${name} holds a ${what}: its test loss is the likelihood itself`);
+    throw new OptionError(`${name} holds a ${what}: its test loss, which training told last, is the likelihood itself`);
   }
   if (job.where === undefined) checkBuiltIn(trained, BUILT_IN_TEXT, 'sentences', 'its text is');
   const text = await loadText(base, trained.options, vocabulary);

@@ -14,13 +14,12 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { build } from 'vite';
 import { UnsupportedError } from '../../errors.ts';
 import { dawnPackage } from '../dawn/dawn.ts';
 import { PHASES } from './phases.ts';
 
-const HERE = fileURLToPath(new URL('.', import.meta.url));
+const HERE = resolve('src/cli/measure');
 
 /** Debian's packages of the Vulkan loader, and of what NVIDIA's EGL and GLX libraries are linked with. */
 const DEBS =

@@ -1,7 +1,6 @@
 // Adapters that are described in a file and need not be there: what a step is planned for.
 import { readdirSync, readFileSync } from 'node:fs';
-import { basename, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { basename, join, resolve } from 'node:path';
 import { OptionError } from '../../errors.ts';
 import { describeAdapter, LIMITS } from '../../gpu/adapter.ts';
 import type { Gpu } from '../../gpu/gpu.ts';
@@ -35,7 +34,7 @@ export interface DescribedAdapter {
   readonly gpu: Gpu;
 }
 
-const FOLDER = join(fileURLToPath(new URL('.', import.meta.url)), 'adapters');
+const FOLDER = resolve('src/cli/profile/adapters');
 
 /** Names of the descriptions that ship. */
 export function shippedAdapters(): string[] {

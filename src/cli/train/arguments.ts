@@ -48,6 +48,8 @@ Examples:
   ${COMMAND} --data ../mnist --epochs 20          a folder of IDX files, gzipped or not
   ${COMMAND} --data ../photos --size 32           a folder of PNG or JPEG files
   ${COMMAND} --model classifier --data ../mnist   needs labels, prints accuracy
+  ${COMMAND} --model gpt --data input.txt         a transformer, on a file of text
+  ${COMMAND} --model gpt --help                   the options of one model
   ${COMMAND} --latent 2 --out runs/plane          a run folder of your own choice
   ${COMMAND} --out runs/plane --resume            go on where it stopped, to the same bits
 
@@ -85,7 +87,10 @@ function describeCommand(): Command {
     .usage('[options]')
     .description('Trains a model on the GPU, in headless Chrome, and writes what it learned into a run folder.');
   return addRunOptions(command)
-    .option('--data <where>', `folder or http(s) address of images (default: built-in stroke digits): ${ACCEPTED}`)
+    .option(
+      '--data <where>',
+      `folder or http(s) address (default: built-in digits or sentences). Images: ${ACCEPTED}. Text, for gpt and text-vae: a file of UTF-8, or a folder of them`,
+    )
     .option('--tokenizer-file <file>', 'tokens of a text as a tokenizer.json of Hugging Face makes them')
     .option('--out <folder>', 'run folder to write to (default: runs/MODEL-TIME)')
     .option(

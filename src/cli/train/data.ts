@@ -52,7 +52,7 @@ async function textAtAddress(address: string): Promise<Files> {
 
 async function inFolder(folder: string): Promise<Files> {
   const found = await stat(folder).catch(() => undefined);
-  if (!found) throw new DataError(`--data: there is no folder ${folder}`);
+  if (!found) throw new DataError(`--data: there is nothing at ${folder}`);
   if (!found.isDirectory()) throw new DataError(`--data: ${folder} is a file; give the folder that it is in`);
   const attempt = async <T>(path: string, work: () => Promise<T>): Promise<T> => {
     try {

@@ -56,6 +56,7 @@ async function train(base: string, stop: AbortSignal): Promise<Outcome> {
   const dataset = isTextEntry(modelEntry(job.options.model))
     ? await loadText(base, job.options, known, progress)
     : await loadData(base, job.options, progress);
+  void tell([{ event: 'reading', done: 1, total: 1 }]);
   const gpu = await Gpu.request();
   const onRecovery = ({ reason, from, otherAdapter, gpu }: Recovery) => {
     const event = { event: 'recovered', reason, step: from } as const;

@@ -24,7 +24,7 @@ export interface Job {
   readonly saveEvery: number;
 }
 
-/** Images are being read, which may take its time. */
+/** Files are being read, which may take its time; once all are, the step is compiled, which takes some, too. */
 export interface ReadingEvent {
   readonly event: 'reading';
   readonly done: number;

@@ -1,5 +1,7 @@
 // What a run says while it runs: to people, or as JSON lines.
+
 import { describeTerm, type EpochEvent, type Means, type StepEvent, type TrainEvent } from '../../train/events.ts';
+import { examplesOf } from '../../train/registry/registry.ts';
 import { ProgressBar, printJson, showDuration } from '../progress.ts';
 import type { ReadingEvent, RecoveredEvent, StartEvent } from './protocol.ts';
 
@@ -80,7 +82,8 @@ export class TextReport implements Report {
   private msPerStep = 0;
 
   reading({ done, total }: ReadingEvent): void {
-    this.progress.update(total, done, `reading: ${done} of ${total}`);
+    if (done < total) this.progress.update(total, done, `reading: ${done} of ${total} files`);
+    else this.progress.start(1, 0, 'compiling …');
   }
 
   start(start: RunStart): void {
@@ -93,7 +96,7 @@ export class TextReport implements Report {
     const source = data.builtIn ? `built-in ${what}, because no --data was given` : data.name;
     const { height = 0, width = 0, channels = 1 } = images ?? {};
     const kind = vocabulary
-      ? `tokens, of a vocabulary of ${vocabulary.size} ${vocabulary.kind}`
+      ? `tokens, of a vocabulary of ${vocabulary.size} ${vocabulary.kind === 'bpe' ? 'tokens (byte-pair merges)' : vocabulary.kind}`
       : `images of ${[height, width, ...(channels > 1 ? [channels] : [])].join('×')}`;
     const counts = `${data.train.toLocaleString('en')} training and ${data.test.toLocaleString('en')} test ${kind}`;
     this.print(`adapter     ${adapter}${software ? ': no GPU was found, so this takes longer' : ''}`);
@@ -113,13 +116,14 @@ export class TextReport implements Report {
     this.progress.update(this.run.totalSteps, latest.step, this.status(latest, this.run));
   }
 
-  private status(latest: StepEvent, { terms, batch, step, totalSteps }: RunStart): string {
+  private status(latest: StepEvent, { model, terms, batch, step, totalSteps }: RunStart): string {
     const seconds = (performance.now() - this.began) / 1000;
     const left = (seconds / Math.max(1, latest.step - step)) * (totalSteps - latest.step);
+    const perSecond = (1000 * batch) / this.msPerStep;
     return [
       `step ${latest.step}/${totalSteps}`,
       describeTerms(terms, latest),
-      `${Math.round((1000 * batch) / this.msPerStep)} ${this.run?.data.vocabulary ? 'sequences' : 'images'}/s`,
+      `${perSecond < 10 ? perSecond.toFixed(1) : Math.round(perSecond)} ${examplesOf(model)}/s`,
       `${showDuration(left)} left`,
     ].join(' · ');
   }

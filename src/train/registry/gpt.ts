@@ -14,7 +14,10 @@ export const gpt = defineTextModel({
     width: whole('numbers at each token', 128),
     dropout: real('share of what is dropped in training', 0, { max: 0.99 }),
     recompute: {
-      ...choice('what the backward pass computes again instead of keeping it, to the same bits', ['nothing', 'blocks']),
+      ...choice(
+        'what the backward pass computes again instead of keeping it: less memory, more time, the same result',
+        ['nothing', 'blocks'],
+      ),
       free: true,
     },
     ...textOptions,

@@ -51,6 +51,12 @@ export function modelEntry(name: string): ModelEntry | TextEntry {
 
 export const isTextEntry = (entry: ModelEntry | TextEntry): entry is TextEntry => 'kind' in entry;
 
+/** What a batch of a model holds, in words. */
+export function examplesOf(model: string): 'images' | 'sentences' | 'windows' {
+  const entry = modelEntry(model);
+  return isTextEntry(entry) ? (entry.examples ? 'sentences' : 'windows') : 'images';
+}
+
 type Options = Readonly<Record<string, OptionValue>>;
 
 /** Of a run's options, the model's own. */

@@ -17,7 +17,7 @@ export const textVae = defineTextModel({
     width: whole("numbers of a token's embedding", 64),
     hidden: whole('numbers of a recurrent state', 96, { max: 1024 }),
     latent: whole('size of the code z; 0 for the decoder alone', 32, { min: 0 }),
-    wordDropout: real('share of the words before that the decoder is not told in training; 1: never any', 1, {
+    wordDropout: real('share of the earlier words that are hidden from the decoder in training; 1 hides all', 1, {
       max: 1,
     }),
     warmup: whole('steps in which the weight of the KL term rises from 0', 400, { min: 0, max: 1e9 }),
