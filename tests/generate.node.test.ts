@@ -5,26 +5,18 @@ import { expect, test } from 'vitest';
 import { main as compress } from '../src/cli/compress.ts';
 import { main } from '../src/cli/generate.ts';
 import { main as train } from '../src/cli/train.ts';
-import { characterVocabulary } from '../src/data/vocabulary.ts';
 import { GPT } from '../src/models/gpt.ts';
 import { TextVAE } from '../src/models/text_vae.ts';
-import { type Module, Parameters } from '../src/nn/module.ts';
-import { Adam } from '../src/nn/optimizers.ts';
-import { encodeWeights } from '../src/train/checkpoint.ts';
-import { completeOptions, type GivenOptions } from '../src/train/options.ts';
+import type { Module } from '../src/nn/module.ts';
+import type { GivenOptions } from '../src/train/options.ts';
 import { scratchFolder, untouched } from './command.ts';
+import { encodeTextModel } from './small_models.ts';
 
 const folder = scratchFolder();
 
-/** The file of a small model, with the vocabulary that it says it has. */
 async function save(name: string, letters: string | undefined, model: Module, options: GivenOptions): Promise<string> {
-  const vocabulary = letters && JSON.stringify(characterVocabulary(letters));
-  const read = ({ size }: { size: number }) => new Float32Array(size);
-  const adam = new Adam(new Parameters(model));
-  const buffers = model.namedBuffers();
-  const bytes = await encodeWeights(read, adam, completeOptions(options), buffers, vocabulary ? { vocabulary } : {});
   const path = join(folder, name);
-  writeFileSync(path, bytes);
+  writeFileSync(path, await encodeTextModel(model, options, letters));
   return path;
 }
 

@@ -76,8 +76,8 @@ export class Sentences {
   }
 
   /** The tokens of a sentence. @throws as `sentenceTokens` */
-  tokens(sentence: string): number[] {
-    return sentenceTokens(this.model, sentence, this.options);
+  tokens(sentence: string, name?: string): number[] {
+    return sentenceTokens(this.model, sentence, this.options, name);
   }
 
   /** What one sentence is to the model, and so many that are drawn from its code. */
@@ -145,6 +145,7 @@ export const wordTemperature = ({ latent }: Pick<TextVAE, 'latent'>): number => 
 /**
  * The tokens of one sentence, as the model reads it.
  *
+ * @param name what it is called where there are several: errors begin with it
  * @throws OptionError if the model has no code; DataError if it is not one line, has characters or tokens that the vocabulary does
  * not have, or more than the model reads
  */
@@ -152,16 +153,22 @@ export function sentenceTokens(
   model: Pick<TextVAE, 'latent'>,
   sentence: string,
   { vocabulary, context }: SentencesOptions,
+  name?: string,
 ): number[] {
   if (model.latent === 0) throw new OptionError('this text-vae has no code (--latent 0): it reads no sentences');
+  const told = name === undefined ? '' : `${name}: `;
   const text = sentence.trim();
-  if (text === '') throw new DataError('there is no sentence: give it some words');
-  if (text.includes('\n')) throw new DataError('a sentence is one line: leave the line break out');
-  const tokens = vocabulary.encode(text);
-  if (tokens.length > context) {
-    throw new DataError(
-      `the sentence is of ${tokens.length} tokens, and the model reads up to ${context} (--context ${context}): shorten it`,
-    );
+  if (text === '') throw new DataError(`${told}there is no sentence: give it some words`);
+  if (text.includes('\n')) throw new DataError(`${told}a sentence is one line: leave the line break out`);
+  let tokens: number[];
+  try {
+    tokens = vocabulary.encode(text);
+  } catch (error) {
+    if (error instanceof DataError) throw new DataError(`${told}${error.message}`, { cause: error });
+    throw error;
   }
-  return tokens;
+  if (tokens.length <= context) return tokens;
+  throw new DataError(
+    `${told}the sentence is of ${tokens.length} tokens, and the model reads up to ${context} (--context ${context}): shorten it`,
+  );
 }

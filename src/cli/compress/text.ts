@@ -6,7 +6,6 @@ import { SHARE } from '../../data/text.ts';
 import { notUtf8, validLength } from '../../data/utf8.ts';
 import { DataError, OptionError } from '../../errors.ts';
 import type { Trained } from '../../train/checkpoint.ts';
-import { checkCompressor } from '../../train/trained_text.ts';
 import { resolveData, showPath } from '../arguments.ts';
 import { ProgressBar, printJson, showDuration } from '../progress.ts';
 import { findData } from '../train/data.ts';
@@ -71,7 +70,6 @@ const showTimes = (seconds: number, { networks, coder }: { networks: number; cod
 /** @returns the command's exit code */
 export async function compressTextFile(how: TextCompression): Promise<number> {
   const { trained, data, target, split, block = DEFAULT_TOKENS, withModel, compare, json } = how;
-  checkCompressor(trained);
   const { name, text: whole } = await readText(data);
   const text = splitOf(whole, split);
   const size = new TextEncoder().encode(text).length;

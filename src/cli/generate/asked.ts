@@ -1,5 +1,5 @@
 // What the options of `npm run generate` ask of the model at hand; what means nothing to it is refused.
-import { DataError, OptionError } from '../../errors.ts';
+import { OptionError } from '../../errors.ts';
 import { SENTENCES, sentenceTokens } from '../../train/sentences.ts';
 import type { TrainedText } from '../../train/trained_text.ts';
 import type { Job } from './protocol.ts';
@@ -38,13 +38,7 @@ export function askedOf({ entry, vocabulary, context, options }: TrainedText, gi
   const asked = askedOfTextVae(given, latent > 0);
   for (const name of ['from', 'to'] as const) {
     const sentence = given[name];
-    if (sentence === undefined) continue;
-    try {
-      sentenceTokens({ latent }, sentence, { vocabulary, context });
-    } catch (error) {
-      if (error instanceof DataError) throw new DataError(`--${name}: ${error.message}`, { cause: error });
-      throw error;
-    }
+    if (sentence !== undefined) sentenceTokens({ latent }, sentence, { vocabulary, context }, `--${name}`);
   }
   return asked;
 }
