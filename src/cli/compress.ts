@@ -19,7 +19,8 @@ import {
   showPath,
 } from './arguments.ts';
 import { compareCoders, type Size } from './compress/compare.ts';
-import { CODER_DRIVER_HELP, runWork, showTime } from './compress/run.ts';
+import { showTime } from './compress/progress.ts';
+import { CODER_DRIVER_HELP, runWork } from './compress/run.ts';
 import { showTable } from './compress/table.ts';
 import { compressTextFile, refuseForText } from './compress/text.ts';
 import { type CompressEnd, SPLITS } from './compress/work.ts';

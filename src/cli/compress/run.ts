@@ -7,10 +7,11 @@ import { Gpu } from '../../gpu/gpu.ts';
 import { decodeTrained } from '../../train/checkpoint.ts';
 import { DRIVER_HELP, startDawn } from '../dawn/dawn.ts';
 import { callOf, errorOf, inPage } from '../page.ts';
-import { ProgressBar, printJson, showDuration } from '../progress.ts';
+import { printJson } from '../progress.ts';
 import { serveFiles } from '../train/serve.ts';
 import type * as page from './page.ts';
 import type { Outcome } from './page.ts';
+import { CodingProgress } from './progress.ts';
 import {
   type CompressEnd,
   type CompressJob,
@@ -81,55 +82,36 @@ async function inBrowser({ job, trained, archive, data, server, headed, save }: 
   return outcome.end;
 }
 
+const PIXELS: Readonly<Record<string, string>> = {
+  none: 'bytes',
+  threshold: 'black and white, cut at 128',
+  dynamic: 'black and white, drawn once by the seed',
+};
+
 class Report {
-  private readonly bar = new ProgressBar();
+  private readonly progress: CodingProgress;
   private readonly json: boolean;
-  private readonly what: string;
-  private began = 0;
 
   constructor(json: boolean, what: string) {
     this.json = json;
-    this.what = what;
+    this.progress = new CodingProgress(!json, what, 'images');
   }
 
   tell(event: StartEvent | ProgressEvent): void {
-    if (this.json) {
-      if (event.event === 'start') printJson(event);
+    const { progress, json } = this;
+    if (event.event !== 'start') {
+      progress.tell(event.done, event.total);
       return;
     }
-    const { bar } = this;
-    if (event.event === 'start') {
-      this.began = performance.now();
-      const { adapter, software, count, size, binarize } = event;
-      const shape = size.filter((value, i) => i < 2 || value > 1).join('×');
-      const pixels = {
-        none: 'bytes',
-        threshold: 'black and white, cut at 128',
-        dynamic: 'black and white, drawn once by the seed',
-      };
-      bar.print(`adapter     ${adapter}${software ? ': no GPU was found, so this takes longer' : ''}`);
-      bar.print(
-        `images      ${count.toLocaleString('en')} of ${shape}, ${pixels[binarize as keyof typeof pixels] ?? binarize}`,
-      );
-      bar.start(1, 0, `${this.what} …`);
-      return;
-    }
-    const { done, total } = event;
-    const perSecond = (1000 * done) / (performance.now() - this.began);
-    const left = showDuration((total - done) / perSecond);
-    bar.update(
-      total,
-      done,
-      `${this.what}: ${done} of ${total} images · ${Math.round(perSecond)} a second, ${left} left`,
-    );
+    if (json) printJson(event);
+    const { adapter, software, count, size, binarize } = event;
+    const shape = size.filter((value, i) => i < 2 || value > 1).join('×');
+    progress.print(`adapter     ${adapter}${software ? ': no GPU was found, so this takes longer' : ''}`);
+    progress.print(`images      ${count.toLocaleString('en')} of ${shape}, ${PIXELS[binarize] ?? binarize}`);
+    progress.start();
   }
 
   close(): void {
-    this.bar.close();
+    this.progress.close();
   }
-}
-
-/** `8 s (networks 5.1 s, coder 2.0 s)`. */
-export function showTime({ seconds, networks, coder }: CompressEnd | DecompressEnd): string {
-  return `${seconds.toFixed(1)} s (networks ${networks.toFixed(1)} s, coder ${coder.toFixed(1)} s)`;
 }

@@ -7,10 +7,11 @@ import { notUtf8, validLength } from '../../data/utf8.ts';
 import { DataError, OptionError } from '../../errors.ts';
 import type { Trained } from '../../train/checkpoint.ts';
 import { resolveData, showPath } from '../arguments.ts';
-import { ProgressBar, printJson, showDuration } from '../progress.ts';
+import { printJson } from '../progress.ts';
 import { findData } from '../train/data.ts';
 import { replaceFile } from '../train/durable.ts';
 import { compareTextCoders, type Size } from './compare.ts';
+import { CodingProgress, showTime } from './progress.ts';
 import { showTable } from './table.ts';
 
 export interface TextCompression {
@@ -45,27 +46,10 @@ function splitOf(text: string, split: TextCompression['split']): string {
   return (split === 'train' ? characters.slice(0, cut) : characters.slice(cut)).join('');
 }
 
-/** Tells of what is done, and how long the rest will take. */
-function progress(json: boolean, what: string) {
-  const bar = new ProgressBar();
-  const began = performance.now();
-  let told = began;
-  if (!json) bar.start(1, 0, `${what} …`);
-  return {
-    tell(done: number, total: number) {
-      if (json || performance.now() - told < 200) return;
-      told = performance.now();
-      const perSecond = (1000 * done) / (told - began);
-      const left = showDuration((total - done) / perSecond);
-      bar.update(total, done, `${what}: ${done} of ${total} tokens · ${Math.round(perSecond)} a second, ${left} left`);
-    },
-    close: () => bar.close(),
-    seconds: () => (performance.now() - began) / 1000,
-  };
+/** What took how long, in seconds. */
+function timesOf(seconds: number, { milliseconds }: { milliseconds: Record<'networks' | 'coder', number> }) {
+  return { seconds, networks: milliseconds.networks / 1000, coder: milliseconds.coder / 1000 };
 }
-
-const showTimes = (seconds: number, { networks, coder }: { networks: number; coder: number }) =>
-  `${seconds.toFixed(1)} s (networks ${(networks / 1000).toFixed(1)} s, coder ${(coder / 1000).toFixed(1)} s)`;
 
 /** @returns the command's exit code */
 export async function compressTextFile(how: TextCompression): Promise<number> {
@@ -76,24 +60,26 @@ export async function compressTextFile(how: TextCompression): Promise<number> {
   const parts = { all: '', train: ', the first nine tenths', test: ', the last tenth' };
   if (json) printJson({ event: 'start', data: name, bytes: size });
   else console.log(`text        ${name}${parts[split]}: ${size.toLocaleString('en')} bytes`);
-  const bar = progress(json, 'compressing');
-  const made = await compressText(trained, text, { block, withModel, onProgress: bar.tell }).finally(bar.close);
-  const seconds = bar.seconds();
+  const progress = new CodingProgress(!json, 'compressing', 'tokens');
+  progress.start();
+  const onProgress = (done: number, total: number) => progress.tell(done, total);
+  const made = await compressText(trained, text, { block, withModel, onProgress }).finally(() => progress.close());
+  const { seconds } = progress;
   replaceFile(target, made.bytes);
-  const { bytes, modelBytes, tokens, milliseconds } = made;
+  const { bytes, modelBytes, tokens } = made;
+  const times = timesOf(seconds, made);
   const own = bytes.length - modelBytes;
   const bits = size > 0 ? (8 * own) / size : 0;
   const others: Size[] = compare ? compareTextCoders(text) : [];
   if (json) {
-    const rest = { seconds, networks: milliseconds.networks / 1000, coder: milliseconds.coder / 1000 };
     const sizes = { bytes: bytes.length, modelBytes, textBytes: size, tokens, bitsPerByte: bits };
-    printJson({ event: 'done', ...sizes, ...rest, ...(compare && { others }) });
+    printJson({ event: 'done', ...sizes, ...times, ...(compare && { others }) });
     return 0;
   }
   const model = modelBytes ? `, ${modelBytes.toLocaleString('en')} of them the model` : '';
   console.log(`archive     ${showPath(target)}: ${bytes.length.toLocaleString('en')} bytes${model}`);
   console.log(`rate        ${bits.toFixed(4)} bits a byte of text${modelBytes ? ', without the model' : ''}`);
-  console.log(`time        ${showTimes(seconds, milliseconds)}, ${Math.round(tokens / seconds)} tokens a second`);
+  console.log(`time        ${showTime(times)}, ${Math.round(tokens / seconds)} tokens a second`);
   if (compare) for (const line of showTable(own, others, size, 'bits/byte')) console.log(line);
   return 0;
 }
@@ -111,15 +97,17 @@ export interface TextDecompression {
 /** @returns the command's exit code: 1 if a part is lost */
 export async function decompressTextFile(how: TextDecompression): Promise<number> {
   const { archive, name, trained, folder, blocks, salvage, json } = how;
-  const bar = progress(json, 'decompressing');
+  const progress = new CodingProgress(!json, 'decompressing', 'tokens');
+  progress.start();
+  const onProgress = (done: number, total: number) => progress.tell(done, total);
   const made = await decompressText(archive, name, {
-    ...{ trained, salvage, ...(blocks && { blocks }), onProgress: bar.tell },
-  }).finally(bar.close);
-  const seconds = bar.seconds();
+    ...{ trained, salvage, ...(blocks && { blocks }), onProgress },
+  }).finally(() => progress.close());
+  const { seconds } = progress;
   mkdirSync(folder, { recursive: true });
   const written = join(folder, 'text.txt');
   replaceFile(written, made.text);
-  const { damaged, tokens, header, milliseconds } = made;
+  const { damaged, tokens, header } = made;
   if (json) {
     printJson({ event: 'done', bytes: made.text.length, tokens, count: header.count, damaged, seconds });
     return damaged.length > 0 ? 1 : 0;
@@ -127,7 +115,7 @@ export async function decompressTextFile(how: TextDecompression): Promise<number
   for (const problem of damaged) console.log(`damaged     ${problem}`);
   const of = tokens < header.count ? ` (${tokens} of ${header.count} tokens)` : '';
   console.log(`text        ${showPath(written)}: ${made.text.length.toLocaleString('en')} bytes${of}`);
-  console.log(`time        ${showTimes(seconds, milliseconds)}, ${Math.round(tokens / seconds)} tokens a second`);
+  console.log(`time        ${showTime(timesOf(seconds, made))}, ${Math.round(tokens / seconds)} tokens a second`);
   return damaged.length > 0 ? 1 : 0;
 }
 
