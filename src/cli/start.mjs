@@ -5,6 +5,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { parseArgs } from 'node:util';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 const [command = '', ...args] = process.argv.slice(2);
@@ -66,9 +67,32 @@ function runTests() {
   });
 }
 
+const DEV_HELP = `Usage: npm run dev -- [options]
+
+Serves the studio and the examples to a browser on this machine, from the sources as they are.
+
+Options:
+  --port <n>  another port, if that is free (default: 5173)
+  -h, --help  print this help`;
+
 async function serveDemos() {
+  const options = { port: { type: 'string' }, help: { type: 'boolean', short: 'h' } };
+  let given;
+  try {
+    given = parseArgs({ args, options }).values;
+  } catch (error) {
+    fail(`${error.message.split('. ')[0]}; npm run dev -- --help lists the options`);
+  }
+  if (given.help) {
+    console.log(DEV_HELP);
+    return 0;
+  }
+  const port = given.port === undefined ? undefined : Number(given.port);
+  if (port !== undefined && !(Number.isInteger(port) && port > 0 && port < 65536)) {
+    fail(`--port must be a whole number from 1 to 65535; got "${given.port}"`);
+  }
   const { createServer } = await import('vite');
-  const server = await createServer({ root: join(root, 'demos') });
+  const server = await createServer({ root: join(root, 'demos'), server: { port } });
   await server.listen();
   console.log(`glia: ${server.resolvedUrls.local[0]}   (Ctrl-C stops)`);
   return new Promise(() => {});

@@ -14,6 +14,16 @@ const WORDS: Readonly<Record<string, string>> = {
   context: 'context length',
   width: 'embedding width',
   heads: 'attention heads',
+  lrWarmup: 'learning rate warm-up',
+  lrEnd: 'final share of the learning rate',
+  beta2: 'β₂ of AdamW',
+  weightDecay: 'weight decay',
+  clip: 'limit of the gradient norm',
+  average: 'decay of the weight average',
+  skip: 'gradient skipping',
+  accumulate: 'batches a step',
+  freeBits: 'free bits',
+  wordDropout: 'word dropout',
 };
 
 export const wordsOf = (option: string) => WORDS[option] ?? option;
