@@ -2,30 +2,32 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { main as compress } from '../src/cli/compress.ts';
 import { main } from '../src/cli/generate.ts';
 import { main as train } from '../src/cli/train.ts';
-import { characterVocabulary } from '../src/data/vocabulary.ts';
 import { GPT } from '../src/models/gpt.ts';
-import { Parameters } from '../src/nn/module.ts';
-import { Adam } from '../src/nn/optimizers.ts';
-import { encodeWeights } from '../src/train/checkpoint.ts';
-import { completeOptions } from '../src/train/options.ts';
+import { TextVAE } from '../src/models/text_vae.ts';
+import type { Module } from '../src/nn/module.ts';
+import type { GivenOptions } from '../src/train/options.ts';
 import { scratchFolder, untouched } from './command.ts';
+import { encodeTextModel } from './small_models.ts';
 
 const folder = scratchFolder();
 
-/** The file of a small gpt, with the vocabulary that it says it has. */
-async function fileOf(name: string, letters: string | undefined, model = 'gpt'): Promise<string> {
-  const sizes = { layers: 1, heads: 1, width: 4, context: 4 };
-  const gpt = new GPT({ ...sizes, vocabulary: 3 });
-  const vocabulary = letters && JSON.stringify(characterVocabulary(letters));
-  const options = completeOptions(model === 'gpt' ? { model, ...sizes } : { model });
-  const read = ({ size }: { size: number }) => new Float32Array(size);
-  const adam = new Adam(new Parameters(gpt));
-  const bytes = await encodeWeights(read, adam, options, gpt.namedBuffers(), vocabulary ? { vocabulary } : {});
+async function save(name: string, letters: string | undefined, model: Module, options: GivenOptions): Promise<string> {
   const path = join(folder, name);
-  writeFileSync(path, bytes);
+  writeFileSync(path, await encodeTextModel(model, options, letters));
   return path;
+}
+
+function fileOf(name: string, letters: string | undefined, model = 'gpt'): Promise<string> {
+  const sizes = { layers: 1, heads: 1, width: 4, context: 4 };
+  return save(name, letters, new GPT({ ...sizes, vocabulary: 3 }), model === 'gpt' ? { model, ...sizes } : { model });
+}
+
+function sentencesFile(name: string, latent: number): Promise<string> {
+  const sizes = { width: 4, hidden: 4, latent };
+  return save(name, ' abc', new TextVAE({ ...sizes, vocabulary: 4 }), { model: 'text-vae', context: 5, ...sizes });
 }
 
 const generate = async (path: string, ...rest: string[]) =>
@@ -50,8 +52,48 @@ test('a vocabulary that is not that of the weights, or none', async () => {
 
 test('another model', async () => {
   await expect(generate(await fileOf('vae.safetensors', 'abc', 'vae'))).rejects.toThrow(
-    /vae\.safetensors holds a vae, and text is written by a gpt/,
+    /^generate needs a model of text: gpt or text-vae; .*vae\.safetensors holds a vae$/,
   );
+});
+
+test('options that mean nothing to the model at hand', async () => {
+  const gpt = await fileOf('gpt.safetensors', 'abc');
+  const coded = await sentencesFile('coded.safetensors', 2);
+  const bare = await sentencesFile('bare.safetensors', 0);
+  const cases: [string, string[], string | RegExp][] = [
+    [gpt, ['--from', 'ab'], '--from is for a text-vae, and this is a gpt: it goes on from a --prompt'],
+    [gpt, ['--sentences', '3'], /^--sentences is for a text-vae/],
+    [coded, ['--prompt', 'a'], /^--prompt is for a gpt, and this is a text-vae/],
+    [coded, ['--no-cache'], /^--no-cache is for a gpt/],
+    [coded, ['--to', 'ab'], /^--to goes with --from/],
+    [coded, ['--top-k', '3'], /^--top-k says how words are drawn/],
+    [coded, ['--from', 'ab', '--to', 'c', '--temperature', '2'], /^--temperature is of codes that are drawn/],
+    [coded, ['--from', 'ab', '--to', 'c', '--seed', '2'], /^--seed is for what is drawn/],
+    [bare, ['--from', 'ab'], '--from is of a code, and this text-vae has none (--latent 0)'],
+    [bare, ['--temperature', '2'], /^--temperature is of a code/],
+  ];
+  for (const [path, options, line] of cases) await expect(generate(path, ...options)).rejects.toThrow(line);
+});
+
+test('a sentence that the model does not read', async () => {
+  const path = await sentencesFile('reads.safetensors', 2);
+  const cases: [string[], string | RegExp][] = [
+    [['--from', 'abz'], /^--from: the vocabulary of 4 characters has no "z"/],
+    [
+      ['--from', 'ab', '--to', 'a b c a'],
+      '--to: the sentence is of 7 tokens, and the model reads up to 5 (--context 5)',
+    ],
+    [['--from', 'a\nb'], /^--from: a sentence is one line/],
+    [['--from', ' '], /^--from: there is no sentence/],
+    [['--from', ''], '--from is empty'],
+  ];
+  for (const [options, line] of cases) await expect(generate(path, ...options)).rejects.toThrow(line);
+});
+
+test('text is compressed by a gpt alone', async () => {
+  const path = await sentencesFile('other.safetensors', 2);
+  const compressed = compress(['--checkpoint', path, '--out', join(folder, 'a.glia')], { server: untouched });
+  await expect(compressed).rejects.toThrow(/^only a gpt can compress text, and .*other\.safetensors holds a text-vae$/);
 });
 
 test('a tokenizer that is none, and two of them', async () => {

@@ -8,7 +8,10 @@ import type { Browser, ElementHandle, Page } from 'puppeteer';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { launchBrowser } from '../src/cli/browser.ts';
 import { buildSite } from '../src/cli/site.ts';
+import { TextVAE } from '../src/models/text_vae.ts';
+import { randomFrom } from './numbers.ts';
 import { idx, images, labels } from './small_data.ts';
+import { encodeTextModel } from './small_models.ts';
 import { type StaticServer, serveFolder } from './static_server.ts';
 
 const TIMEOUT = 240_000;
@@ -392,6 +395,43 @@ test('plays: drags over the map, draws, turns sliders, morphs, samples', { timeo
   await fill({ temperature: '0.5' });
   expect(await violations()).toEqual([]);
   await page.reload();
+  expect(complaints).toEqual([]);
+});
+
+test('plays with a model of sentences: one of one’s own, from one to another, and samples', {
+  timeout: TIMEOUT,
+}, async () => {
+  const sizes = { width: 4, hidden: 4, latent: 2 };
+  const model = new TextVAE({ ...sizes, vocabulary: 4 });
+  const random = randomFrom(5);
+  const options = { model: 'text-vae', context: 8, ...sizes };
+  const bytes = await encodeTextModel(model, options, ' abc', () => 4 * random() - 2);
+  await go('play');
+  await drop({ 'sentences.safetensors': bytes });
+  await page.waitForSelector('[data-tab=sentence]');
+  // The built-in sentences are not of its characters, so that there are none to choose from.
+  expect(await page.$('#show-sentence')).toBeNull();
+  await fill({ sentence: 'ab' });
+  await page.waitForFunction(() => document.querySelectorAll('#near-code li').length === 5);
+  expect(await text('#sentence-facts')).toMatch(/^KL of its code\d+\.\d\d natsBound, −ELBO\d+\.\d\d nats$/);
+  expect(await violations()).toEqual([]);
+  await fill({ sentence: 'abz' });
+  await says('#sentence-problem', 'the vocabulary of 4 characters has no "z"');
+  expect(await violations(page, ['light'])).toEqual([]);
+  await page.focus('[data-tab=sentence]');
+  await page.keyboard.press('ArrowRight');
+  await fill({ from: 'ab', to: 'a b c a b c a b c' });
+  await says('#sentence-problem', 'To: the sentence is of 17 tokens, and the model reads up to 8 (context 8)');
+  await fill({ to: 'cb a' });
+  await page.waitForFunction(() => document.querySelectorAll('#walk-lines li').length === 10);
+  await press('[data-tab=sentences]');
+  await page.waitForFunction(() => document.querySelectorAll('#sentence-samples li').length === 10);
+  const samples = await text('#sentence-samples');
+  await fill({ 'word-temperature': '2' });
+  await press('#other-samples');
+  await page.waitForFunction((was) => document.getElementById('sentence-samples')?.textContent !== was, {}, samples);
+  expect(await page.$eval('[name=seed]', (field) => (field as HTMLInputElement).value)).toBe('1');
+  expect(await violations(page, ['light'])).toEqual([]);
   expect(complaints).toEqual([]);
 });
 

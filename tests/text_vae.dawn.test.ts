@@ -1,7 +1,7 @@
 // The VAE of sentences on SwiftShader, in Node: against PyTorch; a code is worth something to it; its likelihoods are what they should be.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startDawn } from '../src/cli/dawn/dawn.ts';
-import { sentenceTensors } from '../src/data/sentences.ts';
+import { sentencesOf, sentenceTensors } from '../src/data/sentences.ts';
 import { textFromString } from '../src/data/text.ts';
 import { Gpu } from '../src/gpu/gpu.ts';
 import { gradients } from '../src/graph/autodiff.ts';
@@ -18,6 +18,8 @@ import { readVariable } from '../src/runtime/variables.ts';
 import { estimateSentences } from '../src/train/evaluate.ts';
 import { trainByName } from '../src/train/named.ts';
 import { completeOptions } from '../src/train/options.ts';
+import { type SentenceDrawing, type SentenceLook, Sentences } from '../src/train/sentences.ts';
+import { textFile } from '../src/train/texts.ts';
 import { randomFrom } from './numbers.ts';
 import { asJson, PYTHON, relativeError, torch } from './pytorch.ts';
 
@@ -95,7 +97,11 @@ describe('TextVAE', () => {
     const alone = await trained(0);
     expect(Object.keys(alone.means)).toEqual(['loss']);
     expect(alone.means.loss).toBeGreaterThan(9);
-    expect((await alone.trainer.texts())[0]!.text).toMatch(/^[a-f]*$/);
+    const [drawn, ...others] = await alone.trainer.texts();
+    expect(others).toEqual([]);
+    expect(drawn!.text).toMatch(/^([a-f]*\n){9}[a-f]*$/);
+    // What has no code draws its words: not the likeliest sentence ten times.
+    expect(new Set(drawn!.text.split('\n')).size).toBeGreaterThan(5);
     alone.trainer.destroy();
 
     const { trainer, means } = await trained(4);
@@ -111,7 +117,14 @@ describe('TextVAE', () => {
     expect(Math.abs(found.loss.mean - loss)).toBeLessThan(1);
     expect(found.nll[1]!.mean).toBeLessThan(found.nll[0]!.mean);
     expect(found.nll[1]!.mean).toBeGreaterThan(2);
-    const [samples, reconstructions, walk] = (await trainer.texts()).map(({ text }) => text.split('\n'));
+    const shown = await trainer.texts();
+    const [samples, reconstructions, walk] = shown.map(({ text }) => text.split('\n'));
+    expect(textFile(shown[1]!, { model: 'text-vae', step: 300 })).toMatch(
+      /^# text-vae, step 300: test sentences; below each, .*\n# each word is written without .*\n\n[a-f]{8}\n {2}[a-f]*\n/,
+    );
+    expect(shown[2]!.caption).toContain(
+      `from the code of “${reconstructions![0]}” to that of “${reconstructions![18]}”`,
+    );
     expect(samples).toHaveLength(10);
     // Each sentence that was held back, and below it what its code says: letters in their places.
     const kept = reconstructions!.flatMap((line, i) =>
@@ -120,6 +133,38 @@ describe('TextVAE', () => {
     expect(kept.reduce<number>((a, b) => a + b, 0) / 80).toBeGreaterThan(0.4);
     expect(walk).toHaveLength(10);
     expect([walk![0], walk!.at(-1)]).toEqual([1, 19].map((line) => reconstructions![line]!.trim()));
+
+    // One sentence at a time, as the studio and the command ask for it.
+    using used = await Sentences.create(gpu, trainer.model as TextVAE, { vocabulary: data.vocabulary, context: 8 });
+    const all = async (count: number, how: Partial<SentenceDrawing>) => {
+      const written: string[] = [];
+      for await (const text of used.samples(count, how)) written.push(text);
+      return written;
+    };
+    // A run's own samples are those of its seed; more of them begin with these.
+    expect((await all(13, { seed: 0 })).slice(0, 10)).toEqual(samples);
+    expect(await all(10, { seed: 1 })).not.toEqual(samples);
+    expect(new Set(await all(12, { temperature: 0 })).size).toBe(1);
+    const heated = (seed: number) => all(12, { temperature: 0, seed, words: { temperature: 2 } });
+    const hot = await heated(0);
+    // In its second batch others are drawn than in its first.
+    expect(hot.slice(10)).not.toEqual(hot.slice(0, 2));
+    expect(await heated(0)).toEqual(hot);
+    expect(await heated(1)).not.toEqual(hot);
+    expect(new Set(await all(12, { temperature: 0, words: { temperature: 2, topK: 1 } })).size).toBe(1);
+    const looks: SentenceLook[] = [];
+    for (const sentence of sentencesOf(data, 8).test) looks.push(await used.look(sentence, looks.length < 3 ? 3 : 0));
+    const backs = looks.slice(0, 10).map((_, i) => reconstructions![2 * i + 1]);
+    expect(looks.slice(0, 10).map(({ written }) => `  ${written}`)).toEqual(backs);
+    expect(new Set(looks.flatMap(({ drawn }) => drawn)).size).toBeGreaterThan(2);
+    const meanOf = (of: (look: SentenceLook) => number) =>
+      looks.reduce((sum, look) => sum + of(look), 0) / looks.length;
+    expect(meanOf(({ kl }) => kl)).toBeCloseTo(kl, 3);
+    expect(Math.abs(meanOf(({ bound }) => bound) - found.loss.mean)).toBeLessThan(0.4);
+    // At a temperature of 0, all codes of a sentence are their mean.
+    const still = await used.look(used.tokens(` ${reconstructions![0]} `), 2, { temperature: 0 });
+    expect(still.drawn).toEqual([still.written, still.written]);
+    expect(still).toMatchObject({ tokens: 8, kl: looks[0]!.kl, bound: looks[0]!.bound });
     trainer.destroy();
   });
 });

@@ -8,6 +8,7 @@ import { ACCEPTED } from '../data/formats.ts';
 import { OptionError } from '../errors.ts';
 import { isOfText } from '../train/built_in.ts';
 import { decodeTrained } from '../train/checkpoint.ts';
+import { checkCompressor } from '../train/trained_text.ts';
 import {
   createCommand,
   parse,
@@ -113,6 +114,7 @@ export async function main(args: string[], { server }: { server: ViteDevServer }
   const model = decodeTrained(trained, name);
   const target = resolvePath(out);
   if (isOfText(model.options)) {
+    checkCompressor(model);
     refuseForText(options, ['images', 'bound', 'headed']);
     if (where === undefined) throw new OptionError('--data is missing: name the file of text to compress');
     return compressTextFile({

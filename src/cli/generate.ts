@@ -1,43 +1,47 @@
-// `npm run generate`: writes text with a gpt that was trained, in headless Chrome, as it is made.
+// `npm run generate`: writes text with a model that was trained, in headless Chrome, as it is made.
 import { readFileSync } from 'node:fs';
 import type { ViteDevServer } from 'vite';
 import { decodeTrained } from '../train/checkpoint.ts';
-import { trainedGpt } from '../train/trained_text.ts';
+import { UNSEEN_WORDS } from '../train/sentences.ts';
 import { showPath } from './arguments.ts';
 import { findModel } from './evaluate/model.ts';
 import { parseArguments } from './generate/arguments.ts';
+import { askedOf } from './generate/asked.ts';
 import type * as generatePage from './generate/page.ts';
 import { type Job, type Outcome, TELL } from './generate/protocol.ts';
+import { modelOf } from './generate/work.ts';
 import { callOf, errorOf, inPage } from './page.ts';
 import { serveFiles } from './train/serve.ts';
 
 export async function main(args: string[], { server }: { server: ViteDevServer }): Promise<number> {
   const parsed = parseArguments(args);
   if (!parsed) return 0;
-  const { checkpoint, headed, ...how } = parsed;
+  const { checkpoint, headed, given } = parsed;
   const path = findModel(checkpoint);
-  const trained = readFileSync(path);
-  const job: Job = { ...how, trained: showPath(path) };
+  const bytes = readFileSync(path);
+  const name = showPath(path);
   // What can be told now is told before there is a browser.
-  (await trainedGpt(decodeTrained(trained, job.trained))).vocabulary.encode(job.prompt);
+  const trained = await modelOf(decodeTrained(bytes, name));
+  const what = askedOf(trained, given);
+  const job: Job = { trained: name, what };
   const base = serveFiles(server, {
-    files: { 'job.json': JSON.stringify(job), trained },
+    files: { 'job.json': JSON.stringify(job), trained: bytes },
     data: undefined,
     save() {
       throw new Error('nothing is to be written');
     },
   });
-  process.stdout.write(job.prompt);
+  if (what.kind === 'prompt') process.stdout.write(what.prompt);
+  else if (Number(trained.options.wordDropout) === 1) console.error(`glia: ${UNSEEN_WORDS}`);
   const outcome = await inPage<Outcome>({
     ...{ server, headed, name: 'generate', during: 'the model was writing' },
     call: callOf<typeof generatePage>('run', base),
     functions: { [TELL]: (text: string) => void process.stdout.write(text) },
   });
-  process.stdout.write('\n');
+  if (what.kind === 'prompt') process.stdout.write('\n');
   if (outcome.event === 'error') throw errorOf(outcome);
-  const { adapter, tokens, seconds } = outcome;
-  console.error(
-    `glia: ${tokens} tokens in ${seconds.toFixed(1)} s, ${Math.round(tokens / seconds)} a second, on ${adapter}`,
-  );
+  const { adapter, count, unit, seconds } = outcome;
+  const pace = seconds > 0 ? `, ${Math.round(count / seconds)} a second` : '';
+  console.error(`glia: ${count} ${unit} in ${seconds.toFixed(1)} s${unit === 'tokens' ? pace : ''}, on ${adapter}`);
   return 0;
 }

@@ -2,13 +2,16 @@
 // Sentences to codes and back with a TextVAE, several at once, on the GPU.
 import type { Gpu } from '../gpu/gpu.ts';
 import { inEvaluation } from '../nn/training.ts';
-import { argmax } from '../ops/argmax.ts';
 import { add, equal, where } from '../ops/elementwise.ts';
-import { constant, iota, Variable } from '../ops/source.ts';
+import { normal, randomKey, uniform } from '../ops/random.ts';
+import { mean, sum } from '../ops/reduce.ts';
+import { sampleBy } from '../ops/sample.ts';
+import { constant, input, iota, Variable } from '../ops/source.ts';
 import { reshape } from '../ops/view.ts';
 import { compile } from '../runtime/compile.ts';
 import type { Program } from '../runtime/program.ts';
 import { freeVariables, readVariable, writeVariable } from '../runtime/variables.ts';
+import type { Writing } from './generate.ts';
 import type { TextVAE } from './text_vae.ts';
 
 export interface SentenceCoderOptions {
@@ -18,7 +21,21 @@ export interface SentenceCoderOptions {
   readonly context: number;
 }
 
-/** Makes codes of sentences, and the likeliest sentence of each code, token by token. */
+/** What one sentence is to the model. */
+export interface SentenceReading {
+  /** Of q(z | x): the mean of each number of the code, and the logarithm of its variance. */
+  readonly mean: Float32Array;
+  readonly logvar: Float32Array;
+  /** KL(q(z | x) ‖ p(z)), nats. */
+  readonly kl: number;
+  /** −ELBO, nats, the end of the sentence included: the mean over the same samples of the code each time. */
+  readonly bound: number;
+}
+
+/** Samples of the code that a sentence's bound is the mean over. */
+const SAMPLES = 16;
+
+/** Makes codes of sentences, and sentences of codes, token by token: of each the likeliest, or one that is drawn. */
 export class SentenceCoder {
   private readonly gpu: Gpu;
   private readonly model: TextVAE;
@@ -28,10 +45,16 @@ export class SentenceCoder {
   private readonly state: Variable;
   private readonly token: Variable;
   private readonly position = new Variable('position', [], { dtype: 'u32' });
+  /** How tokens are drawn, and by which random numbers. */
+  private readonly temperature = new Variable('temperature', []);
+  private readonly topK = new Variable('top k', [], { dtype: 'u32' });
+  private readonly topP = new Variable('top p', []);
+  private readonly key = new Variable('key', [2], { dtype: 'u32' });
   /** What was written: a row a sentence. */
   private readonly tape: Variable;
   private encoder: Program | undefined;
   private decoder: Program | undefined;
+  private reader: Promise<Program> | undefined;
 
   private constructor(gpu: Gpu, model: TextVAE, sizes: SentenceCoderOptions) {
     const { count, context } = sizes;
@@ -47,7 +70,7 @@ export class SentenceCoder {
 
   static async create(gpu: Gpu, model: TextVAE, sizes: SentenceCoderOptions): Promise<SentenceCoder> {
     const coder = new SentenceCoder(gpu, model, sizes);
-    const { tokens, code, state, token, position, tape } = coder;
+    const { tokens, code, state, token, position, tape, temperature, topK, topP, key } = coder;
     if (model.latent > 0) {
       const outputs = inEvaluation(() => model.encode(tokens.tensor));
       coder.encoder = await compile(gpu, { outputs: { mean: outputs.mean } });
@@ -55,7 +78,9 @@ export class SentenceCoder {
     const { logits, state: next } = inEvaluation(() =>
       model.step(token.tensor, position.tensor, code.tensor, state.tensor),
     );
-    const chosen = argmax(logits, 1);
+    const u = uniform([sizes.count], { key: key.tensor, counter: position.tensor, stream: 0 });
+    const how = { temperature: temperature.tensor, topK: topK.tensor, topP: topP.tensor };
+    const chosen = sampleBy(logits, u, how);
     const column = reshape(chosen, [sizes.count, 1]);
     const isHere = equal(iota([1, sizes.context], 1, 'u32'), position.tensor);
     coder.decoder = await compile(gpu, {
@@ -81,13 +106,66 @@ export class SentenceCoder {
     return sentences.map((_, i) => means.slice(i * latent, (i + 1) * latent));
   }
 
-  /** The likeliest sentence of each of up to `count` codes, without its end. */
-  async decode(codes: readonly Float32Array[]): Promise<number[][]> {
+  /** What one sentence of up to `context` tokens is to the model. @throws OptionError if it has no latent */
+  async read(sentence: readonly number[]): Promise<SentenceReading> {
+    const { gpu, model, sizes } = this;
+    this.reader ??= compile(gpu, { outputs: inEvaluation(() => this.reading()) });
+    const reader = await this.reader.catch((error) => {
+      this.reader = undefined;
+      throw error;
+    });
+    const tokens = new Uint32Array(sizes.context + 1).fill(model.end);
+    tokens.set(sentence.slice(0, sizes.context));
+    reader.run({ sentence: tokens });
+    const names = ['mean', 'logvar', 'kl', 'bound'] as const;
+    const [mean, logvar, kl, bound] = (await Promise.all(names.map((name) => reader.read(name)))) as Float32Array[];
+    return { mean: mean!, logvar: logvar!, kl: kl![0]!, bound: bound![0]! };
+  }
+
+  private reading() {
+    const { model, sizes } = this;
+    const sentence = input('sentence', [1, sizes.context + 1], 'u32');
+    const posterior = model.encode(sentence);
+    const kl = sum(model.klOfEach({ ...posterior }));
+    const noise = normal([SAMPLES, 1, model.latent], randomKey(0, constant(0, 'u32')));
+    const { reconstruction } = model.importance(sentence, { ...posterior }, noise);
+    return { ...posterior, kl, bound: add(mean(reconstruction), kl) };
+  }
+
+  /** The sentence of each code, without its end; how tokens are drawn as `write` says. */
+  async decode(codes: Iterable<Float32Array>, how: Partial<Writing> = {}): Promise<number[][]> {
+    const all: number[][] = [];
+    for await (const some of this.write(codes, how)) all.push(...some);
+    return all;
+  }
+
+  /**
+   * The sentences of codes, `count` at a time, without their ends: of each token the likeliest, or at a temperature above 0 one
+   * that is drawn, the same for the same seed. What stands after it goes by it as far as the decoder sees the tokens before.
+   */
+  async *write(codes: Iterable<Float32Array>, how: Partial<Writing> = {}): AsyncGenerator<number[][]> {
+    let waiting: Float32Array[] = [];
+    let batch = 0;
+    for (const code of codes) {
+      waiting.push(code);
+      if (waiting.length < this.sizes.count) continue;
+      yield this.writeBatch(waiting, how, batch++);
+      waiting = [];
+    }
+    if (waiting.length > 0) yield this.writeBatch(waiting, how, batch);
+  }
+
+  private async writeBatch(codes: readonly Float32Array[], how: Partial<Writing>, batch: number): Promise<number[][]> {
     const { gpu, sizes, model, code, position, tape } = this;
+    const { temperature = 0, topK = 0, topP = 1, seed = 0 } = how;
     const rows = new Float32Array(code.size);
     for (const [i, z] of codes.entries()) rows.set(z, i * model.latent);
     writeVariable(gpu, code, rows);
     writeVariable(gpu, position, new Uint32Array(1));
+    writeVariable(gpu, this.temperature, Float32Array.of(temperature));
+    writeVariable(gpu, this.topK, Uint32Array.of(topK));
+    writeVariable(gpu, this.topP, Float32Array.of(topP));
+    writeVariable(gpu, this.key, Uint32Array.of(seed >>> 0, 0x73656e74 + batch));
     this.decoder!.run({}, { steps: sizes.context });
     const written = (await readVariable(gpu, tape)) as Uint32Array;
     return codes.map((_, i) => {
@@ -100,8 +178,9 @@ export class SentenceCoder {
   destroy(): void {
     this.encoder?.destroy();
     this.decoder?.destroy();
-    const { tokens, code, state, token, position, tape } = this;
-    freeVariables(this.gpu, [tokens, code, state, token, position, tape]);
+    this.reader?.then((reader) => reader.destroy()).catch(() => undefined);
+    const { tokens, code, state, token, position, tape, temperature, topK, topP, key } = this;
+    freeVariables(this.gpu, [tokens, code, state, token, position, tape, temperature, topK, topP, key]);
   }
 
   [Symbol.dispose](): void {

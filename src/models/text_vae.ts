@@ -96,6 +96,11 @@ export class TextVAE extends Module {
     this.out = new Linear(hidden, 4 * Math.ceil((vocabulary + 2) / 4));
   }
 
+  /** Whether the decoder is told the words before each; at `wordDropout` 1 it never is, and writes each by the code and its place. */
+  get seesWords(): boolean {
+    return this.wordDropout < 1;
+  }
+
   /** 1 at the tokens of each sentence and the first end behind it: f32 [N, T]. */
   private counted(tokens: Tensor): Tensor {
     const [n, t] = tokens.shape as [number, number];
@@ -128,7 +133,7 @@ export class TextVAE extends Module {
     const begin = broadcastTo(constant(this.end, 'u32'), [n, 1]);
     const before = slice(tokens, 1, 0, t - 1);
     const unsaid = broadcastTo(constant(unknown, 'u32'), before.shape);
-    if (wordDropout === 1) return concat([begin, unsaid], 1);
+    if (!this.seesWords) return concat([begin, unsaid], 1);
     const key = wordDropout > 0 && isTraining('TextVAE') ? nextKey('TextVAE') : undefined;
     const kept = key ? where(greater(uniform(before.shape, key), wordDropout), before, unsaid) : before;
     return concat([begin, kept], 1);
@@ -169,7 +174,7 @@ export class TextVAE extends Module {
       const shape = [1, n, this.hidden];
       const begin = this.latent > 0 ? this.first(z) : broadcastTo(constant(0), shape);
       const initial = where(isFirst, begin, reshape(before, shape));
-      const said = this.wordDropout === 1 ? broadcastTo(constant(this.unknown, 'u32'), [n]) : token;
+      const said = this.seesWords ? token : broadcastTo(constant(this.unknown, 'u32'), [n]);
       const told = where(isFirst, broadcastTo(constant(this.end, 'u32'), [n]), said);
       const states = this.states(reshape(told, [n, 1]), this.latent > 0 ? z : undefined, initial);
       const state = reshape(states, [n, this.hidden]);

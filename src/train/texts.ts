@@ -5,15 +5,16 @@ import type { Vocabulary } from '../data/vocabulary.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { Writer, type Writing } from '../models/generate.ts';
 import type { GPT } from '../models/gpt.ts';
-import { SentenceCoder } from '../models/sentences.ts';
 import type { TextVAE } from '../models/text_vae.ts';
-import { Generator } from '../nn/generator.ts';
+import { SENTENCES, Sentences, UNSEEN_WORDS } from './sentences.ts';
 
 export interface ShownText {
   readonly name: string;
   /** What it shows. */
   readonly caption: string;
   readonly text: string;
+  /** What is to be known to understand it. */
+  readonly note?: string;
 }
 
 /** Writes again and again with the weights as they are by then. */
@@ -50,20 +51,15 @@ export async function samplesOfGpt(gpu: Gpu, model: GPT, vocabulary: Vocabulary,
       const tokens: number[] = [];
       for await (const some of writer.write(prompt, LENGTH, { temperature: 0.8 })) tokens.push(...some);
       return [
-        { name: 'sample', caption: 'written by the model so far, at temperature 0.8', text: vocabulary.decode(tokens) },
+        {
+          name: 'sample',
+          caption: 'written by the model so far from a new line on, at temperature 0.8',
+          text: vocabulary.decode(tokens),
+        },
       ];
     },
     destroy: () => writer.destroy(),
   };
-}
-
-/** Sentences of each kind that are shown. */
-const SHOWN = 10;
-
-/** So many codes from one to another, both included, at equal distances (Bowman and others, 2016, section 5.3). */
-export function walk(from: Float32Array, to: Float32Array, count: number): Float32Array[] {
-  const share = (i: number) => (count > 1 ? i / (count - 1) : 0);
-  return Array.from({ length: count }, (_, i) => from.map((value, at) => value + share(i) * (to[at]! - value)));
 }
 
 /** Sentences that a text VAE makes of nothing, of others, and between two of them. */
@@ -74,37 +70,36 @@ export async function samplesOfTextVae(
   { seed, context }: { seed: number; context: number },
 ): Promise<TextSource> {
   const { vocabulary } = data;
-  const { test } = sentencesOf(data, context);
-  const examples = test.slice(0, SHOWN);
-  const coder = await SentenceCoder.create(gpu, model, { count: SHOWN, context });
-  const text = (sentence: readonly number[]) => vocabulary.decode(sentence);
-  const lines = (sentences: readonly (readonly number[])[]) => sentences.map(text).join('\n');
-  const noise = new Generator(seed, 0x77616c6b);
-  const drawn = Array.from({ length: SHOWN }, () => Float32Array.from({ length: model.latent }, () => noise.normal()));
+  const examples = sentencesOf(data, context).test.slice(0, SENTENCES);
+  const sentences = await Sentences.create(gpu, model, { vocabulary, context });
+  const shown = (name: string, caption: string, lines: readonly string[]): ShownText => {
+    return { name, caption, text: lines.join('\n'), ...(!model.seesWords && { note: UNSEEN_WORDS }) };
+  };
   return {
     async write() {
-      if (model.latent === 0) {
-        return [
-          { name: 'sample', caption: 'the likeliest sentence', text: lines(await coder.decode([new Float32Array(0)])) },
-        ];
-      }
-      const samples = {
-        name: 'samples',
-        caption: 'sentences of codes that were drawn',
-        text: lines(await coder.decode(drawn)),
-      };
-      // A file of a model has no sentences that were held back.
-      if (examples.length === 0) return [samples];
-      const codes = await coder.encode(examples);
-      const back = await coder.decode(codes);
-      const between = await coder.decode(walk(codes[0]!, codes.at(-1)!, SHOWN));
-      const pairs = examples.map((sentence, i) => `${text(sentence)}\n  ${text(back[i]!)}`).join('\n');
+      const drawn: string[] = [];
+      for await (const text of sentences.samples(SENTENCES, { seed })) drawn.push(text);
+      const from = model.latent > 0 ? 'written from random codes' : 'drawn word by word, without a code';
+      const samples = shown('samples', `sentences ${from}`, drawn);
+      // What has no code reads no sentences, and a file of a model has none for tests.
+      if (model.latent === 0 || examples.length === 0) return [samples];
+      const texts = examples.map((sentence) => vocabulary.decode(sentence));
+      const back = await sentences.reconstruct(examples);
+      const pairs = texts.flatMap((text, i) => [text, `  ${back[i]}`]);
+      const between = await sentences.walk(examples[0]!, examples.at(-1)!, SENTENCES);
+      const ends = `from the code of “${texts[0]}” to that of “${texts.at(-1)}”`;
       return [
         samples,
-        { name: 'reconstructions', caption: 'sentences that were held back, and each from its code', text: pairs },
-        { name: 'walk', caption: 'from the code of one sentence to that of another', text: lines(between) },
+        shown('reconstructions', 'test sentences; below each, what the model writes from its code', pairs),
+        shown('walk', `what the model writes on the straight line ${ends}, two test sentences`, between),
       ];
     },
-    destroy: () => coder.destroy(),
+    destroy: () => sentences.destroy(),
   };
+}
+
+/** As a file of a run: first what it is, and after which step. */
+export function textFile({ caption, note, text }: ShownText, { model, step }: { model: string; step: number }): string {
+  const heading = [`${model}, step ${step}: ${caption}`, ...(note ? [note] : [])];
+  return `${heading.map((line) => `# ${line}\n`).join('')}\n${text}\n`;
 }

@@ -38,15 +38,20 @@ export async function trainedText(trained: Trained) {
   const { entry, model } = createTextModel(data, options);
   const parameters = new Parameters(model);
   const weights = restoredModel(parameters, model.namedBuffers(), trained);
-  return { entry, model, data, context: Number(options.context), vocabulary, parameters, weights };
+  return { entry, model, data, options, context: Number(options.context), vocabulary, parameters, weights };
 }
 
 export type TrainedText = Awaited<ReturnType<typeof trainedText>>;
 
-/** @throws OptionError if the file holds another model, and as `trainedText` */
+/** @throws OptionError if the file holds a model that text is not compressed by */
+export function checkCompressor({ name, options }: Pick<Trained, 'name' | 'options'>): void {
+  if (options.model !== 'gpt')
+    throw new OptionError(`only a gpt can compress text, and ${name} holds a ${options.model}`);
+}
+
+/** The gpt that text is compressed by. @throws as `checkCompressor` and `trainedText` */
 export async function trainedGpt(trained: Trained) {
-  const { name, options } = trained;
-  if (options.model !== 'gpt') throw new OptionError(`${name} holds a ${options.model}, and text is written by a gpt`);
+  checkCompressor(trained);
   const { model, ...rest } = await trainedText(trained);
   return { ...rest, model: model as GPT };
 }

@@ -10,6 +10,7 @@ import { MapOfCodes } from './map.tsx';
 import { type Loaded, label, loading, model, step, takeFiles } from './model.ts';
 import { Morph } from './morph.tsx';
 import { Samples } from './samples.tsx';
+import { Sentence, SentenceSamples, Walk } from './sentences.tsx';
 import { Sliders } from './sliders.tsx';
 import { Texts } from './texts.tsx';
 import { Write } from './write.tsx';
@@ -22,9 +23,13 @@ interface Part {
 }
 
 const hasSpace = ({ codeSize }: Loaded) => codeSize > 0;
+const readsSentences = ({ sentences }: Loaded) => sentences !== undefined && sentences.latent > 0;
 const PARTS: readonly Part[] = [
   { id: 'write', name: 'Write', view: Write, fits: ({ writes }) => writes },
-  { id: 'texts', name: 'Samples', view: Texts, fits: ({ showsText }) => showsText },
+  { id: 'sentence', name: 'Sentence', view: Sentence, fits: readsSentences },
+  { id: 'walk', name: 'Walk', view: Walk, fits: readsSentences },
+  { id: 'sentences', name: 'Samples', view: SentenceSamples, fits: ({ sentences }) => sentences !== undefined },
+  { id: 'texts', name: 'Samples', view: Texts, fits: ({ showsText, sentences }) => showsText && !sentences },
   { id: 'map', name: 'Map', view: MapOfCodes, fits: hasSpace },
   { id: 'grid', name: 'Codes', view: Grid, fits: ({ grid }) => grid !== undefined },
   { id: 'draw', name: 'Draw', view: Draw, fits: ({ reconstructs, classes }) => reconstructs || classes > 0 },

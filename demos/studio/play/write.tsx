@@ -9,6 +9,7 @@ import { model, player } from './model.ts';
 const prompt = signal('');
 const temperature = signal(0.8);
 const topK = signal(0);
+const topP = signal(1);
 const length = signal(300);
 const seed = signal(0);
 const text = signal('');
@@ -18,7 +19,7 @@ const speed = signal('');
 const writing = signal(false);
 
 async function write(): Promise<void> {
-  const how = { temperature: temperature.value, topK: topK.value, seed: seed.value };
+  const how = { temperature: temperature.value, topK: topK.value, topP: topP.value, seed: seed.value };
   text.value = '';
   speed.value = '';
   begun.value = prompt.value;
@@ -75,6 +76,12 @@ export function Write() {
           name="top-k"
           {...{ value: topK.value, min: 0, max: 50, step: 1, digits: 0 }}
           onInput={(value) => (topK.value = value)}
+        />
+        <Slider
+          label="Top p (1: all)"
+          name="top-p"
+          {...{ value: topP.value, min: 0.05, max: 1, step: 0.05 }}
+          onInput={(value) => (topP.value = value)}
         />
         <Slider
           label="Tokens"

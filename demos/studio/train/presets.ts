@@ -39,9 +39,14 @@ export const PRESETS: readonly Preset[] = [
     options: { model: 'vq-vae', epochs: 5 },
   },
   {
-    title: 'Sentences',
+    title: 'Text, letter by letter',
     text: 'A small transformer reads sentences letter by letter, and soon writes some of its own.',
     options: { model: 'gpt', layers: 2, heads: 2, width: 64, context: 32, steps: 1500 },
+  },
+  {
+    title: 'Sentences as codes',
+    text: 'A VAE of sentences: each becomes a code and is written from it again, and one walks from sentence to sentence.',
+    options: { model: 'text-vae', steps: 1500 },
   },
   {
     title: 'Which digit is it?',

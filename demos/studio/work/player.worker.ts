@@ -19,7 +19,7 @@ import { trainedText } from '../../../src/train/trained_text.ts';
 import { RunStore } from '../store/runs.ts';
 import { type Brought, filesOf } from './brought.ts';
 import { deviceOf } from './device.ts';
-import { TextUses } from './text_uses.ts';
+import { type Drawing, type SentenceFacts, TextUses } from './text_uses.ts';
 import { Uses } from './uses.ts';
 
 /** Images that the page gets to choose from, and whose codes it maps. */
@@ -43,6 +43,8 @@ export interface Playable {
   /** Whether it goes on from a prompt, and whether it shows text of its own. */
   readonly writes: boolean;
   readonly showsText: boolean;
+  /** Whether it reads and writes sentences by codes, and what is to be known of that. */
+  readonly sentences: SentenceFacts | undefined;
   /** Images that it is shown with. */
   readonly images: { readonly name: string; readonly count: number; readonly labels: Uint8Array | undefined };
 }
@@ -101,7 +103,7 @@ async function imagesOf(trained: Trained, run: string | undefined, own: Dataset 
 /** What nothing is known of. */
 const NOTHING = {
   ...{ codeSize: 0, grid: undefined, classes: 0, toldClasses: 0, reconstructs: false },
-  ...{ writes: false, showsText: false },
+  ...{ writes: false, showsText: false, sentences: undefined },
 } as const;
 
 /** Takes the weights to the device, in place of those of the model before. */
@@ -120,9 +122,18 @@ async function makeText(trained: Trained, run: string | undefined): Promise<Play
   current = { trained, run, model: found.model, parameters: found.parameters };
   const { name, options, step } = trained;
   const { kind, size } = found.vocabulary;
+  const sentences = await of.sentenceFacts(run === undefined ? undefined : await (await store).dataset(run));
   return {
     ...NOTHING,
-    ...{ name, options, step, writes: of.writes, showsText: of.shows, shape: { height: 0, width: 0, channels: 1 } },
+    ...{
+      name,
+      options,
+      step,
+      writes: of.writes,
+      showsText: of.shows,
+      sentences,
+      shape: { height: 0, width: 0, channels: 1 },
+    },
     images: { name: `a vocabulary of ${size} ${kind}`, count: 0, labels: undefined },
   };
 }
@@ -257,7 +268,16 @@ const api = {
   },
 
   /** Text that shows what the model has learned. */
-  texts: (): Promise<readonly ShownText[]> => ofText().samples(0),
+  texts: (): Promise<readonly ShownText[]> => ofText().samples(),
+
+  /** Sentences of random codes. */
+  drawSentences: (how: Drawing) => ofText().drawSentences(how),
+
+  /** What the model makes of a sentence. */
+  lookAtSentence: (sentence: string, how: Drawing) => ofText().lookAtSentence(sentence, how),
+
+  /** Sentences from one to another. */
+  walk: (from: string, to: string, how: Drawing) => ofText().walk(from, to, how),
 
   /** What each entry of the table looks like where it stands everywhere. */
   async entries(): Promise<Float32Array> {

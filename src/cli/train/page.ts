@@ -11,6 +11,7 @@ import type { Means, StepEvent, TrainEvent } from '../../train/events.ts';
 import type { Recovery } from '../../train/healing.ts';
 import { trainByName } from '../../train/named.ts';
 import { isTextEntry, modelEntry } from '../../train/registry/registry.ts';
+import { textFile } from '../../train/texts.ts';
 import { vocabularyOf } from '../../train/trained_text.ts';
 import type { Trainer } from '../../train/trainer.ts';
 import { drawPicture, toPng } from '../../view/pictures.ts';
@@ -90,6 +91,7 @@ class Session {
   private readonly base: string;
   private readonly trainer: Trainer;
   private readonly dataset: Dataset | TextDataset;
+  private readonly model: string;
   private readonly curve: LossCurve;
   /** A step event is kept for metrics.jsonl every so many steps. */
   private readonly every: number;
@@ -102,10 +104,11 @@ class Session {
   private savedAt = 0;
   private test: Means | undefined;
 
-  constructor(base: string, trainer: Trainer, dataset: Dataset | TextDataset, { history, saveEvery }: Job) {
+  constructor(base: string, trainer: Trainer, dataset: Dataset | TextDataset, { options, history, saveEvery }: Job) {
     this.base = base;
     this.trainer = trainer;
     this.dataset = dataset;
+    this.model = options.model;
     this.saveEvery = saveEvery;
     this.curve = new LossCurve((epoch) => trainer.stepsUntil(epoch));
     for (const event of history) this.curve.add(event);
@@ -183,8 +186,9 @@ class Session {
     await this.saveCheckpoint();
     await this.post('model.safetensors', await this.trainer.weights());
     if ('document' in globalThis) await this.savePictures();
-    for (const { name, text } of await this.trainer.texts()) {
-      await this.post(`${name}.txt`, new TextEncoder().encode(`${text}\n`));
+    const of = { model: this.model, step: this.saved };
+    for (const shown of await this.trainer.texts()) {
+      await this.post(`${shown.name}.txt`, new TextEncoder().encode(textFile(shown, of)));
     }
     this.savedAt = performance.now();
   }

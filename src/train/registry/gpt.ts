@@ -28,5 +28,5 @@ export const gpt = defineTextModel({
   recomputed: ({ recompute }) =>
     recompute === 'blocks' ? (path) => /^transformer\.(h\.\d+)/.exec(path)?.[1] : undefined,
   texts: (gpu, model, { vocabulary }, { seed }) => samplesOfGpt(gpu, model, vocabulary, seed),
-  writer: (gpu, model) => Writer.create(gpu, model),
+  writer: (gpu, model, options) => Writer.create(gpu, model, options),
 });

@@ -2,6 +2,7 @@
 import type { TensorDataset } from '../../data/tensors.ts';
 import { type TextDataset, TOKENIZERS } from '../../data/text.ts';
 import type { Gpu } from '../../gpu/gpu.ts';
+import type { WriterOptions } from '../../models/generate.ts';
 import type { Module, Parameters } from '../../nn/module.ts';
 import { AdamW, type Optimizer } from '../../nn/optimizers.ts';
 import { cosineSchedule, warmup } from '../../nn/schedules.ts';
@@ -9,6 +10,7 @@ import type { Tensor } from '../../ops/tensor.ts';
 import type { CompileOptions } from '../../runtime/compile.ts';
 import type { LossContext } from '../loss.ts';
 import { choice, type OptionRule, real, type Values, whole } from '../rules.ts';
+import type { Sentences, SentencesOptions } from '../sentences.ts';
 import type { TextSource, TextWriter } from '../texts.ts';
 
 /** Options of every run for which it has defaults of its own. */
@@ -39,7 +41,9 @@ export interface TextDefinition<M extends Module, Rules extends Readonly<Record<
   /** Text that shows what it has learned. */
   texts?(gpu: Gpu, model: M, data: TextDataset, about: { seed: number; context: number }): Promise<TextSource>;
   /** What goes on from a prompt, if it can. */
-  writer?(gpu: Gpu, model: M): Promise<TextWriter>;
+  writer?(gpu: Gpu, model: M, options?: WriterOptions): Promise<TextWriter>;
+  /** What reads and writes sentences by codes, if it can. */
+  sentences?(gpu: Gpu, model: M, options: SentencesOptions): Promise<Sentences>;
 }
 
 export type TextEntry = TextDefinition<Module, Readonly<Record<string, OptionRule>>>;

@@ -2,6 +2,7 @@
 import { sentenceTensors } from '../../data/sentences.ts';
 import { TextVAE } from '../../models/text_vae.ts';
 import { real, whole } from '../rules.ts';
+import { Sentences } from '../sentences.ts';
 import { samplesOfTextVae } from '../texts.ts';
 import { defineTextModel, textOptions } from './text_entry.ts';
 import { freeBits } from './vae_options.ts';
@@ -27,4 +28,5 @@ export const textVae = defineTextModel({
   create: ({ vocabulary }, options) => new TextVAE({ ...options, vocabulary: vocabulary.size }),
   loss: (model, tokens, { key, step }) => model.terms(tokens, key, step),
   texts: samplesOfTextVae,
+  sentences: (gpu, model, options) => Sentences.create(gpu, model, options),
 });
