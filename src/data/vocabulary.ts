@@ -38,6 +38,11 @@ export function characterVocabulary(characters: Iterable<string>): Vocabulary {
   };
 }
 
+/** `65 characters`, `430 tokens (bpe)`. */
+export function describeVocabulary({ kind, size }: { readonly kind: string; readonly size: number }): string {
+  return kind === 'characters' || kind === 'bytes' ? `${size} ${kind}` : `${size} tokens (${kind})`;
+}
+
 /** The 256 bytes of UTF-8. */
 export const BYTES: Vocabulary = {
   kind: 'bytes',

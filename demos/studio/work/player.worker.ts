@@ -6,6 +6,7 @@ import { readDataset } from '../../../src/data/formats.ts';
 import type { Dataset } from '../../../src/data/images.ts';
 import type { ImageShape } from '../../../src/data/resize.ts';
 import { isText } from '../../../src/data/text.ts';
+import { describeVocabulary } from '../../../src/data/vocabulary.ts';
 import { CheckpointError, DataError, OptionError } from '../../../src/errors.ts';
 import type { Gpu } from '../../../src/gpu/gpu.ts';
 import type { Writing } from '../../../src/models/generate.ts';
@@ -121,7 +122,6 @@ async function makeText(trained: Trained, run: string | undefined): Promise<Play
   exchange(gpu, found.weights, of);
   current = { trained, run, model: found.model, parameters: found.parameters };
   const { name, options, step } = trained;
-  const { kind, size } = found.vocabulary;
   const sentences = await of.sentenceFacts(run === undefined ? undefined : await (await store).dataset(run));
   return {
     ...NOTHING,
@@ -134,7 +134,7 @@ async function makeText(trained: Trained, run: string | undefined): Promise<Play
       sentences,
       shape: { height: 0, width: 0, channels: 1 },
     },
-    images: { name: `a vocabulary of ${size} ${kind}`, count: 0, labels: undefined },
+    images: { name: `a vocabulary of ${describeVocabulary(found.vocabulary)}`, count: 0, labels: undefined },
   };
 }
 

@@ -1,5 +1,6 @@
 // What a run says while it runs: to people, or as JSON lines.
 
+import { describeVocabulary } from '../../data/vocabulary.ts';
 import { describeTerm, type EpochEvent, type Means, type StepEvent, type TrainEvent } from '../../train/events.ts';
 import { examplesOf } from '../../train/registry/registry.ts';
 import { ProgressBar, printJson, showDuration } from '../progress.ts';
@@ -96,7 +97,7 @@ export class TextReport implements Report {
     const source = data.builtIn ? `built-in ${what}, because no --data was given` : data.name;
     const { height = 0, width = 0, channels = 1 } = images ?? {};
     const kind = vocabulary
-      ? `tokens, of a vocabulary of ${vocabulary.size} ${vocabulary.kind === 'bpe' ? 'tokens (byte-pair merges)' : vocabulary.kind}`
+      ? `tokens, of a vocabulary of ${describeVocabulary(vocabulary)}`
       : `images of ${[height, width, ...(channels > 1 ? [channels] : [])].join('×')}`;
     const counts = `${data.train.toLocaleString('en')} training and ${data.test.toLocaleString('en')} test ${kind}`;
     this.print(`adapter     ${adapter}${software ? ': no GPU was found, so this takes longer' : ''}`);
