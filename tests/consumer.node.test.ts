@@ -9,6 +9,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { dawnPackage, swiftshaderFolder } from '../src/cli/dawn/dawn.ts';
 import { installPackages } from '../src/cli/npm.ts';
 import { packed } from './pack.ts';
+import { sampled } from './sampled.ts';
 
 let project: string;
 const run = (file: string, args: string[], env = process.env) =>
@@ -32,10 +33,12 @@ afterAll(() => {
   if (project) rmSync(project, { recursive: true, force: true });
 });
 
-test.each([
+const COMPILERS = [
   { version: '5.9.3', types: ['@webgpu/types'] },
   { version: '7.0.2', types: [] },
-])(
+];
+
+test.each(sampled(COMPILERS, 1))(
   'its types are complete for TypeScript $version with $types, skipLibCheck false',
   ({ version, types }) => {
     const modules = cached(`typescript-${version}`, [`typescript@${version}`, ...types]);

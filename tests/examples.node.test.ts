@@ -5,6 +5,7 @@ import type { Browser } from 'puppeteer';
 import { createServer, type ViteDevServer } from 'vite';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { launchBrowser } from '../src/cli/browser.ts';
+import { sampled } from './sampled.ts';
 
 const FOLDER = 'demos/examples';
 const PAGE = ['main.ts', 'stage.ts'];
@@ -56,7 +57,8 @@ const shows: Record<string, (result: never) => void> = {
   three: ({ bitmap }: { bitmap: string }) => expect(bitmap.length).toBeGreaterThan(20_000),
 };
 
-test.each(names)('%s', async (name) => {
+// All of them open in a page of their own: `npm test` takes four, others each time.
+test.each(sampled(names, 4))('%s', async (name) => {
   expect(shows[name], `what ${name} shows`).toBeDefined();
   shows[name]!((await show(name)) as never);
 });

@@ -640,7 +640,7 @@ long('hostile files: one clear line each, and nothing is lost', { timeout: TIMEO
   expect(complaints).toEqual([]);
 });
 
-test('on a phone, by touch', { timeout: TIMEOUT }, async () => {
+long('on a phone, by touch', { timeout: TIMEOUT }, async () => {
   const phone = await open((blank) =>
     blank.setViewport({ width: 390, height: 844, isMobile: true, hasTouch: true, deviceScaleFactor: 1 }),
   );

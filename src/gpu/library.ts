@@ -37,11 +37,8 @@ const mentioned = new Map<string, Set<string>>();
 
 /** The names in a declaration, which every expression that uses it asks for again. */
 function namesIn(declaration: string): Set<string> {
-  let names = mentioned.get(declaration);
-  if (!names) {
-    names = namesOf(declaration);
-    mentioned.set(declaration, names);
-  }
+  const names = mentioned.get(declaration) ?? namesOf(declaration);
+  mentioned.set(declaration, names);
   return names;
 }
 

@@ -39,7 +39,7 @@ for (const kind of Object.values(KINDS)) {
   test(
     name,
     async () => {
-      await search(name, recipes(30), { runs: 15, share: 1 / 6 }, (recipe) => {
+      await search(name, recipes(30), { runs: 10, share: 1 / 6 }, (recipe) => {
         const made = build(kind, recipe);
         if (Object.keys(made.graph.outputs).length === 0) return;
         const p = new Picker(recipe.ends.slice(40));
