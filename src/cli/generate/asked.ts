@@ -2,17 +2,10 @@
 import { OptionError } from '../../errors.ts';
 import { SENTENCES, sentenceTokens } from '../../train/sentences.ts';
 import type { TrainedText } from '../../train/trained_text.ts';
-import type { Job } from './protocol.ts';
+import type { Job, Prompted } from './protocol.ts';
 
 /** What was asked for; of which of it was typed, the names. */
-export interface Given {
-  readonly prompt: string;
-  readonly tokens: number;
-  readonly temperature: number;
-  readonly topK: number;
-  readonly topP: number;
-  readonly seed: number;
-  readonly cache: boolean;
+export interface Given extends Omit<Prompted, 'kind'> {
   readonly sentences?: number;
   readonly wordTemperature?: number;
   readonly from?: string;
