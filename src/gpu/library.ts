@@ -37,8 +37,11 @@ const mentioned = new Map<string, Set<string>>();
 
 /** The names in a declaration, which every expression that uses it asks for again. */
 function namesIn(declaration: string): Set<string> {
-  const names = mentioned.get(declaration) ?? namesOf(declaration);
-  mentioned.set(declaration, names);
+  let names = mentioned.get(declaration);
+  if (!names) {
+    names = namesOf(declaration);
+    mentioned.set(declaration, names);
+  }
   return names;
 }
 

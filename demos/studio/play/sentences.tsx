@@ -1,5 +1,5 @@
 // Playing with a model of sentences: what it makes of one, the way from one to another, and sentences of random codes.
-import { effect, signal, untracked, useSignal } from '@preact/signals';
+import { effect, type Signal, signal, untracked, useSignal } from '@preact/signals';
 import type { ComponentChildren } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
 import { UNSEEN_WORDS } from '../../../src/train/sentences.ts';
@@ -103,35 +103,22 @@ function ShowMe({ label, fields }: { label: string; fields: readonly { value: st
   );
 }
 
-function CodeTemperature() {
+function Temperature({ name, of, value }: { name: string; of: string; value: Signal<number> }) {
   return (
     <Slider
       label={
         <>
-          Temperature <small>of the code</small>
+          Temperature <small>{of}</small>
         </>
       }
-      name="temperature"
-      {...{ value: temperature.value, min: 0, max: 2, step: 0.05 }}
-      onInput={(value) => (temperature.value = value)}
+      {...{ name, value: value.value, min: 0, max: 2, step: 0.05 }}
+      onInput={(to) => (value.value = to)}
     />
   );
 }
 
-function WordTemperature() {
-  return (
-    <Slider
-      label={
-        <>
-          Temperature <small>of the words; 0: likeliest</small>
-        </>
-      }
-      name="word-temperature"
-      {...{ value: words.value, min: 0, max: 2, step: 0.05 }}
-      onInput={(value) => (words.value = value)}
-    />
-  );
-}
+const CodeTemperature = () => <Temperature name="temperature" of="of the code" value={temperature} />;
+const WordTemperature = () => <Temperature name="word-temperature" of="of the words; 0: likeliest" value={words} />;
 
 function Seed() {
   return (

@@ -32,7 +32,6 @@ export interface Progress {
   readonly batch: number;
   readonly terms: readonly string[];
   readonly latest: StepEvent | undefined;
-  readonly lastEpoch: EpochEvent | undefined;
   /** Of the last epoch, or of the end of the run if that is within one. */
   readonly test: Means | undefined;
   /** Seconds that it has trained, and that it will take from here. */
@@ -124,12 +123,12 @@ export class Session {
   }
 
   tell(): void {
-    const { trainer, latest, lastEpoch, test, untold, pace, writer } = this;
+    const { trainer, latest, test, untold, pace, writer } = this;
     const { step, totalSteps, epochs, batch, terms, streamedThrough } = trainer;
     const left = pace === undefined ? undefined : ((totalSteps - step) * pace) / 1000;
     this.untold = [];
     this.listener.progress({
-      ...{ step, totalSteps, epochs, batch, terms, streamedThrough, latest, lastEpoch, test, events: untold },
+      ...{ step, totalSteps, epochs, batch, terms, streamedThrough, latest, test, events: untold },
       ...{ epoch: Math.min(trainer.epoch, epochs), seconds: this.elapsed, secondsLeft: left },
       savedStep: writer.record.step,
     });
