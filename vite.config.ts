@@ -4,6 +4,7 @@ import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import type { Plugin, Rolldown } from 'vite';
 import { defineConfig } from 'vitest/config';
+import { publishedModules } from './src/cli/published.ts';
 import { chrome } from './tests/chrome.ts';
 import { planted } from './tests/fuzz/faults.ts';
 import { LongestFirst } from './tests/order.ts';
@@ -28,7 +29,7 @@ export const bareShaders: Plugin = {
 let core: Set<string> | undefined;
 function nameOfChunk(id: string, rolldown: { getModuleInfo(id: string): Rolldown.ModuleInfo | null }) {
   if (!core) {
-    core = new Set([fileURLToPath(new URL(entries.glia, import.meta.url))]);
+    core = new Set([fileURLToPath(new URL(entries.glia!, import.meta.url))]);
     for (const known of core) for (const other of rolldown.getModuleInfo(known)?.importedIds ?? []) core.add(other);
   }
   return core.has(id) ? 'core' : null;
@@ -38,16 +39,7 @@ function nameOfChunk(id: string, rolldown: { getModuleInfo(id: string): Rolldown
 const FAULT = process.env.GLIA_FUZZ_FAULT;
 
 /** The modules of the published package, by what is imported: `glia`, `glia/models`, … */
-const entries = {
-  glia: 'src/index.ts',
-  models: 'src/models/index.ts',
-  vision: 'src/nn/vision.ts',
-  text: 'src/models/text.ts',
-  train: 'src/train/index.ts',
-  compress: 'src/coder/index.ts',
-  profiler: 'src/runtime/index.ts',
-  testing: 'src/testing/index.ts',
-};
+const entries = publishedModules();
 
 /** `import … from 'glia'` in examples is this checkout: one line a published module. */
 export const alias = Object.entries(entries).map(([name, file]) => ({
@@ -75,7 +67,7 @@ export default defineConfig(({ command }) => ({
     rolldownOptions: {
       output: {
         // What the core needs in any case lies together, which packs better than chunk by chunk.
-        codeSplitting: { groups: [{ name: nameOfChunk }] },
+        codeSplitting: { groups: [{ name: nameOfChunk, debugName: 'core' }] },
         // An error is known to its reader by its class's name.
         minify: {
           compress: true,

@@ -15,7 +15,7 @@ interface Context {
 
 /** Each check by the name that selects it: `npm run check -- types shaders`. */
 const checks: Record<string, (context: Context, fix: boolean) => Promise<Outcome>> = {
-  types: () => tool('typescript/bin/tsc', '--noEmit'),
+  types: () => tool('typescript-7/bin/tsc', '--noEmit'),
   lint: (_, fix) => tool('@biomejs/biome/bin/biome', 'check', '--error-on-warnings', ...(fix ? ['--write'] : [])),
   layers: () =>
     tool(
