@@ -89,6 +89,7 @@ export default defineConfig(({ command }) => ({
           name: 'node',
           environment: 'node',
           include: ['tests/**/*.node.test.ts'],
+          isolate: false,
           globalSetup: 'tests/pack.ts',
           testTimeout: 120_000,
         },

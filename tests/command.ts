@@ -3,8 +3,8 @@ import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { ViteDevServer } from 'vite';
 import { afterAll } from 'vitest';
+import type { PageServer } from '../src/cli/page_server.ts';
 
 /** Browsers start slowly where several run on few cores: milliseconds. */
 export const TIMEOUT = 180_000;
@@ -22,7 +22,7 @@ export interface RunOptions {
 }
 
 /** For a command that has to be done before it wants a browser. */
-export const untouched = new Proxy({} as ViteDevServer, {
+export const untouched = new Proxy({} as PageServer, {
   get() {
     throw new Error('it went on to start a browser');
   },

@@ -101,11 +101,11 @@ export interface Defaults {
   readonly rounds: number;
 }
 
-export async function main(
-  args: string[],
-  { server }: { server: ViteDevServer },
-  defaults: Defaults = { command: 'npm run bench', rounds: 5 },
-): Promise<number> {
+export function main(args: string[]): Promise<number> {
+  return runBench(args, { command: 'npm run bench', rounds: 5 });
+}
+
+export async function runBench(args: string[], defaults: Defaults): Promise<number> {
   const asked = parseArguments(args, defaults);
   if (!asked) return 0;
   if (asked.compile) {
@@ -115,16 +115,26 @@ export async function main(
   if (asked.node) return (await benchInNode(asked, asked.driver)) ? 0 : 1;
   const without = asked.engines.includes('tfjs') && !(await fetchTensorFlow());
   const options = without ? { ...asked, engines: asked.engines.filter((name) => name !== 'tfjs') } : asked;
-  isolate(server);
-  await server.listen();
-  const browser = await launchBrowser({ headed: options.headed });
+  const { createServer } = await import('vite');
+  const server = await createServer({
+    logLevel: 'warn',
+    // A measurement must not be reloaded because a file was saved.
+    server: { host: '127.0.0.1', port: 0, hmr: false, ws: false, watch: null },
+  });
   try {
-    const report = new Report(options);
-    await bench(browser, new URL(PAGE, server.resolvedUrls?.local[0]).href, options, report);
-    report.end();
-    return report.wrong ? 1 : 0;
+    isolate(server);
+    await server.listen();
+    const browser = await launchBrowser({ headed: options.headed });
+    try {
+      const report = new Report(options);
+      await bench(browser, server.resolvedUrls!.local[0]! + PAGE, options, report);
+      report.end();
+      return report.wrong ? 1 : 0;
+    } finally {
+      await browser.close();
+    }
   } finally {
-    await browser.close();
+    await server.close();
   }
 }
 

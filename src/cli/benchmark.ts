@@ -1,7 +1,6 @@
 // `npm run benchmark`: how fast Glia is on this machine's GPU, alone and in two minutes: `npm run bench` with other defaults.
-import type { ViteDevServer } from 'vite';
-import { main as bench } from './bench.ts';
+import { runBench } from './bench.ts';
 
-export function main(args: string[], context: { server: ViteDevServer }): Promise<number> {
-  return bench(args, context, { command: 'npm run benchmark', peers: ['none'], rounds: 3 });
+export function main(args: string[]): Promise<number> {
+  return runBench(args, { command: 'npm run benchmark', peers: ['none'], rounds: 3 });
 }

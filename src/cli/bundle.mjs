@@ -2,7 +2,6 @@
 // again when one of the files that went into them has changed.
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { basename, join, relative } from 'node:path';
-import { build } from 'vite';
 
 /** A long run may load a part of its bundle at its end, long after another has taken its place. */
 const KEPT_MS = 7 * 24 * 3600 * 1000;
@@ -25,6 +24,9 @@ export async function bundleCommands(root) {
     return join(cache, found.name);
   }
 
+  const { build } = await import('vite');
+  // Vite sets it to what it builds for; the command is to find what it was started with.
+  const { NODE_ENV } = process.env;
   const began = Date.now();
   const name = `${began}-${process.pid}`;
   const folder = join(cache, name);
@@ -61,6 +63,7 @@ export async function bundleCommands(root) {
       },
     }),
   ]);
+  if (NODE_ENV === undefined) delete process.env.NODE_ENV;
   const output = outputs.flatMap(({ output }) => output);
   const ids = new Set(output.flatMap(({ moduleIds = [] }) => moduleIds.map((id) => id.split('?')[0])));
   const files = [...ids].filter(existsSync);

@@ -1,7 +1,8 @@
 // `npm run check`: types, lint and format, layer rules, and every shader compiled. `--fix` formats and repairs first.
+
 import { spawn } from 'node:child_process';
-import type { ViteDevServer } from 'vite';
 import { OptionError } from '../errors.ts';
+import type { PageServer } from './page_server.ts';
 import { compileShaders } from './shaders.ts';
 
 interface Outcome {
@@ -10,7 +11,7 @@ interface Outcome {
 }
 
 interface Context {
-  server: ViteDevServer;
+  server: PageServer;
 }
 
 /** Each check by the name that selects it: `npm run check -- types shaders`. */

@@ -1,6 +1,6 @@
 // `npm run compress`: images or text to an archive, without loss, by a VAE or a gpt that was trained on their kind.
+
 import { readFileSync } from 'node:fs';
-import type { ViteDevServer } from 'vite';
 import { DEFAULT_BLOCK } from '../coder/archive.ts';
 import { MOST_IN_BLOCK, MOST_TOKENS_IN_BLOCK } from '../coder/container.ts';
 import { DEFAULT_TOKENS } from '../coder/text_archive.ts';
@@ -25,6 +25,7 @@ import { showTable } from './compress/table.ts';
 import { compressTextFile, refuseForText } from './compress/text.ts';
 import { type CompressEnd, SPLITS } from './compress/work.ts';
 import { findModel } from './evaluate/model.ts';
+import type { PageServer } from './page_server.ts';
 import { printJson } from './progress.ts';
 import { findData } from './train/data.ts';
 import { replaceFile } from './train/durable.ts';
@@ -59,7 +60,7 @@ function splitOf(text: string): (typeof SPLITS)[number] {
   return split;
 }
 
-export async function main(args: string[], { server }: { server: ViteDevServer }): Promise<number> {
+export async function main(args: string[], { server }: { server: PageServer }): Promise<number> {
   const command = createCommand(COMMAND)
     .usage('--checkpoint <file> --out <file.glia> [options]')
     .description('Compresses images or text without loss, by a VAE or a gpt that was trained on their kind.')

@@ -1,7 +1,7 @@
 // `npm run decompress`: the images or the text of an archive, byte for byte.
+
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { ViteDevServer } from 'vite';
 import { decodeArchive, isTextHeader } from '../coder/container.ts';
 import { DataError, OptionError } from '../errors.ts';
 import { decodeTrained } from '../train/checkpoint.ts';
@@ -11,6 +11,7 @@ import { CODER_DRIVER_HELP, runWork } from './compress/run.ts';
 import { decompressTextFile } from './compress/text.ts';
 import type { DecompressEnd } from './compress/work.ts';
 import { findModel } from './evaluate/model.ts';
+import type { PageServer } from './page_server.ts';
 import { printJson } from './progress.ts';
 import { replaceFile } from './train/durable.ts';
 
@@ -28,7 +29,7 @@ function blocksOf(text: string): number[] {
   throw new OptionError(`--blocks must be numbers of blocks, from 0; got "${text}"`);
 }
 
-export async function main(args: string[], { server }: { server: ViteDevServer }): Promise<number> {
+export async function main(args: string[], { server }: { server: PageServer }): Promise<number> {
   const command = createCommand(COMMAND)
     .usage('<file.glia> --out <folder> [options]')
     .description('Writes the images of an archive into a folder, as an IDX file; or its text, as text.txt.')

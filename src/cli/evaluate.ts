@@ -1,6 +1,6 @@
 // `npm run evaluate`: how likely test images or sentences are under a VAE that was trained, estimated in headless Chrome or in Node.
+
 import { readFileSync } from 'node:fs';
-import type { ViteDevServer } from 'vite';
 import { decodeTrained } from '../train/checkpoint.ts';
 import { isTextEntry, modelEntry } from '../train/registry/registry.ts';
 import { showPath } from './arguments.ts';
@@ -12,10 +12,11 @@ import { JsonReport, TextReport } from './evaluate/report.ts';
 import { StateFile } from './evaluate/state.ts';
 import { likeAPage } from './node_page.ts';
 import { callOf, errorOf, inPage } from './page.ts';
+import type { PageServer } from './page_server.ts';
 import { findData } from './train/data.ts';
 import { serveFiles } from './train/serve.ts';
 
-export async function main(args: string[], { server }: { server: ViteDevServer }): Promise<number> {
+export async function main(args: string[], { server }: { server: PageServer }): Promise<number> {
   const parsed = parseArguments(args);
   if (!parsed) return 0;
   const { trained, job, data, state } = await prepare(parsed);

@@ -1,6 +1,6 @@
 // `npm run generate`: writes text with a model that was trained, in headless Chrome, as it is made.
+
 import { readFileSync } from 'node:fs';
-import type { ViteDevServer } from 'vite';
 import { decodeTrained } from '../train/checkpoint.ts';
 import { UNSEEN_WORDS } from '../train/sentences.ts';
 import { showPath } from './arguments.ts';
@@ -11,9 +11,10 @@ import type * as generatePage from './generate/page.ts';
 import { type Job, type Outcome, TELL } from './generate/protocol.ts';
 import { modelOf } from './generate/work.ts';
 import { callOf, errorOf, inPage } from './page.ts';
+import type { PageServer } from './page_server.ts';
 import { serveFiles } from './train/serve.ts';
 
-export async function main(args: string[], { server }: { server: ViteDevServer }): Promise<number> {
+export async function main(args: string[], { server }: { server: PageServer }): Promise<number> {
   const parsed = parseArguments(args);
   if (!parsed) return 0;
   const { checkpoint, headed, given } = parsed;

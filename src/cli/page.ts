@@ -1,11 +1,12 @@
 // A command's work in a page: opens it, calls a function of its module, and watches over the browser meanwhile.
+
 import type { Page } from 'puppeteer';
-import type { ViteDevServer } from 'vite';
 import * as errors from '../errors.ts';
 import { launchBrowser } from './browser.ts';
+import type { PageServer } from './page_server.ts';
 
 export interface PageWork {
-  readonly server: ViteDevServer;
+  readonly server: PageServer;
   /** The command: `src/cli/NAME/page.ts` is its module. */
   readonly name: string;
   /** The call of one of the module's exports; see `callOf`. */
@@ -39,7 +40,7 @@ export function printWarnings(page: Page): void {
  */
 export async function inPage<T>(work: PageWork): Promise<T> {
   const { server, name, call, headed, during, functions = {}, opened } = work;
-  if (!server.httpServer?.listening) await server.listen();
+  const address = await server.page();
   const browser = await launchBrowser({ headed }).catch((error: Error) => {
     if (error instanceof errors.GliaError) throw error;
     throw new errors.UnsupportedError(`the browser does not start: ${error.message.split('\n')[0]}`, { cause: error });
@@ -55,7 +56,7 @@ export async function inPage<T>(work: PageWork): Promise<T> {
     });
     gone.catch(() => {});
     for (const [name, told] of Object.entries(functions)) await page.exposeFunction(name, told);
-    await page.goto(new URL('src/cli/page.html', server.resolvedUrls?.local[0]).href);
+    await page.goto(address);
     await page.evaluate(`document.title = 'Glia: ${name}'`);
     opened?.(page);
     return (await Promise.race([

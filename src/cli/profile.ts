@@ -1,6 +1,6 @@
 // `npm run profile`: where the time of a training step goes, or of any WGSL compute shader, measured in headless Chrome or in Node.
+
 import { writeFileSync } from 'node:fs';
-import type { ViteDevServer } from 'vite';
 import { OptionError } from '../errors.ts';
 import { Gpu } from '../gpu/gpu.ts';
 import { type Profile, traceOf } from '../runtime/profile.ts';
@@ -9,6 +9,7 @@ import { optionsOf } from '../train/options.ts';
 import { showPath } from './arguments.ts';
 import { startDawn } from './dawn/dawn.ts';
 import { errorOf, inPage } from './page.ts';
+import type { PageServer } from './page_server.ts';
 import { type Arguments, type PageRequest, type ProfileRequest, parseArguments } from './profile/arguments.ts';
 import {
   COLUMNS,
@@ -32,7 +33,7 @@ export type Answer<T> =
   | { readonly result: T }
   | { readonly error: { readonly name: string; readonly message: string } };
 
-export async function main(args: string[], { server }: { server: ViteDevServer }): Promise<number> {
+export async function main(args: string[], { server }: { server: PageServer }): Promise<number> {
   const parsed = parseArguments(args);
   if (!parsed) return 0;
   const { request } = parsed;
@@ -62,7 +63,7 @@ async function profileInNode({ request, driver }: Arguments): Promise<Found> {
   return measure(gpu, request as PageRequest);
 }
 
-async function profileInPage(server: ViteDevServer, { request, headed }: Arguments): Promise<Found> {
+async function profileInPage(server: PageServer, { request, headed }: Arguments): Promise<Found> {
   const answer = await inPage<Answer<Found>>({
     ...{ server, headed, name: 'profile', during: 'it measured' },
     call: `profile(${JSON.stringify(request)})`,

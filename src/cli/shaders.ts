@@ -1,8 +1,9 @@
 // Compiles every shader as it stands in the browser, so that a mistake in WGSL is told with its file and line.
+
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import type { ViteDevServer } from 'vite';
 import { UnsupportedError } from '../errors.ts';
 import { launchBrowser } from './browser.ts';
+import type { PageServer } from './page_server.ts';
 
 interface Shader {
   path: string;
@@ -53,14 +54,12 @@ export function readShaders(): Shader[] {
 }
 
 /** Compiles shaders/**, each as a module and each of its entry points as a pipeline. */
-export async function compileShaders(server: ViteDevServer): Promise<Verdict & { count: number }> {
+export async function compileShaders(server: PageServer): Promise<Verdict & { count: number }> {
   const shaders = readShaders();
-  await server.listen();
   const browser = await launchBrowser();
   try {
     const page = await browser.newPage();
-    // Any file will do: WebGPU only wants the page to come from a local or secure address.
-    await page.goto(new URL('package.json', server.resolvedUrls?.local[0]).href);
+    await page.goto(await server.page());
     const verdict = await page.evaluate(compileInPage, shaders);
     if (!verdict) throw new UnsupportedError('this browser offers no WebGPU adapter, so no shader can be compiled');
     return { ...verdict, count: shaders.length };

@@ -37,7 +37,7 @@ export async function main(args: string[]): Promise<number> {
 
 /** @returns how many files, and what the studio's page loads at once, gzipped */
 export async function buildSite(folder: string): Promise<{ readonly files: number; readonly size: number }> {
-  // Vite builds for whatever this says, and its dev server, which runs this command, has made it development.
+  // Vite builds for whatever this says.
   const before = process.env.NODE_ENV;
   process.env.NODE_ENV = 'production';
   try {

@@ -1,14 +1,15 @@
 // `npm run soak`: long runs under bad conditions. Kills what a run hangs on, at random moments, and compares what is left with
 // an undisturbed run; watches memory over many steps; measures what copies of the state cost.
+
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Option } from 'commander';
-import type { ViteDevServer } from 'vite';
 import { GliaError, OptionError } from '../errors.ts';
 import { parseValue, whole } from '../train/rules.ts';
 import { addRunOptions, createCommand, givenOptions, parse } from './arguments.ts';
 import { callOf, inPage } from './page.ts';
+import type { PageServer } from './page_server.ts';
 import { difference, MemoryWatch, runCommand, type Victim } from './soak/command.ts';
 import type * as soakPage from './soak/page.ts';
 import { soakStudio } from './soak/studio.ts';
@@ -34,7 +35,7 @@ const number = (name: string, rule: ReturnType<typeof whole>) =>
     .default(rule.default)
     .argParser((text) => parseValue(name, rule, text) as number);
 
-export async function main(args: string[], { server }: { server: ViteDevServer }): Promise<number> {
+export async function main(args: string[], { server }: { server: PageServer }): Promise<number> {
   const command = createCommand('npm run soak --')
     .usage('[options]')
     .description('Trains while what the training hangs on is killed, and compares the result with an undisturbed run.');
@@ -112,7 +113,7 @@ function sayMemory(memory: MemoryWatch, steps: number, say: (line: string) => vo
   return ratios.every((ratio) => ratio <= 1.05);
 }
 
-async function measureCost(server: ViteDevServer, given: object): Promise<number> {
+async function measureCost(server: PageServer, given: object): Promise<number> {
   const { adapter, rounds } = await inPage<soakPage.Cost>({
     ...{ server, headed: false, name: 'soak', during: 'copies were measured' },
     call: callOf<typeof soakPage>('snapshotCost', given as Record<string, never>, ROUNDS, TURN),

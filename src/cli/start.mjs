@@ -98,17 +98,8 @@ async function serveDemos() {
   return new Promise(() => {});
 }
 
-/** Beside the command there is a server of its page. */
+/** Beside the command there is a server for its page. */
 async function runCommand() {
-  const { createServer } = await import('vite');
-  const server = await createServer({
-    root,
-    logLevel: 'warn',
-    // The command may call server.listen() to serve its page; a run must not be reloaded because a file was saved.
-    server: { host: '127.0.0.1', port: 0, hmr: false, ws: false, watch: null },
-  });
-  // Vite exits at SIGTERM without asking anybody. Here the command decides, or else the handler below.
-  process.removeAllListeners('SIGTERM');
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
     process.on(signal, () => {
       // A command with a handler of its own ends by itself. Without one, leave through process.exit, not by the
@@ -121,6 +112,8 @@ async function runCommand() {
   const load = (name) => import(pathToFileURL(join(folder, `${name}.mjs`)).href);
   // Errors tell the lines of what was bundled.
   process.setSourceMapsEnabled(true);
+  const { PageServer } = await load('page_server');
+  const server = new PageServer();
   try {
     const { main } = await load(command);
     if (typeof main !== 'function') fail(unknownCommand());
@@ -130,7 +123,7 @@ async function runCommand() {
     console.error(error instanceof GliaError ? `glia: ${error.message}` : error);
     return 1;
   } finally {
-    await server.close();
+    server.close();
   }
 }
 

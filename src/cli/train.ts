@@ -1,13 +1,14 @@
 // `npm run train`: trains a model in headless Chrome and writes what comes of it into a run folder.
+
 import { readFileSync } from 'node:fs';
 import { dirname, relative } from 'node:path';
-import type { ViteDevServer } from 'vite';
 import { tokenizerFromText } from '../data/tokenizer_file.ts';
 import { DataError, GliaError, NotFiniteError, OptionError } from '../errors.ts';
 import { namedOptions } from '../train/checkpoint.ts';
 import { completeOptions } from '../train/options.ts';
 import { isTextEntry, modelEntry } from '../train/registry/registry.ts';
 import { showPath } from './arguments.ts';
+import type { PageServer } from './page_server.ts';
 import { type Arguments, parseArguments, resumeCommand } from './train/arguments.ts';
 import { findData } from './train/data.ts';
 import { newRun, RunFolder } from './train/folder.ts';
@@ -21,7 +22,7 @@ const INTERRUPTED = 130;
 /** npm passes Ctrl-C on to a process that the terminal has told already; both come within this time. */
 const SAME_KEYPRESS = 300;
 
-export async function main(args: string[], { server }: { server: ViteDevServer }): Promise<number> {
+export async function main(args: string[], { server }: { server: PageServer }): Promise<number> {
   const parsed = parseArguments(args);
   if (!parsed) return 0;
   const report = parsed.json ? new JsonReport() : new TextReport();
@@ -74,7 +75,7 @@ async function readTokenizer(path: string): Promise<{ name: string; text: string
   return { name, text };
 }
 
-async function train(run: Prepared, parsed: Arguments, report: Report, server: ViteDevServer): Promise<number> {
+async function train(run: Prepared, parsed: Arguments, report: Report, server: PageServer): Promise<number> {
   const { options, saved, folder, data, tokenizer } = run;
   const began = performance.now();
   const out = showPath(folder.path);

@@ -1,5 +1,5 @@
 // `npm run tune`: times the kernel variants for a model's own shapes, in Chrome or in Node, and shows the table.
-import type { ViteDevServer } from 'vite';
+
 import { Gpu } from '../gpu/gpu.ts';
 import type { TuneResult } from '../runtime/tune.ts';
 import { completeOptions, OPTIONS, type TrainOptions } from '../train/options.ts';
@@ -12,10 +12,11 @@ import {
   resolvePath,
   showPath,
 } from './arguments.ts';
-import { launchBrowser } from './browser.ts';
 import { DRIVER_HELP, startDawn } from './dawn/dawn.ts';
-import { printWarnings } from './page.ts';
+import { callOf, inPage } from './page.ts';
+import type { PageServer } from './page_server.ts';
 import { fileStore } from './tune/file.ts';
+import type * as tunePage from './tune/page.ts';
 import { type Checked, checkTuner, TOLERANCE, tuneModel } from './tune/work.ts';
 
 interface Arguments {
@@ -50,7 +51,7 @@ function parseArguments(args: readonly string[]): Arguments | undefined {
   return { file: resolvePath(file), again, check, node, driver, given };
 }
 
-export async function main(args: string[], { server }: { server: ViteDevServer }): Promise<number> {
+export async function main(args: string[], { server }: { server: PageServer }): Promise<number> {
   const parsed = parseArguments(args);
   if (!parsed) return 0;
   const { file, check } = parsed;
@@ -75,28 +76,17 @@ async function inNode({ file, again, check, driver, given }: Arguments, checked:
   return gpu.name;
 }
 
-async function inChrome(
+function inChrome(
   { file, again, check, given }: Arguments,
-  server: ViteDevServer,
+  server: PageServer,
   checked: (result: Checked) => void,
 ): Promise<string> {
   const store = fileStore(file);
-  await server.listen();
-  const browser = await launchBrowser();
-  try {
-    const page = await browser.newPage();
-    printWarnings(page);
-    await page.exposeFunction('gliaRecall', store.get);
-    await page.exposeFunction('gliaRemember', store.set);
-    await page.exposeFunction('gliaTuned', print);
-    await page.exposeFunction('gliaChecked', checked);
-    // Any file will do: WebGPU only wants the page to come from a local or secure address.
-    await page.goto(new URL('package.json', server.resolvedUrls?.local[0]).href);
-    const order = JSON.stringify([given, again, check]);
-    return (await page.evaluate(`import('/src/cli/tune/work.ts').then((work) => work.inPage(...${order}))`)) as string;
-  } finally {
-    await browser.close();
-  }
+  return inPage<string>({
+    ...{ server, headed: false, name: 'tune', during: 'variants were timed' },
+    call: callOf<typeof tunePage>('run', given, again, check),
+    functions: { gliaRecall: store.get, gliaRemember: store.set, gliaTuned: print, gliaChecked: checked },
+  });
 }
 
 /** How near a pick came to the best, below the second measurement of all. */

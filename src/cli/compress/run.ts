@@ -1,5 +1,5 @@
 // Where `npm run compress` and `npm run decompress` work: in headless Chrome, or in Node on a Vulkan driver.
-import type { ViteDevServer } from 'vite';
+
 import { builtInDigits } from '../../data/digits.ts';
 import type { Files } from '../../data/files.ts';
 import { readDataset } from '../../data/formats.ts';
@@ -7,6 +7,7 @@ import { Gpu } from '../../gpu/gpu.ts';
 import { decodeTrained } from '../../train/checkpoint.ts';
 import { DRIVER_HELP, startDawn } from '../dawn/dawn.ts';
 import { callOf, errorOf, inPage } from '../page.ts';
+import type { PageServer } from '../page_server.ts';
 import { printJson } from '../progress.ts';
 import { serveFiles } from '../train/serve.ts';
 import type * as page from './page.ts';
@@ -32,7 +33,7 @@ export interface Work {
   readonly trained: Uint8Array | undefined;
   readonly archive: Uint8Array | undefined;
   readonly data: Files | undefined;
-  readonly server: ViteDevServer;
+  readonly server: PageServer;
   readonly headed: boolean;
   readonly node: boolean;
   readonly driver: string | undefined;

@@ -1,16 +1,17 @@
 // The page that trains: serves it what it needs, takes what it makes, and watches over its browser.
+
 import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Page } from 'puppeteer-core';
-import type { ViteDevServer } from 'vite';
 import type { Files } from '../../data/files.ts';
 import { DeviceLostError } from '../../errors.ts';
 import { callOf, errorOf, inPage } from '../page.ts';
+import type { PageServer } from '../page_server.ts';
 import type * as trainPage from './page.ts';
 import { DATA, type DataList, type Job, type Outcome, STOP, TELL, type Tell } from './protocol.ts';
 
 export interface PageRun {
-  readonly server: ViteDevServer;
+  readonly server: PageServer;
   readonly job: Job;
   /** What --data means; the built-in digits without. */
   readonly data: Files | undefined;
@@ -111,15 +112,11 @@ export interface Served {
 }
 
 /** Lets the page fetch files and data, and post what it makes. @returns the path that they are under */
-export function serveFiles(server: ViteDevServer, served: Served): string {
+export function serveFiles(server: PageServer, served: Served): string {
   // Whoever else is on this machine does not know the path.
   const base = `/${randomBytes(16).toString('hex')}`;
   const find = finder(served);
-  // Behind Vite's own handlers comes only its 404.
-  server.middlewares.stack.unshift({
-    route: base,
-    handle: (request: IncomingMessage, response: ServerResponse) => respond(request, response, find, served.save),
-  });
+  server.addFolder(base, (request, response) => respond(request, response, find, served.save));
   return base;
 }
 

@@ -1,7 +1,7 @@
 // What `npm run tune` does where the device is, in its page or in Node: tunes the training step of a model on the
 // built-in data, and checks what the tuner picks.
 import { strokeDigits } from '../../data/digits.ts';
-import { Gpu } from '../../gpu/gpu.ts';
+import type { Gpu } from '../../gpu/gpu.ts';
 import { gradients } from '../../graph/autodiff.ts';
 import { conv2d } from '../../ops/conv.ts';
 import { mul } from '../../ops/elementwise.ts';
@@ -13,16 +13,6 @@ import { type TuneOptions, type TuneResult, tune, tuneKey } from '../../runtime/
 import { builtInText, isOfText } from '../../train/built_in.ts';
 import { trainByName } from '../../train/named.ts';
 import { completeOptions, type TrainOptions } from '../../train/options.ts';
-
-/** Functions of the command, by which its page reaches it. */
-declare global {
-  interface Window {
-    gliaRecall(key: string): Promise<string | undefined>;
-    gliaRemember(key: string, value: string): Promise<void>;
-    gliaTuned(result: TuneResult): Promise<void>;
-    gliaChecked(checked: Checked): Promise<void>;
-  }
-}
 
 /** What the tuner picked for one op of a workload, and what all the variants took when measured once more. */
 export interface Checked {
@@ -107,13 +97,4 @@ export async function checkTuner(
   for (const [name, build] of WORKLOADS) await both(name, (tuning) => tune(gpu, { outputs: { y: build() } }, tuning));
   const model = completeOptions(given);
   await both(`step of ${model.model}, batch ${model.batch}`, (tuning) => tuneModel(gpu, given, tuning));
-}
-
-/** For the command, which calls it in its page; the device goes with the page. */
-export async function inPage(given: Partial<TrainOptions>, again: boolean, check: boolean): Promise<string> {
-  const gpu = await Gpu.request();
-  if (check) await checkTuner(gpu, given, window.gliaChecked);
-  if (check) return tuneKey(gpu);
-  const store = { get: window.gliaRecall, set: window.gliaRemember };
-  return tuneModel(gpu, given, { store, again, onResult: (result) => void window.gliaTuned(result) });
 }
