@@ -39,7 +39,7 @@ test('--help of a model tells its own options, with its own defaults', { timeout
   const { code, stdout } = await train(['--model', 'text-vae', '--help']);
   const unwrapped = stdout.replace(/\s+/g, ' ');
   expect(code).toBe(0);
-  for (const told of ['--wordDropout <n>', '(default: 20)', '(default: bpe)', '--out <folder>']) {
+  for (const told of ['--word-dropout <n>', '(default: 20)', '(default: bpe)', '--out <folder>']) {
     expect(unwrapped).toContain(told);
   }
   for (const other of ['--particles', '--binarize', '--heads']) expect(stdout).not.toContain(other);
@@ -181,7 +181,7 @@ describe('refuses, in one line and without a trace,', () => {
     ['an argument too many', /too many arguments/, ['mnist']],
     ['a learning rate that is no number', /--lr must be a number .* got "fast"/, ['--lr', 'fast']],
     ['half a step', /--steps must be a whole number/, ['--steps', '1.5']],
-    ["an option of another model's", /--codes is for vq-vae; vae has: model, .*hidden/, ['--codes', '3']],
+    ["an option of another model's", /--codes is for vq-vae; vae has: --model, .*--hidden/, ['--codes', '3']],
     ['an unknown model', /--model must be one of vae, .*classifier/, ['--model', 'gan']],
     ['to resume from nothing', /--resume: there is no /, ['--resume', join(scratch, 'nowhere')]],
   ])('%s', (_, message, args) => expectRefusedAtOnce(args, message));

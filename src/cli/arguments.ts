@@ -3,6 +3,7 @@ import { relative, resolve } from 'node:path';
 import { Command, CommanderError, Option } from 'commander';
 import { OptionError } from '../errors.ts';
 import { flagOf, type GivenOptions, OPTIONS, optionsAlone, parseOption } from '../train/options.ts';
+import { parseValue } from '../train/rules.ts';
 
 /** @param name as it is typed, such as `npm run train --` */
 export function createCommand(name: string): Command {
@@ -38,6 +39,16 @@ export function refuseEmpty(values: Readonly<Record<string, unknown>>): void {
 /** @throws OptionError for a driver without Node: a browser chooses for itself */
 export function refuseDriverAlone({ node, driver }: { readonly node?: boolean; readonly driver?: string }): void {
   if (driver !== undefined && !node) throw new OptionError('--driver goes with --node: a browser chooses for itself');
+}
+
+/** Takes a number, of a range. @throws OptionError, when it parses */
+export function numberOf(name: string, min: number, max: number): (text: string) => number {
+  return (text) => parseValue(name, { range: { min, max, integer: false } }, text) as number;
+}
+
+/** Takes a whole number, of a range. @throws OptionError, when it parses */
+export function wholeOf(name: string, min: number, max: number): (text: string) => number {
+  return (text) => parseValue(name, { range: { min, max, integer: true } }, text) as number;
 }
 
 /** Adds options of a training run: all of them, or those that a step depends on. With `--model`, `--help` tells of this model alone. */

@@ -8,6 +8,7 @@ import { ACCEPTED } from '../data/formats.ts';
 import { OptionError } from '../errors.ts';
 import { isOfText } from '../train/built_in.ts';
 import { decodeTrained } from '../train/checkpoint.ts';
+import { parseValue } from '../train/rules.ts';
 import { checkCompressor } from '../train/trained_text.ts';
 import {
   createCommand,
@@ -17,6 +18,7 @@ import {
   resolveData,
   resolvePath,
   showPath,
+  wholeOf,
 } from './arguments.ts';
 import { compareCoders, type Size } from './compress/compare.ts';
 import { showTime } from './compress/progress.ts';
@@ -46,19 +48,8 @@ Examples:
 
 const MOST_IMAGES = 2 ** 31;
 
-function whole(name: string, most: number): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    if (text.trim() !== '' && Number.isInteger(value) && value >= 1 && value <= most) return value;
-    throw new OptionError(`--${name} must be a whole number from 1 to ${most}; got "${text}"`);
-  };
-}
-
-function splitOf(text: string): (typeof SPLITS)[number] {
-  const split = SPLITS.find((name) => name === text);
-  if (!split) throw new OptionError(`--split must be one of ${SPLITS.join(', ')}; got "${text}"`);
-  return split;
-}
+type Split = (typeof SPLITS)[number];
+const splitOf = (text: string) => parseValue('split', { choices: SPLITS }, text) as Split;
 
 export async function main(args: string[], { server }: { server: PageServer }): Promise<number> {
   const command = createCommand(COMMAND)
@@ -76,11 +67,11 @@ export async function main(args: string[], { server }: { server: PageServer }): 
       splitOf,
       'all',
     )
-    .option('--images <n>', 'only the first n of these', whole('images', MOST_IMAGES))
+    .option('--images <n>', 'only the first n of these', wholeOf('images', 1, MOST_IMAGES))
     .option(
       '--block <n>',
       `images or tokens a block: each can be had without the others (default: ${DEFAULT_BLOCK}; ${DEFAULT_TOKENS} of text)`,
-      whole('block', MOST_TOKENS_IN_BLOCK),
+      wholeOf('block', 1, MOST_TOKENS_IN_BLOCK),
     )
     .option('--with-model', 'put the model into the archive, too')
     .option('--bound', "tell the model's own bound of the same images beside")

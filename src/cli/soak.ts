@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Option } from 'commander';
 import { GliaError, OptionError } from '../errors.ts';
-import { parseValue, whole } from '../train/rules.ts';
+import { dashed, parseValue, whole } from '../train/rules.ts';
 import { addRunOptions, createCommand, givenOptions, parse } from './arguments.ts';
 import { callOf, inPage } from './page.ts';
 import type { PageServer } from './page_server.ts';
@@ -70,7 +70,7 @@ const lengthOf = ({ steps = 600 }: { readonly steps?: number }) => ({ steps, epo
 async function soak(given: object, victims: readonly Victim[], within: number): Promise<number> {
   const length = lengthOf(given);
   const { steps } = length;
-  const args = Object.entries({ ...given, ...length }).flatMap(([name, value]) => [`--${name}`, String(value)]);
+  const args = Object.entries({ ...given, ...length }).flatMap(([name, value]) => [dashed(name), String(value)]);
   // So that a kill of the command or the browser loses little.
   args.push('--save-every', '5', '--json');
   const scratch = mkdtempSync(join(tmpdir(), 'glia-soak-'));

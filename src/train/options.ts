@@ -3,7 +3,7 @@
 import { BINARIZATIONS, type Binarization } from '../data/binarize.ts';
 import { OptionError } from '../errors.ts';
 import { isTextEntry, MODELS, modelEntry } from './registry/registry.ts';
-import { choice, type OptionRule, type OptionValue, parseValue } from './rules.ts';
+import { choice, dashed, type OptionRule, type OptionValue, parseValue } from './rules.ts';
 
 export interface TrainOptions {
   readonly model: string;
@@ -191,7 +191,7 @@ export function completeOptions(given: GivenOptions): TrainOptions {
     const { models } = OPTIONS.find((option) => option.name === name) ?? {};
     const known = Object.hasOwn(COMMON, name) ? `means nothing to ${model}` : 'is no option';
     const why = models ? `is for ${models.join(', ')}` : known;
-    throw new OptionError(`--${name} ${why}; ${model} has: ${Object.keys(rules).join(', ')}`);
+    throw new OptionError(`${dashed(name)} ${why}; ${model} has: ${Object.keys(rules).map(dashed).join(', ')}`);
   }
   const entries = Object.entries(rules).map(([name, rule]) => {
     const value = given[name];
@@ -211,5 +211,5 @@ export const FREE: readonly string[] = OPTIONS.filter(({ rule }) => rule.free).m
 
 /** How a command line shows an option. */
 export function flagOf({ name, rule }: Option): string {
-  return `--${name} <${rule.choices ? 'name' : 'n'}>`;
+  return `${dashed(name)} <${rule.choices ? 'name' : 'n'}>`;
 }

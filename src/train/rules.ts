@@ -36,17 +36,26 @@ export type Values<Rules> = {
   readonly [Name in keyof Rules]: Rules[Name] extends { readonly choices: readonly (infer Choice)[] } ? Choice : number;
 };
 
+/** An option as it is typed: `freeBits` is `--free-bits`. */
+export function dashed(name: string): string {
+  return `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+}
+
 /** The value of an option, from what was typed. @throws OptionError */
-export function parseValue(name: string, { range, choices }: OptionRule, text: string): string | number {
+export function parseValue(
+  name: string,
+  { range, choices }: Pick<OptionRule, 'range' | 'choices'>,
+  text: string,
+): string | number {
   if (choices && !choices.includes(text)) {
-    throw new OptionError(`--${name} must be one of ${choices.join(', ')}; got "${text}"`);
+    throw new OptionError(`${dashed(name)} must be one of ${choices.join(', ')}; got "${text}"`);
   }
   if (!range) return text;
   const value = text.trim() === '' ? Number.NaN : Number(text);
   const { min, max, integer } = range;
   if (!(value >= min && value <= max) || (integer && !Number.isInteger(value))) {
     throw new OptionError(
-      `--${name} must be ${integer ? 'a whole number' : 'a number'} from ${min} to ${max}; got "${text}"`,
+      `${dashed(name)} must be ${integer ? 'a whole number' : 'a number'} from ${min} to ${max}; got "${text}"`,
     );
   }
   return value;

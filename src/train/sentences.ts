@@ -15,7 +15,7 @@ const PRIOR = 0x77616c6b;
 const POSTERIOR = 0x6e656172;
 
 /** What is said where each word is written without those before it, so that repeats are understood. */
-export const UNSEEN_WORDS = 'each word is written without seeing those before it (--wordDropout 1)';
+export const UNSEEN_WORDS = 'each word is written without seeing those before it (--word-dropout 1)';
 
 /** How sentences are drawn; the same seed draws the same. */
 export interface SentenceDrawing {

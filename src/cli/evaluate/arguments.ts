@@ -2,8 +2,15 @@
 import type { Command } from 'commander';
 import { ACCEPTED } from '../../data/formats.ts';
 import { TEXT_ACCEPTED } from '../../data/text.ts';
-import { OptionError } from '../../errors.ts';
-import { createCommand, parse, refuseDriverAlone, refuseEmpty, resolveData, resolvePath } from '../arguments.ts';
+import {
+  createCommand,
+  parse,
+  refuseDriverAlone,
+  refuseEmpty,
+  resolveData,
+  resolvePath,
+  wholeOf,
+} from '../arguments.ts';
 import { DRIVER_HELP } from '../dawn/dawn.ts';
 
 export interface Arguments {
@@ -70,9 +77,13 @@ function describeCommand(): Command {
       `folder or http(s) address of images (default: the built-in digits, if these were trained on): ${ACCEPTED}; of a ` +
         `text-vae, ${TEXT_ACCEPTED}`,
     )
-    .option('--images <n>', 'only the first n test images or sentences, for a quick look', whole('images', 1, 2 ** 31))
-    .option('--batch <n>', 'images at once', whole('batch', 1, 65536), 250)
-    .option('--seed <n>', 'of the noise; the same gives the same bits', whole('seed', 0, 2 ** 32 - 1), 0)
+    .option(
+      '--images <n>',
+      'only the first n test images or sentences, for a quick look',
+      wholeOf('images', 1, 2 ** 31),
+    )
+    .option('--batch <n>', 'images at once', wholeOf('batch', 1, 65536), 250)
+    .option('--seed <n>', 'of the noise; the same gives the same bits', wholeOf('seed', 0, 2 ** 32 - 1), 0)
     .option('--state <file>', 'keep in this file what is done, and go on from it where it is there')
     .option('--node', 'in Node, without a browser; reads IDX and CIFAR files')
     .option('--driver <name>', `with --node: ${DRIVER_HELP}`)
@@ -81,15 +92,7 @@ function describeCommand(): Command {
     .addHelpText('after', NOTES);
 }
 
-function whole(name: string, min: number, max: number): (text: string) => number {
-  return (text) => {
-    const value = text.trim() === '' ? Number.NaN : Number(text);
-    if (Number.isInteger(value) && value >= min && value <= max) return value;
-    throw new OptionError(`--${name} must be a whole number from ${min} to ${max}; got "${text}"`);
-  };
-}
-
 function listOf(name: string): (text: string) => number[] {
-  const parse = whole(name, 1, MAX_SAMPLES);
+  const parse = wholeOf(name, 1, MAX_SAMPLES);
   return (text) => [...new Set(text.split(',').map(parse))].sort((a, b) => a - b);
 }

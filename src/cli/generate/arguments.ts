@@ -1,7 +1,6 @@
 // The options of `npm run generate`.
-import { OptionError } from '../../errors.ts';
 import { SENTENCES } from '../../train/sentences.ts';
-import { createCommand, parse, refuseEmpty, resolvePath } from '../arguments.ts';
+import { createCommand, numberOf, parse, refuseEmpty, resolvePath, wholeOf } from '../arguments.ts';
 import { type Given, NEAR } from './asked.ts';
 
 export interface Arguments {
@@ -30,7 +29,7 @@ export function parseArguments(args: readonly string[]): Arguments | undefined {
     .description('Writes text with a gpt, or sentences with a text-vae, that was trained, in headless Chrome.')
     .requiredOption('--checkpoint <file>', 'checkpoint.safetensors or model.safetensors of a run, or its folder')
     .option('--prompt <text>', 'gpt: what the text begins with', '\n')
-    .option('--tokens <n>', 'gpt: how many are written', number('tokens', 1, 1e9, true), 500)
+    .option('--tokens <n>', 'gpt: how many are written', wholeOf('tokens', 1, 1e9), 500)
     .option(
       '--from <sentence>',
       "text-vae: its code's KL and its bound, and what the model writes from that code; with --to, where a walk begins",
@@ -39,22 +38,27 @@ export function parseArguments(args: readonly string[]): Arguments | undefined {
     .option(
       '--sentences <n>',
       `text-vae: how many (default: ${SENTENCES}; ${NEAR} that are drawn near the code of --from)`,
-      number('sentences', 1, 1e6, true),
+      wholeOf('sentences', 1, 1e6),
     )
     .option(
       '--temperature <n>',
       'of tokens of a gpt and codes of a text-vae: above 1 more varied, below 1 more likely; 0 takes the likeliest',
-      number('temperature', 0, 100),
+      numberOf('temperature', 0, 100),
       1,
     )
     .option(
       '--word-temperature <n>',
       'text-vae: the same of the words of a code (default: 0, the likeliest)',
-      number('word-temperature', 0, 100),
+      numberOf('word-temperature', 0, 100),
     )
-    .option('--top-k <n>', 'draw from the n likeliest tokens alone (0: all)', number('top-k', 0, 2 ** 31, true), 0)
-    .option('--top-p <n>', 'draw from the fewest tokens that have this probability together', number('top-p', 0, 1), 1)
-    .option('--seed <n>', 'the same gives the same text', number('seed', 0, 2 ** 32 - 1, true), 0)
+    .option('--top-k <n>', 'draw from the n likeliest tokens alone (0: all)', wholeOf('top-k', 0, 2 ** 31), 0)
+    .option(
+      '--top-p <n>',
+      'draw from the fewest tokens that have this probability together',
+      numberOf('top-p', 0, 1),
+      1,
+    )
+    .option('--seed <n>', 'the same gives the same text', wholeOf('seed', 0, 2 ** 32 - 1), 0)
     .option('--no-cache', 'gpt: compute all before each token again, for comparison')
     .option('--headed', 'show the browser')
     .addHelpText('after', NOTES);
@@ -63,14 +67,4 @@ export function parseArguments(args: readonly string[]): Arguments | undefined {
   refuseEmpty({ checkpoint, prompt: rest.prompt, from: rest.from, to: rest.to });
   const typed = new Set(Object.keys(rest).filter((name) => command.getOptionValueSource(name) === 'cli'));
   return { checkpoint: resolvePath(checkpoint), headed, given: { ...(rest as Omit<Given, 'typed'>), typed } };
-}
-
-function number(name: string, min: number, max: number, integer = false): (text: string) => number {
-  return (text) => {
-    const value = text.trim() === '' ? Number.NaN : Number(text);
-    if (value >= min && value <= max && (!integer || Number.isInteger(value))) return value;
-    throw new OptionError(
-      `--${name} must be ${integer ? 'a whole number' : 'a number'} from ${min} to ${max}; got "${text}"`,
-    );
-  };
 }

@@ -3,7 +3,7 @@ import { type Command, Option } from 'commander';
 import { ACCEPTED } from '../../data/formats.ts';
 import { OptionError } from '../../errors.ts';
 import type { GivenOptions } from '../../train/options.ts';
-import { parseValue, whole } from '../../train/rules.ts';
+import { dashed, parseValue, whole } from '../../train/rules.ts';
 import {
   addRunOptions,
   createCommand,
@@ -119,9 +119,9 @@ export function resumeCommand(parsed: Arguments, out: string): string {
     out,
   };
   const words = Object.entries(values).flatMap(([name, value]) =>
-    value === undefined ? [] : [`--${name}`, `${value}`],
+    value === undefined ? [] : [dashed(name), `${value}`],
   );
-  const flags = Object.entries({ headed, node, json }).flatMap(([name, set]) => (set ? [`--${name}`] : []));
+  const flags = Object.entries({ headed, node, json }).flatMap(([name, set]) => (set ? [dashed(name)] : []));
   return [COMMAND, ...[...words, ...flags].map(quote), '--resume'].join(' ');
 }
 
