@@ -105,6 +105,19 @@ describe.skipIf(missing)('f16', () => {
     }
   });
 
+  test('what is computed from a rounded value in one kernel is rounded, stored or not', async () => {
+    // Mesa leaves f32(f16(x)) out. The least f16 is 2⁻²⁴.
+    const values = [1 + 2 ** -12, -0.1, 1000.3, 3 * 2 ** -25];
+    const x = input('x', [values.length]);
+    const half = toF16(x);
+    const rounded = values.map(toHalf);
+    const alone = await evaluate(gpu, { twice: mul(half, 2) }, { x: new Float32Array(values) });
+    expect([...alone.twice].slice(0, 3)).toEqual(rounded.slice(0, 3).map((value) => 2 * value));
+    const both = await evaluate(gpu, { half, twice: mul(half, 2) }, { x: new Float32Array(values) });
+    expect(Array.from(both.half, halfOfBits)).toEqual(rounded);
+    expect([...both.twice].slice(0, 3)).toEqual(rounded.slice(0, 3).map((value) => 2 * value));
+  });
+
   test('variables, inputs and outputs of f16, of any length', async () => {
     const values = Float32Array.from({ length: 7 }, (_, i) => i / 8 - 0.3);
     const bits = Uint16Array.from(values, (value) => bitsOfHalf(toHalf(value)));

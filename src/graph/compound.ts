@@ -14,13 +14,15 @@ const MOST_MEMBERS = 24;
 export class Compounds {
   private readonly outlines = new Map<Group, Outline>();
   private readonly memory: Memory;
-  private readonly packs: ReadonlyMap<Tensor, Tensor>;
+  /** The pack or shelf that a tensor is part of. */
+  readonly packs: ReadonlyMap<Tensor, Tensor>;
   private readonly traits: AdapterTraits;
   private readonly places: ReadonlyMap<Group, number>;
 
   constructor(schedule: Schedule, traits: AdapterTraits) {
     this.memory = memoryOfSchedule(schedule);
-    this.packs = this.memory.packOf;
+    const shelved = (schedule.shelves ?? []).flatMap((shelf) => shelf.inputs.map((part) => [part, shelf] as const));
+    this.packs = new Map([...this.memory.packOf, ...shelved]);
     this.traits = traits;
     const all = (group: Group): Group[] => [...(group.members ?? []).flatMap(all), group];
     this.places = new Map(schedule.groups.flatMap(all).map((group, i) => [group, i]));
@@ -65,11 +67,23 @@ export class Compounds {
     return this.places.get(group) ?? Math.max(...group.members!.map((member) => this.placeOf(member)));
   }
 
+  /** Whether a group has workgroups of a number of threads that fits into those of another. */
+  fits(group: Group, into: Group): boolean {
+    const threads = threadsOf(
+      into.members!.map((member) => this.outline(member)),
+      into.arrangement!,
+      WORKGROUP,
+    );
+    return threads % this.outline(group).threads === 0;
+  }
+
   /** Workgroups that are not alike, or want more memory than one has. */
   private unfit(members: readonly Group[], arrangement: Arrangement): Refusal | undefined {
     const outlines = members.map((member) => this.outline(member));
     const threads = threadsOf(outlines, arrangement, WORKGROUP);
-    const other = outlines.find((one) => (one.isBound ? one.threads !== threads : threads % one.threads !== 0));
+    const fits = (one: Outline) =>
+      one.isBound ? one.threads === threads : arrangement === 'in turn' || threads % one.threads === 0;
+    const other = outlines.find((one) => !fits(one));
     if (other) return { kind: 'threads', count: other.threads, most: threads };
     const bytes = [...sharedBy(outlines).values()].reduce((sum, { type }) => sum + bytesOfType(type), 0);
     const most = this.traits.limits.maxComputeWorkgroupStorageSize;

@@ -5,7 +5,7 @@ import { topological } from './graph.ts';
 import { type FusionGroup, groupOf, memoryOfSchedule, type Refusal } from './legality.ts';
 import { Merging } from './merge.ts';
 import { linesOf, namesOf, numbersOf, schedulesRoots, titleOf } from './print_schedule.ts';
-import { type Group, isIsolated, type Schedule } from './schedule.ts';
+import { type Group, isDispatch, isIsolated, type Schedule } from './schedule.ts';
 import { isLarge } from './side_by_side.ts';
 
 /** The schedule as `printSchedule` gives it and, between each two neighbours, the reason why they are two dispatches. */
@@ -60,7 +60,14 @@ export function explainSchedule(schedule: Schedule, a?: number, b?: number): str
   /** Of what is several already: why the two cannot lie side by side. */
   const apart = (first: Group, second: Group): string => {
     const made = first.outputs.find((node) => second.reads.has(node));
-    if (made) return `${names.get(made)} must be complete before, and a workgroup of its own is no longer enough`;
+    if (made) {
+      const isSmall = [first, second].every(
+        (group) => isDispatch(group) && compounds!.outline(group).workgroups.every((count) => count === 1),
+      );
+      const inTurn = isSmall ? compounds!.join([first, second], 'in turn') : undefined;
+      const why = inTurn && 'kind' in inTurn ? words(inTurn) : 'a workgroup of its own is no longer enough';
+      return `${names.get(made)} must be complete before, and ${why}`;
+    }
     const joined =
       compounds!.alone(first) ?? compounds!.alone(second) ?? compounds!.join([first, second], 'side by side');
     if ('kind' in joined) return words(joined);

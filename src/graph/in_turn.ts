@@ -45,6 +45,8 @@ export function shareWorkgroups(schedule: Schedule, traits: AdapterTraits): Sche
       if (a === b || order.obstacle(a, b)) continue;
       const joined = compounds.join([a, b], 'in turn');
       if ('kind' in joined) continue;
+      // What may lie beside anything would lie here beside few, and has time before.
+      if (!compounds.fits(first, joined)) continue;
       order.merge(a, b, joined);
       for (const member of joined.members!) partOf.set(member, joined);
     }

@@ -1,6 +1,7 @@
 // Turns a group of fused nodes into a kernel: a shader with its constants, its hooks, and the memory that it binds.
 import pointwiseShader from '../../shaders/pointwise.wgsl?raw';
 import { Affine } from '../ops/affine.ts';
+import { elementwise } from '../ops/elementwise.ts';
 import { Expr, wgsl } from '../ops/expression.ts';
 import {
   type AdapterTraits,
@@ -17,7 +18,7 @@ import {
 import { packOp } from '../ops/view.ts';
 import { type Binding, BodyEmitter, KernelText, type Place, storedType } from './emit.ts';
 import { topological } from './graph.ts';
-import { type Allocation, type MemoryPlan, runsOf, wordsOf } from './memory.ts';
+import { type Allocation, isShelf, type MemoryPlan, runsOf, wordsOf } from './memory.ts';
 import { baseOf, type Group, isSource } from './schedule.ts';
 
 export interface Lowered extends Kernel {
@@ -98,7 +99,9 @@ class Writer implements KernelWriter {
     const body = new BodyEmitter(this.text, this.isMaterialised, given);
     const stores: Expr[] = [];
     for (const output of this.group.outputs) {
-      const results = flats.map((flat) => body.value(output, body.unflatten(flat, output.shape)));
+      // Storing rounds to f16 by itself, and keeps what is below its normal range.
+      const stored = output.op === elementwise.toF16 ? output.inputs[0]! : output;
+      const results = flats.map((flat) => body.value(stored, body.unflatten(flat, output.shape)));
       const { rest } = flats[0]!.split(4);
       const guards = flats.map((_, lane) => {
         const at = column?.plus(lane);
@@ -213,7 +216,7 @@ export function keyOfAllocation(allocation: Allocation, tensor: Tensor): string 
 /** Where the kernel of a group finds tensors: each where it lies, and parts of a pack together. */
 function placesOf(group: Group, memory: MemoryPlan): (tensor: Tensor) => Place {
   const { allocations } = memory;
-  const spans = group.members ? spansOf(group, memory) : new Map<Tensor, Place>();
+  const spans = spansOf(group, memory);
   return (tensor) => {
     const span = spans.get(tensor);
     if (span) return span;
@@ -222,14 +225,21 @@ function placesOf(group: Group, memory: MemoryPlan): (tensor: Tensor) => Place {
   };
 }
 
-/** Parts of one pack that lie side by side are bound once, where all are written four at a time, or none. */
-function spansOf({ outputs, reads }: Group, { allocations, packs }: MemoryPlan): Map<Tensor, Place> {
+/**
+ * Parts of one pack that lie side by side are bound once, where all are written four at a time, or none. One kernel by itself
+ * writes one part.
+ */
+function spansOf({ members, outputs, reads }: Group, { allocations, packs }: MemoryPlan): Map<Tensor, Place> {
   const spans = new Map<Tensor, Place>();
-  for (const run of runsOf([...outputs, ...reads.keys()], packs)) {
+  const touched = [...outputs, ...reads.keys()].filter((tensor) => {
+    const pack = packs.get(tensor);
+    return pack && (members || isShelf(pack));
+  });
+  for (const run of runsOf(touched, packs)) {
     const slots = run.map((part) => allocations.get(part) as Allocation & { kind: 'slot' });
     const [first, last] = [slots[0]!, slots.at(-1)!];
     const words = last.offset + wordsOf(run.at(-1)!) - first.offset;
-    const tensor = new Tensor(packOp, run, {}, [words], 'f32', '');
+    const tensor = new Tensor(packOp, run, {}, [words], run[0]!.dtype, '');
     const allocation = { ...first };
     const key = `slot ${first.slot}+${first.offset}+${words}`;
     run.forEach((part, i) => {

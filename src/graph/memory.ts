@@ -14,12 +14,17 @@ export interface MemoryPlan {
   readonly allocations: ReadonlyMap<Tensor, Allocation>;
   /** Size of each slot: a buffer of its own, because WebGPU binds a buffer either for reading or for writing. */
   readonly slots: readonly number[];
-  /** The packs that their parts are written into, by part. */
+  /** The packs and shelves that their parts are written into, by part. */
   readonly packs: ReadonlyMap<Tensor, Tensor>;
   /** All slots together. */
   readonly peak: number;
   /** The largest sum of tensors alive at once: no plan needs less. */
   readonly lowerBound: number;
+}
+
+/** Memory that small results share, as `small_results.ts` makes it. */
+export function isShelf({ attrs }: Tensor): boolean {
+  return (attrs as { shelf?: boolean }).shelf === true;
 }
 
 /** Elements of four bytes that a tensor takes, in whole vec4s. */
@@ -29,7 +34,7 @@ export function wordsOf(tensor: Tensor): number {
 
 /**
  * Of some tensors, the parts of packs that can be bound at once: in the order in which they lie, those that are written four at
- * a time apart from those that are not.
+ * a time apart from those that are not. On a shelf all are bound at once.
  */
 export function runsOf(tensors: Iterable<Tensor>, packs: ReadonlyMap<Tensor, Tensor>): Tensor[][] {
   const touched = new Set(tensors);
@@ -39,7 +44,7 @@ export function runsOf(tensors: Iterable<Tensor>, packs: ReadonlyMap<Tensor, Ten
     for (const input of pack?.inputs ?? []) {
       const part = baseOf(input);
       if (!touched.has(part)) continue;
-      const isWide = (part.shape.at(-1) ?? 1) % 4 === 0;
+      const isWide = !isShelf(pack!) && (part.shape.at(-1) ?? 1) % 4 === 0;
       if (isWide === wide) runs.at(-1)!.push(part);
       else runs.push([part]);
       wide = isWide;
@@ -66,7 +71,7 @@ interface SharedSlot {
  * Slots by size: the largest tensors first, each in the slot whose other tensors live nearest before or after it, or in a new one, so that
  * none grows for a tensor that comes later (Pisarchyk and Lee, Efficient Memory Management for Deep Neural Net Inference, 2020).
  */
-export function planMemory({ groups, targets, outputs }: Schedule): MemoryPlan {
+export function planMemory({ groups, targets, outputs, shelves = [] }: Schedule): MemoryPlan {
   const allocations = new Map<Tensor, Allocation>();
   const lastUse = new Map<Tensor, number>();
   groups.forEach((group, index) => {
@@ -78,16 +83,12 @@ export function planMemory({ groups, targets, outputs }: Schedule): MemoryPlan {
   const packs = new Map<Tensor, Tensor>();
   const exclusive = (size: number) => slots.push(size) - 1;
   // Parts of a pack lie where the pack wants them, and its gaps must stay zero: so it shares with nobody.
-  for (const {
-    outputs: [pack],
-    inPlaceConcat,
-  } of groups) {
-    if (!inPlaceConcat) continue;
-    const slot = exclusive(wordsOf(pack!));
-    allocations.set(pack!, { kind: 'slot', slot, offset: 0 });
+  for (const pack of [...groups.flatMap((group) => (group.inPlaceConcat ? group.outputs : [])), ...shelves]) {
+    const slot = exclusive(wordsOf(pack));
+    allocations.set(pack, { kind: 'slot', slot, offset: 0 });
     let offset = 0;
-    for (const part of pack!.inputs) {
-      packs.set(baseOf(part), pack!);
+    for (const part of pack.inputs) {
+      packs.set(baseOf(part), pack);
       allocations.set(baseOf(part), { kind: 'slot', slot, offset });
       offset += alignedSize(part.size);
     }

@@ -3,11 +3,12 @@ import { shareWorkgroups } from './in_turn.ts';
 import type { Passes } from './planner.ts';
 import { recompute } from './recompute.ts';
 import { placeSideBySide } from './side_by_side.ts';
+import { shelveSmall } from './small_results.ts';
 
 export const passes: Passes = {
   recompute,
   arrange: (schedule, adapter) => ({
-    ...placeSideBySide(shareWorkgroups(schedule, adapter), adapter),
+    ...placeSideBySide(shareWorkgroups(shelveSmall(schedule, adapter), adapter), adapter),
     arrangedFor: adapter,
   }),
 };

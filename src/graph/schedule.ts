@@ -42,6 +42,8 @@ export interface Schedule {
   readonly why: ReadonlyMap<Tensor, string>;
   /** Storage buffers that one kernel may bind. */
   readonly maxBuffers: number;
+  /** Small results by where they lie: the inputs of a shelf are side by side, and are bound at once. */
+  readonly shelves?: readonly Tensor[];
   /** What its dispatches were put together for, if they were. */
   readonly arrangedFor?: AdapterTraits | undefined;
 }

@@ -61,8 +61,8 @@ const SEARCHES: Readonly<Record<Fault['search'], Search>> = {
         limits: { ...DEFAULT_LIMITS, maxStorageBuffersPerShaderStage: 7 },
       });
       for (const kernel of kernelsOf(plan)) {
-        if (kernel.lowered.bindings.length !== countingTwin(kernel).bytes.length - 1) continue;
-        fail(await storeProblems(gpu.device, kernel));
+        if (kernel.lowered.bindings.length !== countingTwin(kernel, plan.memory).bytes.length - 1) continue;
+        fail(await storeProblems(gpu.device, kernel, plan.memory));
       }
     },
   },

@@ -46,8 +46,8 @@ describe.skipIf(missing).each(PLANS.map((plan) => [plan.name, plan] as const))('
     );
     for (const kernel of kernelsOf(planned)) {
       // An opaque kernel names its buffers itself.
-      if (kernel.lowered.bindings.length !== countingTwin(kernel).bytes.length - 1) continue;
-      found.push(...(await storeProblems(gpu.device, kernel)));
+      if (kernel.lowered.bindings.length !== countingTwin(kernel, planned.memory).bytes.length - 1) continue;
+      found.push(...(await storeProblems(gpu.device, kernel, planned.memory)));
       kernels++;
     }
     return found;
@@ -90,7 +90,7 @@ test.skipIf(missing)('a kernel that stores an element twice, or leaves one out, 
   const [kernel] = [...kernelsOf(planned)];
   const problems = async (from: string, to: string) => {
     expect(kernel!.code).toContain(from);
-    return storeProblems(gpu.device, { ...kernel!, code: kernel!.code.replace(from, to) });
+    return storeProblems(gpu.device, { ...kernel!, code: kernel!.code.replace(from, to) }, planned.memory);
   };
   const [row, index] = /let o = ([^;]+);/.exec(kernel!.code) as unknown as [string, string];
   const stored = async (other: string) => (await problems(row, `let o = (${index}) ${other};`)).join();

@@ -1,6 +1,8 @@
 // Counts how often each element of a kernel's results is stored: once, is what every kernel must do. A twin of the kernel counts,
 // next to each store, at the same index; a race of two threads that store the same number would show nowhere else.
+import type { Allocation, MemoryPlan } from '../../src/graph/memory.ts';
 import type { PlannedKernel } from '../../src/graph/plan.ts';
+import type { Tensor } from '../../src/ops/tensor.ts';
 import { sizeOf } from './values.ts';
 import { Wgsl } from './wgsl.ts';
 
@@ -9,8 +11,16 @@ export interface Twin {
   /** Bytes of each binding, the counters' last. */
   readonly bytes: readonly number[];
   readonly writable: readonly boolean[];
-  /** Of each result, where its counters begin, and how many stores make it whole. */
-  readonly results: readonly { readonly name: string; readonly from: number; readonly stores: number }[];
+  /** Of each binding that is written, where its counters begin, and how many they are. */
+  readonly results: readonly Counted[];
+}
+
+interface Counted {
+  readonly name: string;
+  readonly from: number;
+  readonly stores: number;
+  /** From which store to which the results lie. What is between them is not the kernel's. */
+  readonly results: readonly (readonly [number, number])[];
 }
 
 /** The end of the bracket that opens at `from`. */
@@ -23,17 +33,25 @@ function closing(code: string, from: number): number {
 }
 
 /** The kernel with counters of its stores, in a further buffer. */
-export function countingTwin({ lowered, code }: PlannedKernel): Twin {
+export function countingTwin({ group, lowered, code }: PlannedKernel, { allocations }: MemoryPlan): Twin {
   const { buffers } = new Wgsl(code);
-  const results: { name: string; from: number; stores: number }[] = [];
+  const results: Counted[] = [];
+  const offsetOf = (allocation: Allocation | undefined) => (allocation?.kind === 'slot' ? allocation.offset : 0);
   let counters = 0;
   let twin = code;
   for (const { index, writable, type } of buffers) {
     if (!writable) continue;
     const width = /^array<vec4/.test(type) ? 4 : 1;
-    const { tensor } = lowered.bindings[index]!;
+    const { tensor, allocation } = lowered.bindings[index]!;
     // Bytes are stored in words.
-    const stores = Math.ceil(sizeOf(tensor.shape) / (tensor.dtype === 'u8' ? 4 : width));
+    const storesOf = ({ shape, dtype }: Tensor) => Math.ceil(sizeOf(shape) / (dtype === 'u8' ? 4 : width));
+    const stores = storesOf(tensor);
+    // Of several that are bound at once, those that the kernel computes.
+    const parts = group.outputs.includes(tensor) ? [] : tensor.inputs.filter((part) => group.outputs.includes(part));
+    const places = parts.map((part) => {
+      const from = (offsetOf(allocations.get(part)) - offsetOf(allocation)) / width;
+      return [from, from + storesOf(part)] as const;
+    });
     const name = `buffer${index}`;
     let counted = '';
     let rest = twin;
@@ -46,7 +64,12 @@ export function countingTwin({ lowered, code }: PlannedKernel): Twin {
       rest = rest.slice(end + 1);
     }
     twin = counted + rest;
-    results.push({ name: `${lowered.label} (${lowered.variant}), ${tensor}`, from: counters, stores });
+    results.push({
+      name: `${lowered.label} (${lowered.variant}), ${tensor}`,
+      from: counters,
+      stores,
+      results: parts.length ? places : [[0, stores]],
+    });
     // The last counts what is stored beyond the end.
     counters += stores + 1;
   }
@@ -63,16 +86,16 @@ export function countingTwin({ lowered, code }: PlannedKernel): Twin {
 }
 
 /** What a kernel stores more or less often than once, one line each. */
-export async function storeProblems(device: GPUDevice, kernel: PlannedKernel): Promise<string[]> {
-  const twin = countingTwin(kernel);
+export async function storeProblems(device: GPUDevice, kernel: PlannedKernel, memory: MemoryPlan): Promise<string[]> {
+  const twin = countingTwin(kernel, memory);
   device.pushErrorScope('validation');
   const [counted] = await Promise.allSettled([countsOf(device, twin, kernel.lowered.workgroups)]);
   const error = await device.popErrorScope();
   if (error) throw new Error(`the twin of ${kernel.lowered.label}: ${error.message}\n${twin.code}`);
   if (counted.status === 'rejected') throw counted.reason;
-  return twin.results.flatMap(({ name, from, stores }) => {
+  return twin.results.flatMap(({ name, from, stores, results }) => {
     const own = counted.value.subarray(from, from + stores);
-    const at = own.findIndex((count) => count !== 1);
+    const at = own.findIndex((count, i) => count !== (results.some(([first, end]) => first <= i && i < end) ? 1 : 0));
     const beyond = counted.value[from + stores]!;
     return [
       ...(at >= 0 ? [`${name}: store ${at} of ${stores} is made ${own[at]} times`] : []),
