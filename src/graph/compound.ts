@@ -15,7 +15,7 @@ export class Compounds {
   private readonly outlines = new Map<Group, Outline>();
   private readonly memory: Memory;
   /** The pack or shelf that a tensor is part of. */
-  readonly packs: ReadonlyMap<Tensor, Tensor>;
+  private readonly packs: ReadonlyMap<Tensor, Tensor>;
   private readonly traits: AdapterTraits;
   private readonly places: ReadonlyMap<Group, number>;
 

@@ -8,7 +8,7 @@ import { shelveSmall } from './small_results.ts';
 export const passes: Passes = {
   recompute,
   arrange: (schedule, adapter) => ({
-    ...placeSideBySide(shareWorkgroups(shelveSmall(schedule, adapter), adapter), adapter),
+    ...placeSideBySide(shareWorkgroups(shelveSmall(schedule), adapter), adapter),
     arrangedFor: adapter,
   }),
 };

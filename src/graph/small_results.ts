@@ -2,26 +2,28 @@
 // factors. A GPU may have no more than ten storage buffers a dispatch, and those are what keeps the last dispatches of a step apart.
 
 import { alignedSize } from '../ops/source.ts';
-import type { AdapterTraits, DType } from '../ops/tensor.ts';
+import type { DType } from '../ops/tensor.ts';
 import { Tensor } from '../ops/tensor.ts';
 import { packOp } from '../ops/view.ts';
-import { Compounds } from './compound.ts';
+import { memoryOfSchedule } from './legality.ts';
 import { wordsOf } from './memory.ts';
-import { isDispatch, type Schedule } from './schedule.ts';
+import { type Group, isDispatch, type Schedule } from './schedule.ts';
 
 /** Words of a result that is small: one for each image of a batch is. */
 const SMALL = 256;
 /** Of each of these there is a shelf: a binding has one element type. */
 const DTYPES: readonly DType[] = ['f32', 'u32'];
 
-export function shelveSmall(schedule: Schedule, traits: AdapterTraits): Schedule {
+export function shelveSmall(schedule: Schedule): Schedule {
   const { groups, targets, outputs } = schedule;
-  const compounds = new Compounds(schedule, traits);
   // The app's buffers may stand for outputs, and variables and packs have their places.
-  const placed = new Set<Tensor>([...targets.keys(), ...Object.values(outputs), ...compounds.packs.keys()]);
-  // What shares no dispatch may bind its operands by itself.
+  const placed = new Set<Tensor>([
+    ...targets.keys(),
+    ...Object.values(outputs),
+    ...memoryOfSchedule(schedule).packOf.keys(),
+  ]);
   for (const group of groups) {
-    if (compounds.alone(group)) for (const tensor of [...group.outputs, ...group.reads.keys()]) placed.add(tensor);
+    if (bindsItself(group)) for (const tensor of [...group.outputs, ...group.reads.keys()]) placed.add(tensor);
   }
   const small = groups
     .filter(isDispatch)
@@ -33,4 +35,9 @@ export function shelveSmall(schedule: Schedule, traits: AdapterTraits): Schedule
     return parts.length > 1 ? [new Tensor(packOp, parts, { shelf: true }, [words], dtype, '')] : [];
   });
   return { ...schedule, shelves };
+}
+
+/** Whether a group's kernel names its buffers itself, or is held against another that does not know of shelves. */
+function bindsItself({ kernelOps, outputs, variant }: Group): boolean {
+  return variant?.unverified === true || [...kernelOps, ...outputs].some(({ op }) => op.traits?.opaque);
 }
