@@ -1,5 +1,6 @@
 // Results that were wrong in silence once, or that a driver refused: each stands here with the least graph that shows it.
 
+import { setTimeout } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { startDawn } from '../src/cli/dawn/dawn.ts';
 import { Gpu } from '../src/gpu/gpu.ts';
@@ -58,6 +59,31 @@ describe.skipIf(missing)('on lavapipe', () => {
     const result = await evaluate(gpu, { y }, inputs, chooseVariant ? { chooseVariant } : {});
     return Array.from(result.y as ArrayLike<number>);
   }
+
+  test('a scope that a lost device rejects, while something else is waited for, is no error of the page', async () => {
+    const device = await Gpu.request();
+    const unhandled: unknown[] = [];
+    const note = (reason: unknown) => unhandled.push(reason);
+    const others = process.rawListeners('unhandledRejection') as NodeJS.UnhandledRejectionListener[];
+    process.removeAllListeners('unhandledRejection').on('unhandledRejection', note);
+    // (What Vitest spies on, it waits for.)
+    device.device.popErrorScope = () => Promise.reject(new Error('instance dropped'));
+    const compile = device.device.createComputePipelineAsync.bind(device.device);
+    device.device.createComputePipelineAsync = async (descriptor) => {
+      await setTimeout(20);
+      return compile(descriptor);
+    };
+    try {
+      await expect(evaluate(device, { y: exp(input('x', [3])) }, { x: new Float32Array(3) })).rejects.toThrow(
+        'dropped',
+      );
+      expect(unhandled).toEqual([]);
+    } finally {
+      process.removeAllListeners('unhandledRejection');
+      for (const other of others) process.on('unhandledRejection', other);
+      device.destroy();
+    }
+  });
 
   test('a tensor that two packs hold is in both', async () => {
     const x = input('x', [20]);

@@ -2,6 +2,7 @@
 // The device: taken from the app or asked for, with what was allocated on it, its pipelines, and its loss.
 import { DeviceError, DeviceLostError, type GliaError, OptionError, OutOfMemoryError } from '../errors.ts';
 import { type AdapterDescription, describeAdapter, type GpuOptions, requestDevice } from './adapter.ts';
+import { popScope } from './error_scope.ts';
 import { Pipelines } from './pipelines.ts';
 
 interface Destroyable {
@@ -156,8 +157,7 @@ export class Gpu {
       if (error instanceof RangeError) throw failed();
       throw error;
     } finally {
-      scope = this.device.popErrorScope();
-      scope.catch(() => undefined);
+      scope = popScope(this.device);
     }
     const destroy = buffer.destroy.bind(buffer);
     this.owned.add(buffer);
@@ -235,10 +235,11 @@ export class Gpu {
     this.device.pushErrorScope('validation');
     let result: T;
     let scopes: Promise<[GPUError | null, GPUError | null]>;
-    const pop = () => Promise.all([this.device.popErrorScope(), this.device.popErrorScope()]) as typeof scopes;
+    const pop = () => Promise.all([popScope(this.device), popScope(this.device)]) as typeof scopes;
     try {
       const pending = work();
       scopes = pop();
+      scopes.catch(() => undefined);
       result = await pending;
     } catch (error) {
       scopes ??= pop();

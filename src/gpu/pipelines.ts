@@ -1,5 +1,6 @@
 // Compiled shaders: each text once, for as long as a program uses it, and the latest of the others.
 import { ShaderError } from '../errors.ts';
+import { popScope } from './error_scope.ts';
 
 /** Pipelines kept that nothing uses at the moment: what was compiled once is likely to be wanted again. */
 const KEPT = 128;
@@ -64,7 +65,7 @@ export class Pipelines {
     const module = this.device.createShaderModule({ code, label });
     const layout = this.device.createPipelineLayout({ bindGroupLayouts: [this.layout(writable)] });
     const pending = this.device.createComputePipelineAsync({ label, layout, compute: { module, entryPoint: 'main' } });
-    const scope = this.device.popErrorScope();
+    const scope = popScope(this.device);
     try {
       const pipeline = await pending;
       await scope;

@@ -1,5 +1,6 @@
 // Compiles a shader that somebody brings along, and says which line the driver does not like.
 import { OptionError, ShaderError } from '../errors.ts';
+import { popScope } from '../gpu/error_scope.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { setConstant, specialise } from '../gpu/specialise.ts';
 import type { BindingDescription } from './shader_data.ts';
@@ -103,7 +104,7 @@ export async function compileShader(
       constants: overrides,
     },
   });
-  const scope = device.popErrorScope();
+  const scope = popScope(device);
   try {
     return await pending;
   } catch (error) {
@@ -118,7 +119,7 @@ export async function compileShader(
 async function compileModule(device: GPUDevice, name: string, code: string): Promise<GPUShaderModule> {
   device.pushErrorScope('validation');
   const module = device.createShaderModule({ code, label: name });
-  const scope = device.popErrorScope();
+  const scope = popScope(device);
   const { messages } = await module.getCompilationInfo();
   await scope;
   const lines = code.split('\n');
