@@ -19,9 +19,8 @@ export interface PlotStyle {
   readonly test: string;
 }
 
-/** Losses by step, thinned as they grow. */
+/** Losses by step, thinned as they grow; events come in their order. */
 export class LossCurve {
-  private readonly stepsUntil: (epoch: number) => number;
   private steps: number[] = [];
   private losses: number[] = [];
   private readonly tests = new Map<number, number>();
@@ -29,17 +28,15 @@ export class LossCurve {
   private stride = 1;
   private sum = 0;
   private summed = 0;
-
-  /** @param stepsUntil the last step of an epoch */
-  constructor(stepsUntil: (epoch: number) => number) {
-    this.stepsUntil = stepsUntil;
-  }
+  /** The step that was told last: a test is of the weights after it. */
+  private last = 0;
 
   add(event: TrainEvent): void {
     if (event.event === 'epoch') {
-      if (event.test) this.tests.set(this.stepsUntil(event.epoch), event.test.loss);
+      if (event.test) this.tests.set(this.last, event.test.loss);
       return;
     }
+    this.last = event.step;
     this.sum += event.loss;
     if (++this.summed < this.stride) return;
     this.steps.push(event.step);
@@ -92,12 +89,14 @@ export interface PlotOptions {
   readonly height: number;
   readonly style: PlotStyle;
   readonly font: string;
+  /** Of the loss: `nats an image`. */
+  readonly unit: string;
   /** Whether the names of the curves stand in the plot itself, as in a file, or below it with the values. */
   readonly inside?: boolean;
 }
 
 export function createPlot(curve: LossCurve, where: HTMLElement, options: PlotOptions): uPlot {
-  const { width, height, style, font, inside = false } = options;
+  const { width, height, style, font, unit, inside = false } = options;
   const show = (value: number | null | undefined) => (Number.isFinite(value) ? value!.toFixed(2) : '–');
   const value = (_: uPlot, loss: number | null) => show(loss);
   const axis = { stroke: style.text, font, labelFont: font, labelGap: 4, grid: { stroke: style.grid, width: 1 } };
@@ -112,7 +111,7 @@ export function createPlot(curve: LossCurve, where: HTMLElement, options: PlotOp
       scales: { x: { time: false }, y: { range } },
       axes: [
         { ...axis, ticks, label: 'step', size: 36 * large, labelSize: 18 * large, space: 60 * large },
-        { ...axis, ticks, label: 'nats', size: 56 * large, labelSize: 20 * large, space: 32 * large },
+        { ...axis, ticks, label: unit, size: 56 * large, labelSize: 20 * large, space: 32 * large },
       ],
       series: [
         { label: 'step', value: (_, step) => (Number.isFinite(step) ? String(step) : '–') },
@@ -153,12 +152,13 @@ function drawNames({ ctx, bbox, series }: uPlot, style: PlotStyle, font: string)
 const PAPER: PlotStyle = { text: '#222', grid: '#e4e4e4', steps: '#b7cdf0', train: '#2f6fd0', test: '#d9541e' };
 
 /** The plot as a picture on white paper. */
-export async function plotPicture(curve: LossCurve): Promise<HTMLCanvasElement> {
+export async function plotPicture(curve: LossCurve, unit: string): Promise<HTMLCanvasElement> {
   const where = document.createElement('div');
   const plot = createPlot(curve, where, {
     width: 1200 / devicePixelRatio,
     height: 720 / devicePixelRatio,
     style: PAPER,
+    unit,
     font: '20px system-ui, sans-serif',
     inside: true,
   });

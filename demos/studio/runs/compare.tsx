@@ -1,7 +1,7 @@
-// Curves of several runs over each other.
+// Curves of several runs over each other: those of one unit, since a nat a token is not a nat an image.
 import { useEffect, useRef } from 'preact/hooks';
 import uPlot from 'uplot';
-import { windowsIn } from '../../../src/data/text.ts';
+import { unitOf } from '../../../src/train/registry/registry.ts';
 import { LossCurve } from '../../../src/view/plot.ts';
 import { classColor, color, onScheme } from '../parts/theme.ts';
 import { attempt, store } from '../state.ts';
@@ -11,15 +11,21 @@ import 'uplot/dist/uPlot.min.css';
 const HEIGHT = 300;
 
 /** Steps, smoothed losses and test losses of a run. */
-async function curveOf({ id, data, options }: RunRecord): Promise<uPlot.AlignedData> {
-  const examples = data.vocabulary === undefined ? data.train : windowsIn(data.train, Number(options.context));
-  const curve = new LossCurve((epoch) => Math.ceil((epoch * examples) / options.batch));
+async function curveOf({ id }: RunRecord): Promise<uPlot.AlignedData> {
+  const curve = new LossCurve();
   for (const event of await (await store).events(id)) curve.add(event);
   const [x, , smooth, test] = curve.data;
   return [x, smooth, test] as unknown as uPlot.AlignedData;
 }
 
 export function Curves({ runs }: { runs: readonly RunRecord[] }) {
+  const units = [...new Set(runs.map(({ options }) => unitOf(options.model)))];
+  return units.map((unit) => (
+    <Curve key={unit} unit={unit} runs={runs.filter(({ options }) => unitOf(options.model) === unit)} />
+  ));
+}
+
+function Curve({ runs, unit }: { runs: readonly RunRecord[]; unit: string }) {
   const place = useRef<HTMLDivElement>(null);
   const key = runs.map(({ id, events, name }) => `${id} ${events} ${name}`).join();
   useEffect(() => {
@@ -40,7 +46,7 @@ export function Curves({ runs }: { runs: readonly RunRecord[] }) {
           scales: { x: { time: false } },
           axes: [
             { ...axis, label: 'step', size: 34, labelSize: 18 },
-            { ...axis, label: 'loss', size: 52, labelSize: 18 },
+            { ...axis, label: `loss, ${unit}`, size: 52, labelSize: 18 },
           ],
           series: [
             { label: 'step' },
@@ -79,5 +85,7 @@ export function Curves({ runs }: { runs: readonly RunRecord[] }) {
       plot?.destroy();
     };
   }, [key]);
-  return <div ref={place} class="plot" role="img" aria-label="Losses of the chosen runs over the steps" />;
+  return (
+    <div ref={place} class="plot" role="img" aria-label={`Losses of the chosen runs over the steps, in ${unit}`} />
+  );
 }

@@ -1,8 +1,9 @@
 // The loss over the steps, drawn by uPlot, which is loaded when there is something to draw.
 import { useEffect, useRef } from 'preact/hooks';
 import type uPlot from 'uplot';
+import { unitOf } from '../../../src/train/registry/registry.ts';
 import { color, onScheme } from '../parts/theme.ts';
-import { curve } from './session.ts';
+import { curve, started } from './session.ts';
 
 const HEIGHT = 300;
 
@@ -11,6 +12,7 @@ export function LossPlot() {
   const plot = useRef<uPlot | undefined>(undefined);
   const shown = curve.value;
   const losses = shown?.losses;
+  const unit = started.value ? unitOf(started.value.options.model) : 'nats';
   useEffect(() => {
     const where = place.current!;
     let gone = false;
@@ -22,7 +24,7 @@ export function LossPlot() {
       if (gone || !losses) return;
       plot.current?.destroy();
       plot.current = createPlot(losses, where, {
-        ...{ width: where.clientWidth, height: HEIGHT, font: '12px system-ui, sans-serif' },
+        ...{ width: where.clientWidth, height: HEIGHT, font: '12px system-ui, sans-serif', unit },
         style: {
           ...{ text: color('--muted'), grid: color('--line'), steps: color('--steps') },
           ...{ train: color('--accent'), test: color('--test') },
@@ -40,9 +42,9 @@ export function LossPlot() {
       plot.current?.destroy();
       plot.current = undefined;
     };
-  }, [losses]);
+  }, [losses, unit]);
   useEffect(() => {
     if (losses) plot.current?.setData(losses.data);
   }, [shown?.version]);
-  return <div ref={place} class="plot" role="img" aria-label="The loss over the steps, in nats" />;
+  return <div ref={place} class="plot" role="img" aria-label={`The loss over the steps, in ${unit}`} />;
 }

@@ -30,7 +30,6 @@ export const recovery = signal<(Recovered & { readonly count: number }) | undefi
 export const failure = signal('');
 export const isBusy = computed(() => ['preparing', 'training', 'pausing'].includes(state.value));
 
-let stepsUntil: readonly number[] = [];
 let losses = 0;
 
 const listener: Listener & object = {
@@ -59,7 +58,7 @@ const plot = () => import('../../../src/view/plot.ts');
 async function draw({ events }: Progress): Promise<void> {
   if (events.length === 0 && curve.value) return;
   const { LossCurve } = await plot();
-  const losses = curve.value?.losses ?? new LossCurve((epoch) => stepsUntil[epoch] ?? stepsUntil.at(-1) ?? 0);
+  const losses = curve.value?.losses ?? new LossCurve();
   for (const event of events) losses.add(event);
   curve.value = { losses, version: (curve.value?.version ?? 0) + 1 };
 }
@@ -88,7 +87,6 @@ async function prepare(work: (told: (what: string) => void) => Promise<Started>)
         stage.value = what;
       }),
     );
-    ({ stepsUntil } = started.value);
     return true;
   } catch (error) {
     state.value = 'none';

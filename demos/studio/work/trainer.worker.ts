@@ -18,7 +18,6 @@ export interface Started {
   readonly options: TrainOptions;
   readonly data: DataInfo;
   /** The last step of each epoch, by its number. */
-  readonly stepsUntil: readonly number[];
 }
 
 type Stage = (what: string) => void;
@@ -137,14 +136,11 @@ const api = {
 
 async function begin(next: Session): Promise<Started> {
   session = next;
-  const { trainer, writer } = next;
-  const { id, name, options, data } = writer.record;
+  const { id, name, options, data } = next.writer.record;
   next.tell();
   // Shows what the model makes of the data before it has learned anything, which also compiles what shows it.
   await next.showSamples();
-  const epochs = Math.min(trainer.epochs, 10_000);
-  const stepsUntil = Array.from({ length: epochs + 1 }, (_, epoch) => trainer.stepsUntil(epoch));
-  return { id, name, options, data, stepsUntil };
+  return { id, name, options, data };
 }
 
 export type TrainerApi = typeof api;

@@ -10,7 +10,7 @@ import { decodeCheckpoint } from '../../train/checkpoint.ts';
 import type { Means, StepEvent, TrainEvent } from '../../train/events.ts';
 import type { Recovery } from '../../train/healing.ts';
 import { trainByName } from '../../train/named.ts';
-import { isTextEntry, modelEntry } from '../../train/registry/registry.ts';
+import { isTextEntry, modelEntry, unitOf } from '../../train/registry/registry.ts';
 import { textFile } from '../../train/texts.ts';
 import { vocabularyOf } from '../../train/trained_text.ts';
 import type { Trainer } from '../../train/trainer.ts';
@@ -110,7 +110,7 @@ class Session {
     this.dataset = dataset;
     this.model = options.model;
     this.saveEvery = saveEvery;
-    this.curve = new LossCurve((epoch) => trainer.stepsUntil(epoch));
+    this.curve = new LossCurve();
     for (const event of history) this.curve.add(event);
     const perEpoch = trainer.stepsUntil(1);
     this.every = Math.max(Math.min(10, Math.ceil(perEpoch / 100)), Math.ceil(perEpoch / 5000));
@@ -194,7 +194,7 @@ class Session {
   }
 
   private async savePictures(): Promise<void> {
-    await this.post('loss.png', await toPng(await plotPicture(this.curve)));
+    await this.post('loss.png', await toPng(await plotPicture(this.curve, unitOf(this.model))));
     for (const picture of await this.trainer.pictures()) {
       const canvas = document.createElement('canvas');
       drawPicture(canvas, picture);

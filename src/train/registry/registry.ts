@@ -57,6 +57,11 @@ export function examplesOf(model: string): 'images' | 'sentences' | 'windows' {
   return isTextEntry(entry) ? (entry.examples ? 'sentences' : 'windows') : 'images';
 }
 
+/** What a model's loss is counted in. */
+export function unitOf(model: string): string {
+  return { images: 'nats an image', sentences: 'nats a sentence', windows: 'nats a token' }[examplesOf(model)];
+}
+
 type Options = Readonly<Record<string, OptionValue>>;
 
 /** Of a run's options, the model's own. */
