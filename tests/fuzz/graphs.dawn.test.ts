@@ -52,6 +52,8 @@ describe.skipIf(missing).each(PLANS.map((plan) => [plan.name, plan] as const))('
         await search(`${kind.name}, ${way}`, recipes(MINUTES > 0 ? 40 : 20), { runs, share }, (recipe) =>
           runCase(gpu!, build(kind, recipe), tally, options(run++)),
         );
+        // A long run tells how far it is.
+        if (MINUTES > 0) console.log(row(`${kind.name}, ${way}`, tally));
       },
       TIMEOUT,
     );
@@ -59,9 +61,9 @@ describe.skipIf(missing).each(PLANS.map((plan) => [plan.name, plan] as const))('
 });
 
 function report(plan: string, tallies: ReadonlyMap<string, Tally>): string {
-  const rows = [...tallies].map(
-    ([name, { graphs, nodes, tensors, elements, undecided, worst }]) =>
-      `  ${name.padEnd(24)} ${graphs} graphs, ${nodes} nodes, ${tensors} tensors, ${elements} elements (${undecided} undecided), worst ${worst.toFixed(2)} of its tolerance`,
-  );
-  return [`${plan}:`, ...rows].join('\n');
+  return [`${plan}:`, ...[...tallies].map(([name, tally]) => row(name, tally))].join('\n');
+}
+
+function row(name: string, { graphs, nodes, tensors, elements, undecided, worst }: Tally): string {
+  return `  ${name.padEnd(24)} ${graphs} graphs, ${nodes} nodes, ${tensors} tensors, ${elements} elements (${undecided} undecided), worst ${worst.toFixed(2)} of its tolerance`;
 }
