@@ -120,8 +120,21 @@ test('every adapter that ships can be read, and what is missing in one of your o
   // Subgroups of one size can be relied on, others not.
   expect(readAdapter('h100').gpu.adapter.subgroupSize).toBe(32);
   expect(readAdapter('xe').gpu.adapter.subgroupSize).toBe(0);
-  writeFileSync(join(scratch, 'half.json'), '{"name": "half", "software": false}');
-  expect(() => readAdapter(join(scratch, 'half.json'))).toThrow(/half\.json wants vendor, a string, got undefined/);
+  const written = (value: unknown) => {
+    writeFileSync(join(scratch, 'own.json'), JSON.stringify(value));
+    return () => readAdapter(join(scratch, 'own.json'));
+  };
+  expect(written({ name: 'half', software: false })).toThrow(/own\.json has no vendor, a string/);
+  expect(written([])).toThrow(/own\.json holds no object/);
+  const m2 = JSON.parse(readFileSync('src/cli/profile/adapters/m2.json', 'utf8'));
+  expect(written({ ...m2, cores: 3 })().cores).toBe(3);
+  expect(written({ ...m2, cores: -3 })).toThrow(/wants cores, a whole number from 1, got -3/);
+  expect(written({ ...m2, subgroupMinSize: 64, subgroupMaxSize: 32 })).toThrow(
+    /subgroups of 64 at least and 32 at most/,
+  );
+  // What no kernel could be made for, no device may be.
+  const limits = { maxStorageBuffersPerShaderStage: 2 };
+  expect(written({ ...m2, limits })).toThrow(/PerShaderStage as 2; every device of WebGPU has 8/);
   expect(() => readAdapter('h200')).toThrow(/no file h200, and the adapters that ship are 780m, h100, m2, xe/);
 });
 
@@ -129,6 +142,7 @@ test.each([
   [['--plan', 'h100', '--repeats', '2'], /--repeats is for what is measured, and --plan measures nothing/],
   [['--plan', 'h100', '--workgroups', '1'], /--workgroups is for shaders that are measured, not for --plan/],
   [['--plan', 'h100', '--wgsl', 'a', '--wgsl', 'b'], /--wgsl names one folder/],
+  [['--plan', 'h100', '--wgsl', 'a.wgsl'], /--wgsl names the folder that shaders are written to, not a\.wgsl/],
   [['--workgroups', '1'], /--workgroups is for shaders/],
   [['--wgsl', 'nowhere.wgsl', '--workgroups', '1', '--buffers', 'x'], /--wgsl: nowhere\.wgsl cannot be read/],
   [['--wgsl', 'a.wgsl', '--workgroups', '1'], /--wgsl needs --buffers/],

@@ -54,7 +54,7 @@ function ceilingsOf(engine: Engine): Promise<Ceilings> {
 }
 
 /** Measures, tells the command if there is one, and shows it all in the page. */
-export async function run({ engines, only, rounds }: BenchOptions): Promise<void> {
+export async function run({ engines, only, rounds }: BenchOptions, stop?: AbortSignal): Promise<void> {
   const tell = (globalThis as { [TELL]?: (row: Row | string) => void })[TELL];
   const progress = (what: string) => {
     part('status').textContent = what;
@@ -78,16 +78,17 @@ export async function run({ engines, only, rounds }: BenchOptions): Promise<void
   measured = { ceilings: best, engines, rows };
   const add = (row: Row) => {
     rows.push(row);
+    offerResults();
     table.fill(row);
     roofline.show(best, rows);
     part<HTMLProgressElement>('progress').value = rows.length / (workloads.length + memories.length);
   };
-  for await (const row of measure({ engines: made, workloads, rounds, tell: progress })) {
+  for await (const row of measure({ engines: made, workloads, rounds, tell: progress, stop })) {
     add(row);
     tell?.(row);
   }
-  for (const one of memories) add(await measureMemory(one, engines, progress));
-  progress(tell ? '' : 'Done.');
+  for (const one of memories) if (!stop?.aborted) add(await measureMemory(one, engines, progress));
+  progress(tell ? '' : stop?.aborted ? `Stopped after ${rows.length} rows.` : 'Done.');
 }
 
 function emptyTable(
@@ -188,12 +189,21 @@ async function greet(): Promise<void> {
   list();
   peers.addEventListener('change', list);
   button.disabled = false;
+  let running: AbortController | undefined;
   button.addEventListener('click', async () => {
-    button.disabled = peers.disabled = true;
-    await run({ engines: chosenEngines(), rounds: ROUNDS }).catch((error) => {
+    if (running) {
+      running.abort();
+      button.disabled = true;
+      return;
+    }
+    running = new AbortController();
+    button.textContent = 'Stop';
+    peers.disabled = true;
+    await run({ engines: chosenEngines(), rounds: ROUNDS }, running.signal).catch((error) => {
       part('status').textContent = String(error);
     });
-    if (measured && measured.rows.length > 0) offerResults();
+    running = undefined;
+    button.textContent = 'Start';
     button.disabled = peers.disabled = false;
   });
 }

@@ -26,8 +26,9 @@ const BARE_STORE: bool = false;
 fn row_of(i: u32, lane: u32) -> u32 {
   if (TRANSPOSE_A) {
     return i / 16u * 16u + ((lane ^ (i / 4u)) & 3u) * 4u + i % 4u;
+  } else {
+    return i / 4u * 4u + ((lane ^ i) & 3u);
   }
-  return i / 4u * 4u + ((lane ^ i) & 3u);
 }
 
 @compute @workgroup_size(GROUP_X, GROUP_Y)

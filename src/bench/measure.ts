@@ -24,10 +24,12 @@ export interface Bench {
   readonly rounds: number;
   /** What is going on now. */
   readonly tell?: (what: string) => void;
+  /** Ends it before the next turn, without the row that was under way. */
+  readonly stop?: AbortSignal | undefined;
 }
 
 /** Gives each row when it is complete. */
-export async function* measure({ engines, workloads, rounds, tell }: Bench): AsyncGenerator<Row> {
+export async function* measure({ engines, workloads, rounds, tell, stop }: Bench): AsyncGenerator<Row> {
   for (const { id, name, work, create } of workloads) {
     const task = create();
     const runners = new Map<EngineName, Runner>();
@@ -37,11 +39,13 @@ export async function* measure({ engines, workloads, rounds, tell }: Bench): Asy
     }
     for (let round = 0; round < rounds; round++) {
       for (const [engine, runner] of turns(runners, round)) {
+        if (stop?.aborted) break;
         tell?.(`${name}: round ${round + 1} of ${rounds}, ${ENGINES[engine]}`);
         if (round < MIN_ROUNDS || runner.spent < PATIENCE_MS) await takeTurn(runner);
       }
     }
     for (const { prepared } of runners.values()) prepared?.destroy();
+    if (stop?.aborted) return;
     const cells = Object.fromEntries([...runners].map(([engine, runner]) => [engine, cellOf(runner)]));
     yield { id, name, unit: 'ms', work, cells };
   }

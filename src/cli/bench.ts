@@ -30,21 +30,24 @@ interface Arguments extends ReportOptions {
   readonly driver: string | undefined;
 }
 
-const EXAMPLES = [
-  ['', 'everything, some minutes'],
-  ['--only vae,memory', 'what begins with vae-, and memory'],
-  ['--only gpt,attention,generate', 'transformers'],
-  ['--peers none --rounds 3', 'Glia alone'],
-  ['--json bench.json', 'every sample, too'],
-  ['--node', "on this machine's GPU, or else on the CPU, without a browser"],
-  ['--node --driver lavapipe', "on Mesa's driver for the CPU"],
-  ['--compile', 'how long graphs take to become WGSL, without a device'],
-];
-
-function examples(command: string): string {
-  const lines = EXAMPLES.map(([given, what]) => `  ${(given ? `${command} -- ${given}` : command).padEnd(45)} ${what}`);
-  return ['\nExamples:', ...lines].join('\n');
+/** @param peers whether others are measured by default */
+function examples(command: string, peers: boolean): string {
+  const all = [
+    ['', peers ? 'everything, some minutes' : 'Glia alone, two minutes on a GPU'],
+    ['--only vae,memory', 'what begins with vae-, and memory'],
+    ['--only gpt,attention,generate', 'transformers'],
+    peers ? ['--peers none --rounds 3', 'Glia alone'] : ['--peers jax,tfjs', 'other engines beside it'],
+    ['--json bench.json', 'every sample, too'],
+    ['--node', "on this machine's GPU, or else on the CPU, without a browser"],
+    ['--node --driver lavapipe', "on Mesa's driver for the CPU"],
+    ['--compile', 'how long graphs take to become WGSL, without a device'],
+  ].map(([given, what]) => [given ? `${command} -- ${given}` : command, what] as const);
+  const width = Math.max(...all.map(([line]) => line.length));
+  return ['\nExamples:', ...all.map(([line, what]) => `  ${line.padEnd(width)}   ${what}`)].join('\n');
 }
+
+const CEILINGS =
+  'First it measures what the adapter can do at best, in arithmetic and in memory; % roof is the share of that which each reaches.';
 
 /** @returns undefined if help was asked for, and printed. @throws OptionError */
 function parseArguments(
@@ -55,8 +58,11 @@ function parseArguments(
   const command = createCommand(`${name} --`)
     .usage('[options]')
     .description(
-      'Measures Glia, jax-js and TensorFlow.js at the same work, in turns in one page of headless Chrome; or, with --node, ' +
-        'in Node on Dawn, and on a GPU PyTorch beside them, where python3 has it.',
+      `${
+        usual
+          ? "Measures how fast Glia is on this machine's GPU, in headless Chrome, and other engines beside it where --peers names them"
+          : 'Measures Glia, jax-js and TensorFlow.js at the same work, in turns in one page of headless Chrome'
+      }; or, with --node, in Node on Dawn, and on a GPU PyTorch beside them, where python3 has it. ${CEILINGS}`,
     )
     .option('--only <names>', 'workloads, by name or by the beginning of it up to a hyphen', list)
     .option('--rounds <n>', 'turns of each engine at each workload', Number, turns)
@@ -73,7 +79,7 @@ function parseArguments(
       'how long Glia takes from traced graphs to WGSL: perceptrons of 10 to 160 layers, the default VAE',
     )
     .option('--driver <name>', `with --node: ${DRIVER_HELP}`)
-    .addHelpText('after', examples(name));
+    .addHelpText('after', examples(name, !usual));
   if (!parse(command, args)) return undefined;
   const { only, rounds, json, headed = false, node = false, compile = false, driver } = command.opts();
   const peers = command.opts().peers ?? usual ?? ['jax', 'tfjs', ...(node ? ['pytorch'] : [])];

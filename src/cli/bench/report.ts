@@ -28,7 +28,9 @@ export class Report {
     console.log(Object.values(about).join(', '));
     console.log(showCeilings(ceilings));
     const peers = engines.length > 1 ? '; × as much as Glia in the same round' : '';
-    console.log(`median (least–most) of ${rounds} rounds, of what is slow fewer${peers}`);
+    console.log(
+      rounds === 1 ? `one round${peers}` : `median (least–most) of ${rounds} rounds, of what is slow fewer${peers}`,
+    );
     console.log('% roof: the share of what the nearer ceiling allows; beyond 100 where data stay in caches\n');
     const names = engines.map((name) => ENGINES[name]);
     this.line('', '', names, 'rate', '% roof');

@@ -41,6 +41,9 @@ export function shippedAdapters(): string[] {
   return readdirSync(FOLDER).map((file) => basename(file, '.json'));
 }
 
+/** Threads of a subgroup, as WebGPU has them; 0 where there are none. */
+const SUBGROUP_SIZES: readonly number[] = [0, 4, 8, 16, 32, 64, 128];
+
 const KINDS: Readonly<Record<keyof AdapterFile, string>> = {
   name: 'string',
   software: 'boolean',
@@ -79,17 +82,29 @@ export function readAdapter(name: string): DescribedAdapter {
 }
 
 function described(file: AdapterFile, from: string): DescribedAdapter {
+  const refuse = (why: string) => {
+    throw new OptionError(`--plan: ${from} ${why}`);
+  };
+  if (typeof file !== 'object' || file === null || Array.isArray(file)) refuse('holds no object: see those that ship');
   for (const [key, kind] of Object.entries(KINDS)) {
-    const value = file?.[key as keyof AdapterFile];
-    const found = typeof value;
-    if (found !== kind || value === null)
-      throw new OptionError(`--plan: ${from} wants ${key}, a ${kind}, got ${JSON.stringify(value)}`);
+    const value = file[key as keyof AdapterFile];
+    if (value === undefined) refuse(`has no ${key}, a ${kind}`);
+    if (typeof value !== kind || value === null) refuse(`wants ${key}, a ${kind}, got ${JSON.stringify(value)}`);
   }
-  const { name, cores, threadsPerCore, features, limits, software } = file;
-  const wrong = Object.entries(limits).find(([key, value]) => !(key in DEFAULT_LIMITS) || !(value > 0));
-  if (wrong) {
-    const known = Object.keys(DEFAULT_LIMITS).join(', ');
-    throw new OptionError(`--plan: ${from} gives the limit ${wrong[0]} as ${wrong[1]}; the limits are ${known}`);
+  const { name, cores, threadsPerCore, subgroupMinSize, subgroupMaxSize, features, limits, software } = file;
+  for (const [key, value] of Object.entries({ cores, threadsPerCore })) {
+    if (!Number.isInteger(value) || value < 1) refuse(`wants ${key}, a whole number from 1, got ${value}`);
+  }
+  for (const [key, value] of Object.entries({ subgroupMinSize, subgroupMaxSize })) {
+    if (!SUBGROUP_SIZES.includes(value)) refuse(`wants ${key}, one of ${SUBGROUP_SIZES.join(', ')}, got ${value}`);
+  }
+  if (subgroupMinSize > subgroupMaxSize)
+    refuse(`has subgroups of ${subgroupMinSize} at least and ${subgroupMaxSize} at most`);
+  if (!Array.isArray(features)) refuse('wants features, a list of WebGPU names');
+  for (const [key, value] of Object.entries(limits)) {
+    const least = (DEFAULT_LIMITS as unknown as Readonly<Record<string, number>>)[key];
+    if (least === undefined) refuse(`gives a limit ${key}; the limits are ${Object.keys(DEFAULT_LIMITS).join(', ')}`);
+    if (!(Number(value) >= least!)) refuse(`gives the limit ${key} as ${value}; every device of WebGPU has ${least}`);
   }
   // A device has the defaults, and more only of what is asked for.
   const raised = LIMITS.filter((key) => key in limits).map((key) => [key, limits[key]]);

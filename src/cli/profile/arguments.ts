@@ -61,7 +61,7 @@ Examples:
   npm run profile                                      the training step of the default VAE
   ${COMMAND} --explain                         what its dispatches do, and why they are not fewer
   ${COMMAND} --batch 512 --sort                the same at another size, slowest first
-  ${COMMAND} --plan h100 --wgsl shaders/       what such an adapter would get, without a device
+  ${COMMAND} --plan h100 --wgsl kernels/       what such an adapter would get, without a device
   ${COMMAND} --trace step.json                 for ui.perfetto.dev or chrome://tracing
   ${COMMAND} --wgsl a.wgsl --wgsl b.wgsl --buffers buffers.txt --workgroups 64,1,1
 
@@ -157,6 +157,9 @@ function planRequest(command: Command): ProfileRequest {
   refuse(command, ['buffers', 'workgroups', 'constants', 'flops'], 'is for shaders that are measured, not for --plan');
   const { plan: adapter, wgsl = [], explain = false } = command.opts();
   if (wgsl.length > 1) throw new OptionError('with --plan, --wgsl names one folder');
+  if (wgsl[0]?.endsWith('.wgsl')) {
+    throw new OptionError(`with --plan, --wgsl names the folder that shaders are written to, not ${wgsl[0]}`);
+  }
   const folder = wgsl[0] && resolvePath(wgsl[0]);
   return { what: 'plan', options: completeOptions(givenOptions(command)), adapter, folder, explain };
 }
