@@ -6,6 +6,8 @@
 //   GLIA_FUZZ_SHRINK=0     a failure as it was found, at once
 //   GLIA_FUZZ_FAULT=slot   with a fault of faults.ts in the compiler, to see that it is found
 //   GLIA_FUZZ_PATH=3:1:0   with the seed: only this case, which a failure prints
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
 
 export const MINUTES = Number(process.env.GLIA_FUZZ_MINUTES ?? 0);
@@ -14,6 +16,10 @@ const FIRST_SEED = process.env.GLIA_FUZZ_SEED === undefined ? undefined : Number
 
 /** Vitest's limit for a test that runs rounds. */
 export const TIMEOUT = (MINUTES + 10) * 60_000;
+
+// A driver's objects are freed with JavaScript's, which are small: nothing else tells the collector that gigabytes hang on them.
+setFlagsFromString('--expose-gc');
+const collect = runInNewContext('gc') as () => void;
 
 /** Random cases that this process has tried. */
 let cases = 0;
@@ -38,6 +44,7 @@ export async function search<T>(
         fc.asyncProperty(drawn, async (value) => {
           cases++;
           await hold(value);
+          if (MINUTES > 0) collect();
         }),
         {
           seed,
