@@ -1,5 +1,4 @@
 // `npm run check`: types, lint and format, layer rules, and every shader compiled. `--fix` formats and repairs first.
-
 import { spawn } from 'node:child_process';
 import { OptionError } from '../errors.ts';
 import type { PageServer } from './page_server.ts';

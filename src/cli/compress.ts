@@ -1,5 +1,4 @@
 // `npm run compress`: images or text to an archive, without loss, by a VAE or a gpt that was trained on their kind.
-
 import { readFileSync } from 'node:fs';
 import { DEFAULT_BLOCK } from '../coder/archive.ts';
 import { MOST_IN_BLOCK, MOST_TOKENS_IN_BLOCK } from '../coder/container.ts';

@@ -1,5 +1,4 @@
 // `npm run decompress`: the images or the text of an archive, byte for byte.
-
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { decodeArchive, isTextHeader } from '../coder/container.ts';

@@ -1,5 +1,4 @@
 // `npm run evaluate`: how likely test images or sentences are under a VAE that was trained, estimated in headless Chrome or in Node.
-
 import { readFileSync } from 'node:fs';
 import { decodeTrained } from '../train/checkpoint.ts';
 import { isTextEntry, modelEntry } from '../train/registry/registry.ts';

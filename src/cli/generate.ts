@@ -1,5 +1,4 @@
 // `npm run generate`: writes text with a model that was trained, in headless Chrome, as it is made.
-
 import { readFileSync } from 'node:fs';
 import { decodeTrained } from '../train/checkpoint.ts';
 import { UNSEEN_WORDS } from '../train/sentences.ts';

@@ -1,5 +1,4 @@
 // A page's work in this process, for pages that need no more of a browser than `fetch` and WebGPU.
-
 import { startDawn } from './dawn/dawn.ts';
 import type { PageServer } from './page_server.ts';
 

@@ -1,5 +1,4 @@
 // A command's work in a page: opens it, calls a function of its module, and watches over the browser meanwhile.
-
 import type { Page } from 'puppeteer';
 import * as errors from '../errors.ts';
 import { launchBrowser } from './browser.ts';

@@ -1,5 +1,4 @@
 // `npm run profile`: where the time of a training step goes, or of any WGSL compute shader, measured in headless Chrome or in Node.
-
 import { writeFileSync } from 'node:fs';
 import { OptionError } from '../errors.ts';
 import { Gpu } from '../gpu/gpu.ts';

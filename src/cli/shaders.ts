@@ -1,5 +1,4 @@
 // Compiles every shader as it stands in the browser, so that a mistake in WGSL is told with its file and line.
-
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { UnsupportedError } from '../errors.ts';
 import { launchBrowser } from './browser.ts';

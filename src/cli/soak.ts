@@ -1,6 +1,5 @@
 // `npm run soak`: long runs under bad conditions. Kills what a run hangs on, at random moments, and compares what is left with
 // an undisturbed run; watches memory over many steps; measures what copies of the state cost.
-
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -1,5 +1,4 @@
 // `npm run train`: trains a model in headless Chrome and writes what comes of it into a run folder.
-
 import { readFileSync } from 'node:fs';
 import { dirname, relative } from 'node:path';
 import { tokenizerFromText } from '../data/tokenizer_file.ts';

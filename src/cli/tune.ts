@@ -1,5 +1,4 @@
 // `npm run tune`: times the kernel variants for a model's own shapes, in Chrome or in Node, and shows the table.
-
 import { Gpu } from '../gpu/gpu.ts';
 import type { TuneResult } from '../runtime/tune.ts';
 import { completeOptions, OPTIONS, type TrainOptions } from '../train/options.ts';

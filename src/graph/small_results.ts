@@ -1,9 +1,7 @@
 // Small results of a step lie side by side in memory, and a dispatch binds them all at once: losses, norms, counters, an optimizer's
 // factors. A GPU may have no more than ten storage buffers a dispatch, and those are what keeps the last dispatches of a step apart.
-
 import { alignedSize } from '../ops/source.ts';
-import type { DType } from '../ops/tensor.ts';
-import { Tensor } from '../ops/tensor.ts';
+import { type DType, Tensor } from '../ops/tensor.ts';
 import { packOp } from '../ops/view.ts';
 import { memoryOfSchedule } from './legality.ts';
 import { wordsOf } from './memory.ts';

@@ -1,5 +1,4 @@
 // Where `npm run compress` and `npm run decompress` work: in headless Chrome, or in Node on a Vulkan driver.
-
 import { builtInDigits } from '../../data/digits.ts';
 import type { Files } from '../../data/files.ts';
 import { readDataset } from '../../data/formats.ts';

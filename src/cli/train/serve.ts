@@ -1,5 +1,4 @@
 // The page that trains: serves it what it needs, takes what it makes, and watches over its browser.
-
 import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Page } from 'puppeteer-core';
