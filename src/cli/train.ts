@@ -83,12 +83,12 @@ async function train(run: Prepared, parsed: Arguments, report: Report, server: P
   const stop = stopOnSignals(() => started);
   stop.addEventListener('abort', () => report.stopping());
   try {
-    const { headed, node, driver, patience, saveEvery } = parsed;
+    const { headed, node, driver, patience, saveEvery, testEvery } = parsed;
     const outcome = await trainLasting({
       ...{ server, data, stop, headed, node, driver, patience, checkpoint: saved?.bytes },
       tokenizer: tokenizer?.text,
       job: {
-        ...{ options, history, saveEvery },
+        ...{ options, history, saveEvery, testEvery },
         ...(saved && { checkpoint: saved.path }),
         ...(tokenizer && { tokenizer: tokenizer.name }),
       },

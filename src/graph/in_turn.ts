@@ -14,6 +14,8 @@ import { type Group, isDispatch, isSource, type Schedule } from './schedule.ts';
 const MOST_RESULTS = 1024;
 /** Elements that its reductions may read. */
 const MOST_READ = 8192;
+/** Operations of a result that one thread folds by itself: an H200's takes 6 µs for 650, and 2 µs are what a dispatch costs. */
+const MOST_ALONE = 400;
 /** Operations of its pointwise nodes. */
 const MOST_FLOPS = 2 ** 18;
 
@@ -29,13 +31,30 @@ export function isSmall(group: Group): boolean {
   );
 }
 
+/** Whether a thread that folds a result by itself is done in about the time that a dispatch costs. */
+function isQuick({ kernelOps, reads }: Group): boolean {
+  return kernelOps.every(({ inputs, size }) => {
+    const nodes = topological(inputs, (node) => reads.has(node) || isSource(node));
+    const each = nodes.reduce(
+      (flops, node) => flops + (reads.has(node) || isSource(node) ? 0 : flopsOf(node) * node.size),
+      0,
+    );
+    const folded = inputs.reduce((sum, input) => sum + input.size, 0);
+    return each + folded <= MOST_ALONE * size;
+  });
+}
+
 export function shareWorkgroups(schedule: Schedule, traits: AdapterTraits): Schedule {
   const { groups, targets } = schedule;
   const compounds = new Compounds(schedule, traits);
   const edges = dependencies(groups, targets);
   const before = new Map(groups.map((group) => [group, [...edges.before.get(group)!]]));
   const order = new TopologicalOrder(groups, edges);
-  const small = new Set(groups.filter((group) => isSmall(group) && !compounds.alone(group)));
+  const small = new Set(
+    groups.filter(
+      (group) => isSmall(group) && !compounds.alone(group) && (compounds.outline(group).isBound || isQuick(group)),
+    ),
+  );
   /** What a group has become part of. */
   const partOf = new Map<Group, Group>(groups.map((group) => [group, group]));
   for (const second of small) {

@@ -21,7 +21,7 @@ export interface EpochEvent {
   readonly event: 'epoch';
   readonly epoch: number;
   readonly train: Means;
-  /** Where the data set has one. */
+  /** Where the data set has one, and it was tested after this epoch. */
   readonly test?: Means;
 }
 

@@ -20,7 +20,10 @@ import { Trainer } from './trainer.ts';
 import type { TrainerOptions } from './trainer_options.ts';
 
 /** The trainer's own options: the checkpoint to go on from, how the step is compiled, what to do about a lost device. */
-export type NamedRun = Pick<TrainerOptions, 'checkpoint' | 'compile' | 'onDeviceLost' | 'onRecovery' | 'snapshotEvery'>;
+export type NamedRun = Pick<
+  TrainerOptions,
+  'checkpoint' | 'compile' | 'onDeviceLost' | 'onRecovery' | 'snapshotEvery' | 'testEvery'
+>;
 
 /**
  * The trainer of a model by name.

@@ -49,7 +49,7 @@ export class Trainer {
     if (own.size !== this.parameters.named.size || [...this.parameters.named.values()].some((p) => !own.has(p))) {
       throw new OptionError("Trainer: the optimizer's parameters are not those of the model");
     }
-    checkRun(data, batch, epochs, options.steps);
+    checkRun(data, batch, epochs, options.steps, options.testEvery);
     checkParameters(gpu, this.parameters);
     this.options = options;
     this.data = data;
@@ -155,7 +155,8 @@ export class Trainer {
       const complete = this.epoch - 1;
       const { steps, sums } = this.run.epochSums;
       if (steps > 0 && this.step === this.stepsUntil(complete)) {
-        const test = await this.evaluate();
+        const isTested = complete % (this.options.testEvery ?? 1) === 0 || this.step >= this.totalSteps;
+        const test = isTested ? await this.evaluate() : undefined;
         this.run.endEpoch();
         yield { event: 'epoch', epoch: complete, train: this.meansOf(sums, steps), ...(test && { test }) };
       }

@@ -76,10 +76,18 @@ export interface TrainerOptions<Name extends string = string> {
    * default, and more where that would take a hundredth of the time. With Infinity there is one alone, of the beginning.
    */
   readonly snapshotEvery?: number;
+  /** Epochs from one test to the next: 1 by default. Where an epoch takes a fraction of a second, a test would take a quarter of it. */
+  readonly testEvery?: number;
 }
 
-export function checkRun({ name, train, test }: TensorDataset, batch: number, epochs: number, steps = 1): void {
-  for (const [key, value] of Object.entries({ batch, epochs, steps })) {
+export function checkRun(
+  { name, train, test }: TensorDataset,
+  batch: number,
+  epochs: number,
+  steps = 1,
+  testEvery = 1,
+): void {
+  for (const [key, value] of Object.entries({ batch, epochs, steps, testEvery })) {
     if (!Number.isSafeInteger(value) || value < 1) {
       throw new OptionError(`Trainer: ${key} must be a positive integer, got ${value}`);
     }

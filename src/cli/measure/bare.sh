@@ -30,7 +30,7 @@ for library in EGL GLX; do
   echo "{\"file_format_version\":\"1.0.1\",\"ICD\":{\"library_path\":\"lib${library}_nvidia.so.0\",\"api_version\":\"1.3.277\"}}" \
     >"$work/nvidia_$library.json"
 done
-candidates="${VK_DRIVER_FILES:-} $(find / -xdev -name 'nvidia_icd*.json' 2>/dev/null) $work/nvidia_EGL.json $work/nvidia_GLX.json"
+candidates="${VK_DRIVER_FILES:-} $(find / /usr/local/nvidia -xdev -name 'nvidia_icd*.json' 2>/dev/null) $work/nvidia_EGL.json $work/nvidia_GLX.json"
 [ -n "${GLIA_REHEARSE:-}" ] && candidates=$(ls /usr/share/vulkan/icd.d/lvp_icd*.json | head -1)
 found=
 for icd in $candidates; do

@@ -55,7 +55,7 @@ function packNode(folder: string): void {
     copyFileSync(realpathSync(process.execPath), join(staging, 'node'));
     const dawn = dawnPackage();
     // Drivers of other systems stay behind.
-    const belongs = (path: string) => !/dist\/(?!linux-x64)[a-z]+-/.test(path);
+    const belongs = (path: string) => !/dist\/(?!linux-x64)[a-z0-9]+-/.test(path);
     cpSync(dawn, join(staging, 'webgpu'), { recursive: true, filter: belongs });
     const { status } = spawnSync('tar', [
       '-I',

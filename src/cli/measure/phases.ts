@@ -9,7 +9,7 @@ import { half, variants } from './variants.ts';
 export const PHASES = {
   correctness: { limit: 90, run: correctness, help: 'every op and kernel variant, in f32 and f16, on random shapes' },
   gaps: { limit: 15, run: gaps, help: 'what a dispatch costs by itself, and what the adapter can do at best' },
-  steps: { limit: 35, run: steps, help: 'training steps, softmax and sums' },
+  steps: { limit: 60, run: steps, help: 'training steps, softmax and sums' },
   profiles: { limit: 45, run: profiles, help: 'dispatch by dispatch, and by how many steps share a submit' },
   variants: { limit: 80, run: variants, help: 'every kernel variant on some forty shapes' },
   half: { limit: 30, run: half, help: 'f16 tiles and, where the adapter has them, subgroup matrices' },

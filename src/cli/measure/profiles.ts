@@ -10,6 +10,8 @@ const MODELS: readonly GivenOptions[] = [
   { model: 'vae' },
   { model: 'conv-vae' },
   { model: 'vae', hidden: 4096, batch: 1024 },
+  { model: 'burda', batch: 100 },
+  { model: 'hvae' },
 ];
 /** Times that a dispatch is repeated in a pass: then its time holds the gap before it, and the sum is a step. */
 const IN_A_ROW = 200;

@@ -28,6 +28,8 @@ export interface Arguments {
   readonly resume: string | true | undefined;
   /** A checkpoint at least so often: seconds. */
   readonly saveEvery: number;
+  /** Epochs from one test to the next. */
+  readonly testEvery: number;
   /** How long a page may say nothing: seconds. */
   readonly patience: number;
   readonly headed: boolean;
@@ -38,6 +40,7 @@ export interface Arguments {
 }
 
 const SAVE_EVERY = whole('seconds between checkpoints, one at each end of an epoch aside', 60, { max: 86_400 });
+const TEST_EVERY = whole('epochs from one test to the next', 1);
 const PATIENCE = whole('seconds after which a browser that does not answer is replaced', 120, { min: 5, max: 86_400 });
 
 const COMMAND = 'npm run train --';
@@ -59,8 +62,8 @@ Ctrl-C stops with a checkpoint; a second Ctrl-C stops at once.`;
 export function parseArguments(args: readonly string[]): Arguments | undefined {
   const command = describeCommand();
   if (!parse(command, args)) return undefined;
-  const { data, tokenizerFile, out, resume, saveEvery, patience, headed = false, json = false } = command.opts();
-  const { node = false, driver } = command.opts();
+  const { data, tokenizerFile, out, resume, headed = false, json = false, node = false, driver } = command.opts();
+  const { saveEvery, testEvery, patience } = command.opts();
   refuseEmpty({ data, 'tokenizer-file': tokenizerFile, out, resume, driver });
   refuseDriverAlone({ node, driver });
   const given = givenOptions(command);
@@ -73,12 +76,12 @@ export function parseArguments(args: readonly string[]): Arguments | undefined {
     data: data && resolveData(data),
     out: out && resolvePath(out),
     resume: typeof resume === 'string' ? resolvePath(resume) : resume,
-    ...{ saveEvery, patience, headed, node, driver, json },
+    ...{ saveEvery, testEvery, patience, headed, node, driver, json },
   };
 }
 
-const seconds = (name: string, rule: ReturnType<typeof whole>) =>
-  new Option(`--${name} <seconds>`, rule.help)
+const number = (name: string, unit: string, rule: ReturnType<typeof whole>) =>
+  new Option(`--${name} <${unit}>`, rule.help)
     .default(rule.default)
     .argParser((text) => parseValue(name, rule, text) as number);
 
@@ -97,8 +100,9 @@ function describeCommand(): Command {
       '--resume [checkpoint]',
       'go on from a checkpoint or run folder (default: that of --out, else the newest run)',
     )
-    .addOption(seconds('save-every', SAVE_EVERY))
-    .addOption(seconds('patience', PATIENCE))
+    .addOption(number('test-every', 'epochs', TEST_EVERY))
+    .addOption(number('save-every', 'seconds', SAVE_EVERY))
+    .addOption(number('patience', 'seconds', PATIENCE))
     .option('--node', 'in Node, without a browser: reads IDX and CIFAR files and text, and writes no pictures')
     .option('--driver <name>', `with --node: ${DRIVER_HELP}`)
     .option('--headed', 'show the browser')
@@ -108,8 +112,12 @@ function describeCommand(): Command {
 
 /** The command that goes on with a run. */
 export function resumeCommand(parsed: Arguments, out: string): string {
-  const { given, data, saveEvery, patience, headed, node, driver, json } = parsed;
-  const own = { 'save-every': [saveEvery, SAVE_EVERY], patience: [patience, PATIENCE] } as const;
+  const { given, data, saveEvery, testEvery, patience, headed, node, driver, json } = parsed;
+  const own = {
+    'test-every': [testEvery, TEST_EVERY],
+    'save-every': [saveEvery, SAVE_EVERY],
+    patience: [patience, PATIENCE],
+  } as const;
   const changed = Object.entries(own).filter(([, [value, rule]]) => value !== rule.default);
   const values = {
     ...given,

@@ -21,6 +21,8 @@ import { type Job, type Outcome, STOP, type StartEvent, TELL, type Tell } from '
 
 /** Between epochs that are shorter than this, nothing is saved: milliseconds. */
 const SAVE_INTERVAL = 1000;
+/** Least time between two that are saved, in the time that saving takes. */
+const SAVE_SHARE = 50;
 /** Events travel together, so that the training does not wait for them: milliseconds. */
 const TELL_INTERVAL = 200;
 
@@ -62,7 +64,7 @@ async function train(base: string, stop: AbortSignal): Promise<Outcome> {
     const event = { event: 'recovered', reason, step: from } as const;
     void tell([otherAdapter ? { ...event, adapter: gpu.name } : event]);
   };
-  const trainer = await trainByName(gpu, dataset, job.options, { checkpoint, onRecovery });
+  const trainer = await trainByName(gpu, dataset, job.options, { checkpoint, onRecovery, testEvery: job.testEvery });
   return new Session(base, trainer, dataset, job).train(stop);
 }
 
@@ -102,6 +104,7 @@ class Session {
   /** The step after which everything was saved last. */
   private saved: number | undefined;
   private savedAt = 0;
+  private saveMs = 0;
   private test: Means | undefined;
 
   constructor(base: string, trainer: Trainer, dataset: Dataset | TextDataset, { options, history, saveEvery }: Job) {
@@ -151,7 +154,7 @@ class Session {
       this.keep(event);
       this.test = event.test;
       await this.flush();
-      if (performance.now() - this.savedAt > SAVE_INTERVAL) await this.saveAll();
+      if (performance.now() - this.savedAt > Math.max(SAVE_INTERVAL, SAVE_SHARE * this.saveMs)) await this.saveAll();
       return;
     }
     this.latest = event;
@@ -182,6 +185,7 @@ class Session {
   }
 
   private async saveAll(): Promise<void> {
+    const began = performance.now();
     this.saved = this.trainer.step;
     await this.saveCheckpoint();
     await this.post('model.safetensors', await this.trainer.weights());
@@ -191,6 +195,7 @@ class Session {
       await this.post(`${shown.name}.txt`, new TextEncoder().encode(textFile(shown, of)));
     }
     this.savedAt = performance.now();
+    this.saveMs = this.savedAt - began;
   }
 
   private async savePictures(): Promise<void> {

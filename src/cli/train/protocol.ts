@@ -22,6 +22,8 @@ export interface Job {
   readonly history: readonly TrainEvent[];
   /** A checkpoint at least so often: seconds. */
   readonly saveEvery: number;
+  /** Epochs from one test to the next. */
+  readonly testEvery: number;
 }
 
 /** Files are being read, which may take its time; once all are, the step is compiled, which takes some, too. */
