@@ -11,7 +11,7 @@ import { createModel, createTextModel } from '../src/train/registry/registry.ts'
 import { encodeSafetensors } from '../src/train/safetensors.ts';
 
 /** Checksum and length of the archive. */
-export const GOLDEN = { sum: 3836091795, length: 3553 };
+export const GOLDEN = { sum: 2563068051, length: 3549 };
 
 const SIDE = { height: 7, width: 9, channels: 1, classes: 0 };
 

@@ -73,24 +73,85 @@ export class CategoricalCoder extends WeightedCoder {
   }
 }
 
-/** See `betaBinomial` of `models/observation.ts`. */
-export class BetaBinomialCoder extends WeightedCoder {
-  readonly parameters = 2;
+/** Factors of the first probability that are multiplied before there is a quotient: neither product leaves a double's range. */
+const AT_A_TIME = 17;
 
-  /** Each weight is a quotient times its neighbour's: from the likeliest value on both ways, so that none is too large. */
-  protected override weigh(at: (parameter: number) => number): void {
-    const { weights, exponentials } = this;
-    const [low, high] = LOG_SHAPES;
-    const shape = (part: number) => exponentials.of(Math.min(high * STEPS, Math.max(low * STEPS, at(part))));
-    const [alpha, beta] = [shape(0), shape(1)];
-    const up = (k: number) => ((MOST - k) * (alpha + k)) / ((k + 1) * (beta + MOST - 1 - k));
-    const outwards = (from: number) => {
-      weights[from] = 1;
-      for (let k = from; k < MOST; k++) weights[k + 1] = weights[k]! * up(k);
-      for (let k = from; k > 0; k--) weights[k - 1] = weights[k]! / up(k - 1);
-    };
-    // With both below 1 it is likeliest at an end, and least in the middle.
-    if (alpha > 1 && beta > 1) outwards(Math.floor((MOST * (alpha - 1)) / (alpha + beta - 2) + 0.5));
-    else outwards(alpha > beta ? MOST : 0);
+/**
+ * See `betaBinomial` of `models/observation.ts`. The probability of 0 is a product, and each other one a quotient times its
+ * neighbour's, so that a pixel takes no more terms than its value is large: most are 0. Where it is likelier to be bright than dark,
+ * all is counted from 255 down.
+ */
+export class BetaBinomialCoder implements PixelCoder {
+  readonly parameters = 2;
+  readonly steps = STEPS;
+  private readonly pixels: number;
+  private readonly exponentials = new Exponentials();
+  /** Of the pixel at hand. */
+  private alpha = 1;
+  private beta = 1;
+  private isMirrored = false;
+
+  constructor(pixels: number) {
+    this.pixels = pixels;
   }
+
+  /** @returns the probability of the first value */
+  private set(row: Float32Array, first: number, pixel: number): number {
+    const { exponentials, pixels } = this;
+    const [low, high] = LOG_SHAPES;
+    const at = (part: number) => Math.min(high * STEPS, Math.max(low * STEPS, row[first + part * pixels + pixel]!));
+    const [left, right] = [at(0), at(1)];
+    this.isMirrored = left > right;
+    this.alpha = exponentials.of(this.isMirrored ? right : left);
+    this.beta = exponentials.of(this.isMirrored ? left : right);
+    const { alpha, beta } = this;
+    let probability = 1;
+    for (let i = 0; i < MOST; ) {
+      let [above, below] = [1, 1];
+      for (const until = i + AT_A_TIME; i < until; i++) {
+        above *= beta + i;
+        below *= alpha + beta + i;
+      }
+      probability *= above / below;
+    }
+    return probability;
+  }
+
+  /** How many times as likely value k + 1 is as k. */
+  private up(k: number): number {
+    return ((MOST - k) * (this.alpha + k)) / ((k + 1) * (this.beta + MOST - 1 - k));
+  }
+
+  push(stack: AnsStack, row: Float32Array, first: number, pixel: number, value: number): void {
+    let probability = this.set(row, first, pixel);
+    const symbol = this.isMirrored ? MOST - value : value;
+    let sum = 0;
+    for (let k = 0; k < symbol; k++) {
+      sum += probability;
+      probability *= this.up(k);
+    }
+    const start = startOf(symbol, sum);
+    stack.push(start, startOf(symbol + 1, sum + probability) - start, PRECISION);
+  }
+
+  pop(stack: AnsStack, row: Float32Array, first: number, pixel: number): number {
+    let probability = this.set(row, first, pixel);
+    const slot = stack.peek(PRECISION);
+    let [symbol, sum, start] = [0, 0, 0];
+    for (;;) {
+      const end = startOf(symbol + 1, sum + probability);
+      if (slot < end) {
+        stack.drop(start, end - start, PRECISION);
+        return this.isMirrored ? MOST - symbol : symbol;
+      }
+      start = end;
+      sum += probability;
+      probability *= this.up(symbol++);
+    }
+  }
+}
+
+/** The first slot of a symbol, below which lies so much of the distribution; each symbol has one at least. */
+function startOf(symbol: number, below: number): number {
+  return symbol === BYTES ? 2 ** PRECISION : symbol + Math.floor(Math.min(1, below) * (2 ** PRECISION - BYTES));
 }

@@ -8,7 +8,7 @@ import { DataError } from '../errors.ts';
 import { type CodedBlock, MOST_IN_BATCH } from './bits_back.ts';
 
 const MAGIC = Uint8Array.of(0x89, 0x47, 0x4c, 0x49, 0x41, 0x0d, 0x0a, 0x1a);
-const VERSION = 2;
+const VERSION = 3;
 const BLOCK = 0x4b4f4c42;
 const BLOCK_HEADER = 20;
 const MOST_HEADER = 2 ** 20;

@@ -8,8 +8,8 @@ import type { AnsStack } from './rans.ts';
 /** The numbers of a code fall into 2^10 bins that are equally likely under the prior. */
 export const LATENT_BITS = 10;
 const BINS = 2 ** LATENT_BITS;
-/** Bits of the posterior's frequencies. */
-const POSTERIOR_PRECISION = 20;
+/** Bits of the posterior's frequencies. Each bin has one slot at least: of 2^20, one code in a thousand would be none of the posterior's. */
+const POSTERIOR_PRECISION = 26;
 const POSTERIOR_ROOM = 2 ** POSTERIOR_PRECISION - BINS;
 /** The decoder gets a bin's median, in units of 2⁻⁸. */
 export const LATENT_STEPS = 256;

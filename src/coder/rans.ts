@@ -61,7 +61,7 @@ export class AnsStack {
    * Pushes a symbol that has the slots [start, start + frequency) of 2^precision.
    *
    * @param frequency at least 1
-   * @param precision at most 24
+   * @param precision at most 32
    */
   push(start: number, frequency: number, precision: number): void {
     const { lanes, turn } = this;

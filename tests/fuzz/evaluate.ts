@@ -230,6 +230,7 @@ export class Evaluator {
       if (isRounded) for (const one of results.slice(1)) this.blurred(one, results[0]!.data);
       const samples = results.map(({ data }) => data);
       if (!integral && this.count > 1) limitRange(samples, this.huge, () => !finite);
+      if (EXPONENTIAL.has(node.op.name) && this.count > 1) leaveNanOpen(samples);
       return this.stored(type, samples);
     });
     this.several.set(node, values);
@@ -278,6 +279,22 @@ export class Evaluator {
 /** Whether a value is a multiple of 2⁻¹⁰ small enough that sums and products on the way to it are exact in f32. */
 function isShort(value: number, terms: number): boolean {
   return Number.isInteger(value * 1024) && Math.abs(terms) * 1024 < 2 ** 24;
+}
+
+/** Kernels that take e to the power of what they are given. */
+const EXPONENTIAL = new Set([
+  'softmax',
+  'softmaxRows',
+  'logsumexp',
+  'crossEntropy',
+  'linearCrossEntropy',
+  'attention',
+  'maskedAttention',
+]);
+
+/** WGSL lets a driver take it that nothing is NaN: SwiftShader's exp of NaN is 2^120. */
+function leaveNanOpen([exact, second]: readonly Float64Array[]): void {
+  for (let i = 0; i < exact!.length; i++) if (Number.isNaN(exact![i]!)) second![i] = 0;
 }
 
 /** Whether two elements lie so near to each other that rounding may decide which is greater. */
