@@ -9,10 +9,10 @@ import { kernelsOf, type PlannedKernel, planGraph } from '../src/graph/plan.ts';
 import { titleOf } from '../src/graph/print_schedule.ts';
 import type { ChooseVariant } from '../src/graph/variants.ts';
 import { bytesOfType, sharedBy } from '../src/graph/workgroup_memory.ts';
-import { add, div, exp, isFinite, mul, sqrt, square, where } from '../src/ops/elementwise.ts';
+import { add, div, exp, isFinite, mul, sqrt, square, sub, where } from '../src/ops/elementwise.ts';
 import { variantsOf } from '../src/ops/kernels_all.ts';
 import { matmul } from '../src/ops/matmul.ts';
-import { sum } from '../src/ops/reduce.ts';
+import { mean, sum } from '../src/ops/reduce.ts';
 import { input, Variable } from '../src/ops/source.ts';
 import type { AdapterTraits, Tensor } from '../src/ops/tensor.ts';
 import { pack, slice } from '../src/ops/view.ts';
@@ -143,6 +143,16 @@ test('tiles of several forms, side by side, are one array of vec4s, and each fin
   // Of one form they stay arrays of arrays, which drivers index without checks.
   const alike = planGraph({ outputs: { y: product(32), z: product(28) }, updates: [] }, GPU, { choose });
   expect([...kernelsOf(alike)][0]!.code).toMatch(/var<workgroup> shared0: array<array</);
+});
+
+test('what a thread would fold alone for longer than a dispatch takes lies beside others, not in a chain', () => {
+  const rows = (length: number) => {
+    const z = input('z', [20, length]);
+    return sum(sub(add(square(z), exp(z)), add(z, 1)), { axis: 1 });
+  };
+  const chained = (length: number) =>
+    planGraph({ outputs: { loss: mean(rows(length)) }, updates: [] }, GPU).schedule.groups.length;
+  expect([chained(8), chained(60)]).toEqual([1, 2]);
 });
 
 test('an array of which a part is taken whole, or that is an index of itself, is not made flat', () => {

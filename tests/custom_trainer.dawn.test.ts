@@ -84,6 +84,19 @@ describe.skipIf(missing)('the trainer', () => {
     return { events, weights };
   }
 
+  test('is tested after every second epoch and the last where that is asked for, and learns the same', async () => {
+    const every = await run({ ...regression(), epochs: 5 });
+    const second = await run({ ...regression(), epochs: 5, testEvery: 2 });
+    const tested = ({ events }: typeof every) =>
+      events.flatMap((one) => (one.event === 'epoch' && one.test ? [one.epoch] : []));
+    expect(tested(every)).toEqual([1, 2, 3, 4, 5]);
+    expect(tested(second)).toEqual([2, 4, 5]);
+    expect(second.weights).toEqual(every.weights);
+    await expect(Trainer.create(gpu, { ...regression(), testEvery: 0 })).rejects.toThrow(
+      /testEvery must be a positive integer, got 0/,
+    );
+  });
+
   test('learns a table of floats with SGD, and tells its own terms', async () => {
     const trainer = await Trainer.create(gpu, regression());
     expect(trainer.terms).toEqual(['loss', 'absolute']);

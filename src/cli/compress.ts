@@ -150,8 +150,10 @@ export async function main(args: string[], { server }: { server: PageServer }): 
 function describe(end: CompressEnd, out: string): string[] {
   const { count, bytes, modelBytes, bitsPerDimension, bound } = end;
   const model = modelBytes ? `, ${modelBytes.toLocaleString('en')} of them the model` : '';
+  const percent = bound && 100 * (bitsPerDimension / bound - 1);
   const above =
-    bound && `${bound.toFixed(4)}, of which this is ${(100 * (bitsPerDimension / bound - 1)).toFixed(2)} % above`;
+    percent &&
+    `${bound.toFixed(4)}, of which this is ${Math.abs(percent).toFixed(2)} % ${percent < 0 ? 'below' : 'above'}`;
   return [
     `archive     ${out}: ${bytes.toLocaleString('en')} bytes${model}`,
     `rate        ${bitsPerDimension.toFixed(4)} bits per dimension${count ? `, ${((bytes - modelBytes) / count).toFixed(1)} bytes an image` : ''}`,
