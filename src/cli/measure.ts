@@ -18,7 +18,8 @@ Examples:
   npm run measure                                all of it, in Node on Dawn, on this machine's GPU
   ${COMMAND} --phases gaps,variants
   ${COMMAND} --pack                       makes ${PACKED}/ for a bare x86-64 Linux machine with a GPU and no network;
-                                                 there: OUT=results bash ${PACKED}/bare.sh all   (with PyTorch, too)`;
+                                                 there: OUT=results bash ${PACKED}/bare.sh all   (with PyTorch, too),
+                                                 or bash ${PACKED}/bare.sh run train --node --model burda …`;
 
 export async function main(args: string[]): Promise<number> {
   const list = (text: string) => text.split(',').map((name) => name.trim());

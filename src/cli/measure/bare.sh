@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Measures on a bare x86-64 Linux machine with a GPU and no network: bash .gpu/bare.sh all, or the names of phases.
+# Measures on a bare x86-64 Linux machine with a GPU and no network: bash .gpu/bare.sh all, or the names of phases. Runs a command there:
+# bash .gpu/bare.sh run train --node --model burda …
 # `npm run measure -- --pack` made the folder that this lies in; OUT is where the results go, BUDGET seconds in all.
 # GLIA_REHEARSE=1 runs it on lavapipe.
 set -u
@@ -48,6 +49,16 @@ if [ -z "$found" ]; then
   echo 'NO VULKAN ADAPTER: what the loader says:'
   VK_LOADER_DEBUG=error,warn,driver timeout 20 node "$here/measure.mjs" probe 2>&1 | tail -40
   torch 150 --json "$OUT/torch.json"; exit 3
+fi
+if [ "${1:-}" = run ]; then
+  app=$work/commands
+  if [ ! -d "$app" ]; then
+    mkdir -p "$app/node_modules/.dawn-@DAWN@/node_modules"
+    tar -C "$app" -xJf "$here/commands.tar.xz" 2>/dev/null ||
+      python3 -c "import tarfile; tarfile.open('$here/commands.tar.xz').extractall('$app')"
+    ln -s "$work/webgpu" "$app/node_modules/.dawn-@DAWN@/node_modules/webgpu"
+  fi
+  export INIT_CWD=$PWD; cd "$app"; shift; exec node --max-old-space-size=8192 "$here/command.mjs" "$@" --driver system
 fi
 glia() { step "$1" "$2" node --max-old-space-size=8192 "$here/measure.mjs" "$1" "$OUT"; }
 if [ "${1:-all}" = all ]; then

@@ -1,5 +1,5 @@
 // `npm run measure -- --pack`: a folder with all that one measuring run needs on a bare x86-64 Linux machine with a GPU and no
-// network: Node, Dawn, the Vulkan loader with what NVIDIA's libraries want beside it, and the run as one file.
+// network: Node, Dawn, the Vulkan loader with what NVIDIA's libraries want beside it, the run as one file, and the other commands.
 import { spawnSync } from 'node:child_process';
 import {
   copyFileSync,
@@ -7,6 +7,7 @@ import {
   mkdirSync,
   mkdtempSync,
   readdirSync,
+  readFileSync,
   realpathSync,
   rmSync,
   statSync,
@@ -16,7 +17,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { build } from 'vite';
 import { UnsupportedError } from '../../errors.ts';
-import { dawnPackage } from '../dawn/dawn.ts';
+import { DAWN_VERSION, dawnPackage } from '../dawn/dawn.ts';
 import { PHASES } from './phases.ts';
 
 const HERE = resolve('src/cli/measure');
@@ -41,11 +42,14 @@ export async function pack(folder: string): Promise<string[]> {
       rolldownOptions: { output: { entryFileNames: 'measure.mjs', codeSplitting: false } },
     },
   });
-  for (const file of ['bare.sh', 'torch_measure.py']) copyFileSync(join(HERE, file), join(folder, file));
+  for (const file of ['command.mjs', 'torch_measure.py']) copyFileSync(join(HERE, file), join(folder, file));
+  const script = readFileSync(join(HERE, 'bare.sh'), 'utf8').replaceAll('@DAWN@', DAWN_VERSION);
+  writeFileSync(join(folder, 'bare.sh'), script);
   copyFileSync('tests/pytorch_bench.py', join(folder, 'pytorch_bench.py'));
   const limits = Object.entries(PHASES).map(([name, { limit }]) => `${name} ${limit}\n`);
   writeFileSync(join(folder, 'phases'), limits.join(''));
   packNode(folder);
+  packCommands(folder);
   return downloadDebs(folder);
 }
 
@@ -57,20 +61,33 @@ function packNode(folder: string): void {
     // Drivers of other systems stay behind.
     const belongs = (path: string) => !/dist\/(?!linux-x64)[a-z0-9]+-/.test(path);
     cpSync(dawn, join(staging, 'webgpu'), { recursive: true, filter: belongs });
-    const { status } = spawnSync('tar', [
-      '-I',
-      'xz -T0 -2',
-      '-cf',
-      resolve(folder, 'node-webgpu.tar.xz'),
-      '-C',
-      staging,
-      'node',
-      'webgpu',
-    ]);
-    if (status !== 0) throw new UnsupportedError('tar could not pack Node and Dawn');
+    tar(resolve(folder, 'node-webgpu.tar.xz'), ['-C', staging, 'node', 'webgpu']);
   } finally {
     rmSync(staging, { recursive: true, force: true });
   }
+}
+
+function tar(to: string, args: readonly string[]): void {
+  const { status } = spawnSync('tar', ['-I', 'xz -T0 -2', '-cf', to, ...args]);
+  if (status !== 0) throw new UnsupportedError(`tar could not make ${to}`);
+}
+
+/** What the bundled commands import. */
+const PACKAGES = ['commander', 'cli-progress', 'sirv', 'gl-matrix', 'uplot'];
+
+/** The commands as they run here, and the packages that they want. */
+function packCommands(folder: string): void {
+  const { name } = JSON.parse(readFileSync('node_modules/.commands/index.json', 'utf8')) as { name: string };
+  const wanted = new Set(PACKAGES);
+  // A set is walked to its end, with what is added on the way.
+  for (const one of wanted) {
+    const { dependencies = {} } = JSON.parse(readFileSync(join('node_modules', one, 'package.json'), 'utf8')) as {
+      dependencies?: Readonly<Record<string, string>>;
+    };
+    for (const other of Object.keys(dependencies)) wanted.add(other);
+  }
+  const paths = [`.commands/${name}`, ...wanted].map((path) => join('node_modules', path));
+  tar(resolve(folder, 'commands.tar.xz'), ['--exclude=*.map', ...paths]);
 }
 
 function downloadDebs(folder: string): string[] {
