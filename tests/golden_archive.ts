@@ -52,7 +52,7 @@ export function gptOf(sizes: GivenOptions, vocabulary: Vocabulary, random: () =>
 }
 
 /** Checksum and length of the archive of text. */
-export const GOLDEN_TEXT = { sum: 2972991111, length: 351 };
+export const GOLDEN_TEXT = { sum: 3859900246, length: 351 };
 
 /** @returns what `GOLDEN_TEXT` must be */
 export async function goldenText(): Promise<typeof GOLDEN_TEXT> {
