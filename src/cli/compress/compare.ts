@@ -15,8 +15,10 @@ export interface Pixels {
 
 export interface Size {
   readonly name: string;
-  /** Undefined where the coder is not installed. */
+  /** Undefined where the coder is not installed, or failed. */
   readonly bytes: number | undefined;
+  /** What became of one that is installed, and gave nothing. */
+  readonly failure?: string;
   /** Where it is to be had. */
   readonly from: string;
 }
@@ -73,9 +75,17 @@ function pngOf({ data, width, height, channels }: ReturnType<typeof sheetOf>, bi
   return Buffer.concat([Buffer.from('\x89PNG\r\n\x1a\n', 'latin1'), ...body]);
 }
 
+type Ended = Pick<ReturnType<typeof spawnSync>, 'status' | 'signal' | 'error'>;
+
+/** Where there is no such program, that it is not there says enough. */
+function failureOf({ status, signal, error }: Ended): Pick<Size, 'failure'> {
+  if (status === 0 || (error && 'code' in error && error.code === 'ENOENT')) return {};
+  return { failure: signal ? `ended by ${signal}` : (error?.message ?? `it ended with ${status}`) };
+}
+
 function streamed(name: string, command: string, args: string[], from: string): Size {
-  const { status, stdout } = spawnSync(command, args, { maxBuffer: 2 ** 31 });
-  return { name, bytes: status === 0 ? stdout.length : undefined, from };
+  const ended = spawnSync(command, args, { maxBuffer: 2 ** 31 });
+  return { name, bytes: ended.status === 0 ? ended.stdout.length : undefined, from, ...failureOf(ended) };
 }
 
 /** Of any file. */
@@ -93,11 +103,12 @@ export function compareTextCoders(text: string): Size[] {
     const [file, out] = [join(folder, 'text.txt'), join(folder, 'text.7z')];
     writeFileSync(file, text);
     // Its archive has a header of some hundred bytes, which counts.
-    const { status } = spawnSync('7z', ['a', '-m0=PPMd:o=6:mem=256m', '-bd', out, file], { stdio: 'ignore' });
+    const ended = spawnSync('7z', ['a', '-m0=PPMd:o=6:mem=256m', '-bd', out, file], { stdio: 'ignore' });
+    const bytes = ended.status === 0 ? statSync(out).size : undefined;
     return [
       { name: 'as it is', bytes: statSync(file).size, from: '' },
       ...generalCoders(file),
-      { name: 'PPMd by 7z', bytes: status === 0 ? statSync(out).size : undefined, from: 'p7zip-full' },
+      { name: 'PPMd by 7z', bytes, from: 'p7zip-full', ...failureOf(ended) },
     ];
   } finally {
     rmSync(folder, { recursive: true, force: true });
@@ -118,10 +129,10 @@ export function compareCoders(pixels: Pixels): Size[] {
     if (png) writeFileSync(picture, png);
     const written = (name: string, command: string, args: string[], from: string): Size => {
       if (!png) return { name, bytes: undefined, from: 'pictures of one or three colours' };
-      const { status } = spawnSync(command, args, { stdio: 'ignore' });
-      const made = status === 0 ? statSync(out, { throwIfNoEntry: false })?.size : undefined;
+      const ended = spawnSync(command, args, { stdio: 'ignore' });
+      const made = ended.status === 0 ? statSync(out, { throwIfNoEntry: false })?.size : undefined;
       rmSync(out, { force: true });
-      return { name, bytes: made, from };
+      return { name, bytes: made, from, ...failureOf(ended) };
     };
     return [
       { name: binary ? 'as bits' : 'as bytes', bytes: raw.length, from: '' },

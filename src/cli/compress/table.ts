@@ -11,10 +11,13 @@ export function showTable(own: number, others: readonly Size[], numbers: number,
       const each = ((8 * row.bytes!) / numbers).toFixed(4);
       return `${row.name.padEnd(26)}${row.bytes!.toLocaleString('en').padStart(14)}${each.padStart(12)}`;
     });
-  const missing = others.filter((other) => other.bytes === undefined).map(({ name, from }) => `${name} (${from})`);
+  const without = others.filter((other) => other.bytes === undefined);
+  const missing = without.filter(({ failure }) => !failure).map(({ name, from }) => `${name} (${from})`);
+  const failed = without.filter(({ failure }) => failure).map(({ name, failure }) => `${name} (${failure})`);
   return [
     `\n${''.padEnd(26)}${'bytes'.padStart(14)}${unit.padStart(12)}`,
     ...rows,
     ...(missing.length ? [`not installed: ${missing.join(', ')}`] : []),
+    ...(failed.length ? [`failed: ${failed.join(', ')}`] : []),
   ];
 }
