@@ -35,6 +35,8 @@ export async function pack(folder: string): Promise<string[]> {
   mkdirSync(join(folder, 'debs'), { recursive: true });
   await build({
     logLevel: 'error',
+    // The published package has no samples of its ops; this has.
+    define: { CHECKS: 'true' },
     ssr: { noExternal: true },
     build: {
       ...{ outDir: folder, emptyOutDir: false, ssr: join(HERE, 'bare.ts'), lib: false, target: 'node20' },
