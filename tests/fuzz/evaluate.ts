@@ -162,7 +162,7 @@ export class Evaluator {
         const terms = op.terms?.(...args) ?? 0;
         result[sample]![i] = whole && op.u32 ? value : this.rounded(value, result, sample, i, op, terms);
       }
-      if (op.cancels && this.count > 1 && Number.isNaN(result[0]![i])) {
+      if ((op.cancels || op.rounding > BY_HARDWARE) && this.count > 1 && Number.isNaN(result[0]![i])) {
         const operands = inputs.map(({ samples }, k) => samples[0]![places[k]![i]!]!);
         if (!operands.some(Number.isFinite)) result[1]![i] = 0;
       }
@@ -292,7 +292,10 @@ const EXPONENTIAL = new Set([
   'maskedAttention',
 ]);
 
-/** WGSL lets a driver take it that nothing is NaN: SwiftShader's exp of NaN is 2^120. */
+/** Units of rounding up to which an op is one of the hardware's, which pass NaN on; others are series, and give what they give. */
+const BY_HARDWARE = 3;
+
+/** WGSL lets a driver take it that nothing is NaN: SwiftShader's exp of NaN is 2^120, and its logarithm 89. */
 function leaveNanOpen([exact, second]: readonly Float64Array[]): void {
   for (let i = 0; i < exact!.length; i++) if (Number.isNaN(exact![i]!)) second![i] = 0;
 }

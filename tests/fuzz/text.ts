@@ -128,7 +128,8 @@ const attention: Kernel = (inputs, node) => {
       put(y, row * attrs.size + d, total(terms), rough * magnitude(terms));
     }
   }
-  return [y, lse];
+  // A mean by weights is rounded, however short the numbers are: of ones it may be a little less than one.
+  return [{ ...y, absolute: 2 ** -126 }, lse];
 };
 
 /** Gradients for q, and for k and v one behind the other, from the logsumexp and g · y − its cotangent of each query. */
@@ -314,8 +315,8 @@ export const textKernels: Readonly<Record<string, Kernel>> = {
       const angle = (position + offset) * base ** (-(d % half) / half);
       const [own, other] = [x!.data[at]!, x!.data[d < half ? at + half : at - half]!];
       const turned = own * Math.cos(angle) + (d < half ? -1 : 1) * other * Math.sin(angle);
-      // Hardware's sine and cosine are rough, by an absolute error.
-      put(result, at, turned, 64 * (Math.abs(own) + Math.abs(other)));
+      // Hardware's sine and cosine are rough, by an absolute error: WGSL allows 2⁻¹¹.
+      put(result, at, turned, 256 * (Math.abs(own) + Math.abs(other)));
     }
     return result;
   },
