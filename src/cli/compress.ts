@@ -150,14 +150,12 @@ export async function main(args: string[], { server }: { server: PageServer }): 
 function describe(end: CompressEnd, out: string): string[] {
   const { count, bytes, modelBytes, bitsPerDimension, bound } = end;
   const model = modelBytes ? `, ${modelBytes.toLocaleString('en')} of them the model` : '';
-  const percent = bound && 100 * (bitsPerDimension / bound - 1);
-  const above =
-    percent &&
-    `${bound.toFixed(4)}, of which this is ${Math.abs(percent).toFixed(2)} % ${percent < 0 ? 'below' : 'above'}`;
+  const percent = (of: number) => 100 * (bitsPerDimension / of - 1);
+  const beside = (of: number) => `${Math.abs(percent(of)).toFixed(2)} % ${percent(of) < 0 ? 'below' : 'above'}`;
   return [
     `archive     ${out}: ${bytes.toLocaleString('en')} bytes${model}`,
     `rate        ${bitsPerDimension.toFixed(4)} bits per dimension${count ? `, ${((bytes - modelBytes) / count).toFixed(1)} bytes an image` : ''}`,
-    ...(above ? [`bound       ${above}`] : []),
+    ...(bound ? [`bound       ${bound.toFixed(4)}, of which this is ${beside(bound)}`] : []),
     `time        ${showTime(end)}, ${Math.round(count / end.seconds)} images a second`,
   ];
 }

@@ -4,7 +4,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { dirname, join } from 'node:path';
-import { fileURLToPath, pathToFileURL } from 'node:url';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
@@ -100,31 +100,8 @@ async function serveDemos() {
 
 /** Beside the command there is a server for its page. */
 async function runCommand() {
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
-    process.on(signal, () => {
-      // A command with a handler of its own ends by itself. Without one, leave through process.exit, not by the
-      // signal's default, so that 'exit' handlers run and Puppeteer takes its browser along.
-      if (process.listenerCount(signal) === 1) process.exit(128 + constants.signals[signal]);
-    });
-  }
-  const { bundleCommands } = await import('./bundle.mjs');
-  const folder = await bundleCommands(root);
-  const load = (name) => import(pathToFileURL(join(folder, `${name}.mjs`)).href);
-  // Errors tell the lines of what was bundled.
-  process.setSourceMapsEnabled(true);
-  const { PageServer } = await load('page_server');
-  const server = new PageServer();
-  try {
-    const { main } = await load(command);
-    if (typeof main !== 'function') fail(unknownCommand());
-    return await main(args, { server });
-  } catch (error) {
-    const { GliaError } = await load('errors');
-    console.error(error instanceof GliaError ? `glia: ${error.message}` : error);
-    return 1;
-  } finally {
-    server.close();
-  }
+  const [{ bundleCommands }, { runBundled }] = await Promise.all([import('./bundle.mjs'), import('./run_bundled.mjs')]);
+  return (await runBundled(await bundleCommands(root), command, args)) ?? fail(unknownCommand());
 }
 
 function unknownCommand() {

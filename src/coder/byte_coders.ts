@@ -4,11 +4,12 @@ import { LOG_SHAPES } from '../models/observation.ts';
 import type { PixelCoder } from './distributions.ts';
 import { exp } from './exact_math.ts';
 import type { AnsStack } from './rans.ts';
-import { Slots } from './slots.ts';
+import { firstSlot, Slots } from './slots.ts';
 
 const BYTES = 256;
 const MOST = BYTES - 1;
 const PRECISION = 20;
+const ROOM = 2 ** PRECISION - BYTES;
 /** Steps a unit of what a decoder says. */
 const STEPS = 1024;
 
@@ -151,7 +152,5 @@ export class BetaBinomialCoder implements PixelCoder {
   }
 }
 
-/** The first slot of a symbol, below which lies so much of the distribution; each symbol has one at least. */
-function startOf(symbol: number, below: number): number {
-  return symbol === BYTES ? 2 ** PRECISION : symbol + Math.floor(Math.min(1, below) * (2 ** PRECISION - BYTES));
-}
+/** The first slot of a value; what rounding left out of the sum is the last one's. */
+const startOf = (symbol: number, below: number): number => firstSlot(symbol, symbol === BYTES ? 1 : below, ROOM);

@@ -4,6 +4,7 @@ import { LOG_SCALE, MIDDLE } from '../models/observation.ts';
 import { LOG_SCALES } from '../ops/observation.ts';
 import { exp, monotoneTable, normalCdf, normalQuantile, sigmoid } from './exact_math.ts';
 import type { AnsStack } from './rans.ts';
+import { firstSlot } from './slots.ts';
 
 /** The numbers of a code fall into 2^10 bins that are equally likely under the prior. */
 export const LATENT_BITS = 10;
@@ -221,7 +222,7 @@ export class LogisticCoder implements PixelCoder {
     const { components, shares, means, inverses, cdf } = this;
     let sum = 0;
     for (let k = 0; k < components; k++) sum += shares[k]! * cdf((byte - 0.5 - means[k]!) * inverses[k]!);
-    return byte + Math.floor(Math.min(1, sum) * BYTE_ROOM);
+    return firstSlot(byte, sum, BYTE_ROOM);
   }
 
   push(stack: AnsStack, row: Float32Array, first: number, pixel: number, value: number): void {

@@ -1,6 +1,15 @@
 // Which slots of 2^precision a symbol has, by weights of all symbols: what a stack pushes and pops by.
 import type { AnsStack } from './rans.ts';
 
+/**
+ * The first slot of a symbol. Each has one slot at least, so that none is impossible.
+ *
+ * @param below how much of the distribution lies below it; beyond the last symbol, 1
+ * @param room slots that are left when each symbol has one
+ */
+export const firstSlot = (symbol: number, below: number, room: number): number =>
+  symbol + Math.floor(Math.min(1, below) * room);
+
 export class Slots {
   private readonly count: number;
   private readonly precision: number;
@@ -24,7 +33,7 @@ export class Slots {
     const room = 2 ** precision - count;
     let sum = 0;
     for (let i = 0; i < count; i++) {
-      starts[i] = i + Math.floor(Math.min(1, sum / total) * room);
+      starts[i] = firstSlot(i, sum / total, room);
       sum += weights[i] ?? 0;
     }
   }

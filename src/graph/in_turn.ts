@@ -19,28 +19,28 @@ const MOST_ALONE = 400;
 /** Operations of its pointwise nodes. */
 const MOST_FLOPS = 2 ** 18;
 
+/** Whether a group finds a tensor there, rather than computes it. */
+const isGiven = ({ reads }: Group, node: Tensor) => reads.has(node) || isSource(node);
+
 /** Whether a workgroup computes a group in about the time that a dispatch costs. */
 export function isSmall(group: Group): boolean {
-  const { kernelOps, outputs, reads } = group;
+  const { kernelOps, outputs } = group;
   if (!isDispatch(group) || outputs.some(({ size }) => size > MOST_RESULTS)) return false;
   const folded = kernelOps.flatMap(({ inputs }) => inputs).reduce((sum, { size }) => sum + size, 0);
   if (folded > MOST_READ || kernelOps.some(({ op }) => op.traits?.rereads)) return false;
-  const nodes = topological(outputs, (node: Tensor) => reads.has(node) || isSource(node));
+  const nodes = topological(outputs, (node) => isGiven(group, node));
   return (
     nodes.reduce((flops, node) => flops + (kernelOps.includes(node) ? 0 : flopsOf(node) * node.size), 0) <= MOST_FLOPS
   );
 }
 
 /** Whether a thread that folds a result by itself is done in about the time that a dispatch costs. */
-function isQuick({ kernelOps, reads }: Group): boolean {
-  return kernelOps.every(({ inputs, size }) => {
-    const nodes = topological(inputs, (node) => reads.has(node) || isSource(node));
-    const each = nodes.reduce(
-      (flops, node) => flops + (reads.has(node) || isSource(node) ? 0 : flopsOf(node) * node.size),
-      0,
-    );
+function isQuick(group: Group): boolean {
+  return group.kernelOps.every(({ inputs, size }) => {
+    const computed = topological(inputs, (node) => isGiven(group, node)).filter((node) => !isGiven(group, node));
+    const flops = computed.reduce((sum, node) => sum + flopsOf(node) * node.size, 0);
     const folded = inputs.reduce((sum, input) => sum + input.size, 0);
-    return each + folded <= MOST_ALONE * size;
+    return flops + folded <= MOST_ALONE * size;
   });
 }
 

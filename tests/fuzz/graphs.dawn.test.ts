@@ -56,8 +56,8 @@ describe.skipIf(missing).each(PLANS.map((plan) => [plan.name, plan] as const))('
         if (MINUTES > 0) {
           gpu.destroy();
           gpu = undefined;
+          console.log(row(`${kind.name}, ${way}`, tally));
         }
-        if (MINUTES > 0) console.log(row(`${kind.name}, ${way}`, tally));
       },
       TIMEOUT,
     );

@@ -58,7 +58,7 @@ if [ "${1:-}" = run ]; then
       python3 -c "import tarfile; tarfile.open('$here/commands.tar.xz').extractall('$app')"
     ln -s "$work/webgpu" "$app/node_modules/.dawn-@DAWN@/node_modules/webgpu"
   fi
-  export INIT_CWD=$PWD; cd "$app"; shift; exec node --max-old-space-size=8192 "$here/command.mjs" "$@" --driver system
+  export INIT_CWD=$PWD; cd "$app"; shift; exec node --max-old-space-size=8192 "$here/measure/command.mjs" "$@" --driver system
 fi
 glia() { step "$1" "$2" node --max-old-space-size=8192 "$here/measure.mjs" "$1" "$OUT"; }
 if [ "${1:-all}" = all ]; then

@@ -44,7 +44,8 @@ export async function pack(folder: string): Promise<string[]> {
       rolldownOptions: { output: { entryFileNames: 'measure.mjs', codeSplitting: false } },
     },
   });
-  for (const file of ['command.mjs', 'torch_measure.py']) copyFileSync(join(HERE, file), join(folder, file));
+  copyFileSync(join(HERE, 'torch_measure.py'), join(folder, 'torch_measure.py'));
+  for (const file of ['measure/command.mjs', 'run_bundled.mjs']) cpSync(join('src/cli', file), join(folder, file));
   const script = readFileSync(join(HERE, 'bare.sh'), 'utf8').replaceAll('@DAWN@', DAWN_VERSION);
   writeFileSync(join(folder, 'bare.sh'), script);
   copyFileSync('tests/pytorch_bench.py', join(folder, 'pytorch_bench.py'));
