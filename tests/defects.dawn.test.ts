@@ -30,12 +30,13 @@ import {
 import { gather, oneHot, scatterAdd } from '../src/ops/gather.ts';
 import { variantsOf } from '../src/ops/kernels_all.ts';
 import { matmul, matmulOp } from '../src/ops/matmul.ts';
+import { patches } from '../src/ops/patches.ts';
 import { maxPool2d } from '../src/ops/pool.ts';
 import { logsumexp, max, maxOp, sum } from '../src/ops/reduce.ts';
 import { softmax } from '../src/ops/softmax.ts';
 import { constant, input, Variable } from '../src/ops/source.ts';
 import { apply, type Op, type Tensor } from '../src/ops/tensor.ts';
-import { broadcastTo, concat, pack, padTo, reshape, slice } from '../src/ops/view.ts';
+import { broadcastTo, concat, pack, padTo, reshape, slice, transpose } from '../src/ops/view.ts';
 import { compile, evaluate } from '../src/runtime/compile.ts';
 import { freeVariables, readVariable } from '../src/runtime/variables.ts';
 
@@ -59,6 +60,22 @@ describe.skipIf(missing)('on lavapipe', () => {
     const result = await evaluate(gpu, { y }, inputs, chooseVariant ? { chooseVariant } : {});
     return Array.from(result.y as ArrayLike<number>);
   }
+
+  test('patches that run backwards over an image that was transposed', async () => {
+    const x = input('x', [11, 4]);
+    const image = reshape(slice(reshape(transpose(x, [1, 0]), [44]), 0, 12, 44), [2, 1, 2, 8]);
+    const y = patches(image, { kernel: [2, 3], stride: [1, 2], dilation: [-1, -2], start: [1, 1], out: [1, 1] });
+    const given = Float32Array.from({ length: 44 }, (_, i) => i);
+    // Only the second row of taps, and its first, lie within: the second pixel of each image.
+    const wanted = new Array(96).fill(0);
+    for (const n of [0, 1]) {
+      for (let c = 0; c < 8; c++) {
+        const flat = 12 + 16 * n + 8 + c;
+        wanted[48 * n + 24 + c] = given[(flat % 11) * 4 + Math.floor(flat / 11)];
+      }
+    }
+    expect(await value(y, { x: given })).toEqual(wanted);
+  });
 
   test('a scope that a lost device rejects, while something else is waited for, is no error of the page', async () => {
     const device = await Gpu.request();

@@ -1,4 +1,5 @@
 // Expressions of WGSL know what they use: what nothing uses is left out, and what is used, in whatever way, stays.
+import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { BodyEmitter, KernelText } from '../src/graph/emit.ts';
 import { Affine } from '../src/ops/affine.ts';
@@ -44,4 +45,53 @@ test('four neighbours that are masked alike are masked at once', () => {
   expect(new Set(lanes.map(({ component }) => component?.vector)).size).toBe(1);
   body.statement(wgsl`return ${lanes[0]!.component!.vector};`);
   expect(body.body.match(/select/g)).toHaveLength(1);
+});
+
+/** What an expression of u32 is, by the values of its names. */
+function evaluated(text: string, values: Map<string, number>): number {
+  const plain = text
+    .replace(/\b(\d+)u\b/g, '$1')
+    .replace(/\b[a-z]\w*/g, (name) => `${values.get(name)}`)
+    .replaceAll('>>', '>>>');
+  return new Function(`return (${plain}) >>> 0`)() as number;
+}
+
+test('an index is divided right where it is not below 0, though its terms run backwards', () => {
+  const terms = fc.array(fc.tuple(fc.integer({ min: -20, max: 20 }), fc.integer({ min: 2, max: 5 })), { maxLength: 4 });
+  fc.assert(
+    fc.property(
+      terms,
+      fc.integer({ min: -30, max: 90 }),
+      fc.integer({ min: 1, max: 13 }),
+      (terms, constant, divisor) => {
+        const body = emitter();
+        const value = terms.reduce(
+          (sum, [scale, bound], i) => sum.plus(Affine.variable(`a${i}`, bound).times(scale)),
+          Affine.constant(constant),
+        );
+        const [quotient, remainder] = body.divmod(value, divisor);
+        body.statement(wgsl`${quotient} ${remainder}`);
+        const statements = [...body.body.matchAll(/let (\w+) = (.*);/g)];
+        const count = terms.reduce((product, [, bound]) => product * bound, 1);
+        for (let point = 0; point < count; point++) {
+          const values = new Map<string, number>();
+          let left = point;
+          let expected = constant;
+          for (const [i, [scale, bound]] of terms.entries()) {
+            values.set(`a${i}`, left % bound);
+            expected += scale * (left % bound);
+            left = Math.floor(left / bound);
+          }
+          if (expected < 0) continue;
+          for (const [, name, text] of statements) values.set(name!, evaluated(text!, values));
+          const actual = [quotient, remainder].map((part) => evaluated(part.toString(), values));
+          expect(actual, `${value} by ${divisor}: ${body.body}`).toEqual([
+            Math.floor(expected / divisor),
+            expected % divisor,
+          ]);
+        }
+      },
+    ),
+    { seed: TEST_SEED, numRuns: 120 },
+  );
 });

@@ -217,8 +217,12 @@ export class BodyEmitter implements Emitter {
 
   divmod(value: Affine, divisor: number): [Affine, Affine] {
     if (divisor === 1) return [value, Affine.constant(0)];
-    const { multiple, rest } = value.split(divisor);
-    if (rest.max < divisor && rest.min >= 0) return [multiple, rest];
+    let { multiple, rest } = value.split(divisor);
+    // Where a coordinate runs backwards, what is left may lie below 0, which u32 cannot divide: it is moved up by whole divisors.
+    const below = Math.max(0, Math.ceil(-rest.min / divisor));
+    multiple = multiple.plus(-below);
+    rest = rest.plus(below * divisor);
+    if (rest.max < divisor) return [multiple, rest];
     // floor((g·a + c) / (g·d)) is floor((a + floor(c / g)) / d): common factors, and lanes, fall out of the division.
     const common = rest.gcd(divisor);
     const reduced = rest.split(common);
