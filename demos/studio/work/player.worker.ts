@@ -7,12 +7,13 @@ import type { Dataset } from '../../../src/data/images.ts';
 import type { ImageShape } from '../../../src/data/resize.ts';
 import { isText } from '../../../src/data/text.ts';
 import { describeVocabulary } from '../../../src/data/vocabulary.ts';
-import { CheckpointError, DataError, OptionError } from '../../../src/errors.ts';
+import { CheckpointError, DataError, DeviceLostError, OptionError } from '../../../src/errors.ts';
 import type { Gpu } from '../../../src/gpu/gpu.ts';
 import type { Writing } from '../../../src/models/generate.ts';
 import { type Module, Parameters } from '../../../src/nn/module.ts';
 import { writeVariable } from '../../../src/runtime/variables.ts';
 import { decodeTrained, restoredModel, type Trained } from '../../../src/train/checkpoint.ts';
+import { news, troubleOf } from '../../../src/train/healing.ts';
 import type { TrainOptions } from '../../../src/train/options.ts';
 import { createModel, isTextEntry, modelEntry } from '../../../src/train/registry/registry.ts';
 import type { ShownText } from '../../../src/train/texts.ts';
@@ -58,6 +59,8 @@ interface Current {
   readonly trained: Trained;
   /** The run that the model is of, if it is of one. */
   readonly run: string | undefined;
+  /** Images of the user's that it is shown with. */
+  readonly own?: Dataset | undefined;
   readonly model: Module;
   readonly parameters: Parameters;
 }
@@ -156,7 +159,7 @@ async function make(trained: Trained, run: string | undefined, own?: Dataset): P
   const abilities = entry.abilities?.(model) ?? { toldClasses: 0 };
   const of = new Uses(gpu, model, parameters, abilities, dataset.test, EXAMPLES);
   exchange(gpu, values, of);
-  current = { trained, run, model, parameters };
+  current = { trained, run, own, model, parameters };
   const { height, width, channels, labels } = dataset.test;
   const { space, grid, classify, reconstruct, toldClasses } = abilities;
   return {
@@ -170,22 +173,43 @@ async function make(trained: Trained, run: string | undefined, own?: Dataset): P
   };
 }
 
-function ready(): Uses | TextUses {
-  if (!uses) throw new OptionError('the GPU was lost: choose the model again');
-  return uses;
+/** The model on the device: made once more where that was lost. */
+let again: Promise<unknown> | undefined;
+async function ready(): Promise<Uses | TextUses> {
+  if (!uses) {
+    if (!current) throw new OptionError('choose a model first');
+    const { trained, run, own } = current;
+    again ??= make(trained, run, own).finally(() => (again = undefined));
+    await again;
+  }
+  return uses!;
 }
 
-function ofImages(): Uses {
-  const now = ready();
-  if (now instanceof TextUses) throw new OptionError('this model is of text, and knows no images');
-  return now;
+/** Does it, and once more where the device is lost meanwhile. */
+async function using<T>(work: (now: Uses | TextUses) => Promise<T> | T): Promise<T> {
+  const now = await ready();
+  try {
+    return await work(now);
+  } catch (error) {
+    if (!((await troubleOf(error, now.gpu)) instanceof DeviceLostError)) throw error;
+    // What forgets it is told after whoever waited for it.
+    await Promise.race([now.gpu.lost, news()]);
+    if (uses === now) uses = undefined;
+    return work(await ready());
+  }
 }
 
-function ofText(): TextUses {
-  const now = ready();
-  if (now instanceof Uses) throw new OptionError('this model is of images, and writes no text');
-  return now;
-}
+const ofImages = <T>(work: (now: Uses) => Promise<T> | T): Promise<T> =>
+  using((now) => {
+    if (now instanceof TextUses) throw new OptionError('this model is of text, and knows no images');
+    return work(now);
+  });
+
+const ofText = <T>(work: (now: TextUses) => Promise<T> | T): Promise<T> =>
+  using((now) => {
+    if (now instanceof Uses) throw new OptionError('this model is of images, and writes no text');
+    return work(now);
+  });
 
 const sent = (data: Float32Array) => transfer(data, [data.buffer as ArrayBuffer]);
 
@@ -226,40 +250,40 @@ const api = {
   },
 
   /** Images that it is shown with, [count, height, width, channels], intensities, from one of them on. */
-  examples(first: number, count: number): Float32Array {
-    return sent(ofImages().examples(first, count));
+  async examples(first: number, count: number): Promise<Float32Array> {
+    return sent(await ofImages((now) => now.examples(first, count)));
   },
 
   /** Means and logarithms of variances of the codes of all examples, [count, size] each. */
   async codes(): Promise<{ mean: Float32Array; logvar: Float32Array }> {
-    const { mean, logvar } = await ofImages().codes();
+    const { mean, logvar } = await ofImages((now) => now.codes());
     return transfer({ mean, logvar }, [mean.buffer as ArrayBuffer, logvar.buffer as ArrayBuffer]);
   },
 
   /** Images of codes [count, size]; of one class, where the model is told one. */
   async decode(codes: Float32Array, label = 0): Promise<Float32Array> {
-    return sent(await ofImages().decode(codes, label));
+    return sent(await ofImages((now) => now.decode(codes, label)));
   },
 
   /** What the model makes of one image. */
   look(image: Float32Array, label = 0) {
-    return ofImages().look(image, label);
+    return ofImages((now) => now.look(image, label));
   },
 
   /** −ELBO of the examples, sorted: what is usual. */
   async bounds(): Promise<Float32Array> {
-    return sent(await ofImages().bounds());
+    return sent(await ofImages((now) => now.bounds()));
   },
 
   /** The image of a grid of entries. */
   async decodeGrid(entries: Uint32Array): Promise<Float32Array> {
-    return sent(await ofImages().decodeGrid(entries));
+    return sent(await ofImages((now) => now.decodeGrid(entries)));
   },
 
   /** Goes on from a prompt, told as it is written. @returns how many tokens, in how many seconds */
   async write(prompt: string, count: number, how: Partial<Writing>, told: (text: string) => void) {
     const began = performance.now();
-    const tokens = await ofText().write(prompt, count, how, told);
+    const tokens = await ofText((now) => now.write(prompt, count, how, told));
     return { tokens, seconds: (performance.now() - began) / 1000 };
   },
 
@@ -268,20 +292,20 @@ const api = {
   },
 
   /** Text that shows what the model has learned. */
-  texts: (): Promise<readonly ShownText[]> => ofText().samples(),
+  texts: (): Promise<readonly ShownText[]> => ofText((now) => now.samples()),
 
   /** Sentences of random codes. */
-  drawSentences: (how: Drawing) => ofText().drawSentences(how),
+  drawSentences: (how: Drawing) => ofText((now) => now.drawSentences(how)),
 
   /** What the model makes of a sentence. */
-  lookAtSentence: (sentence: string, how: Drawing) => ofText().lookAtSentence(sentence, how),
+  lookAtSentence: (sentence: string, how: Drawing) => ofText((now) => now.lookAtSentence(sentence, how)),
 
   /** Sentences from one to another. */
-  walk: (from: string, to: string, how: Drawing) => ofText().walk(from, to, how),
+  walk: (from: string, to: string, how: Drawing) => ofText((now) => now.walk(from, to, how)),
 
   /** What each entry of the table looks like where it stands everywhere. */
   async entries(): Promise<Float32Array> {
-    return sent(await ofImages().entries());
+    return sent(await ofImages((now) => now.entries()));
   },
 };
 
