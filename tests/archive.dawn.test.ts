@@ -8,7 +8,7 @@ import { GliaError } from '../src/errors.ts';
 import { Gpu } from '../src/gpu/gpu.ts';
 import type { Trained } from '../src/train/checkpoint.ts';
 import { imagesOf, type Made, modelOf } from './drawn_models.ts';
-import { GOLDEN, goldenArchive } from './golden_archive.ts';
+import { GOLDEN, goldenArchives } from './golden_archive.ts';
 import { randomFrom } from './numbers.ts';
 
 const missing = inject('withoutLavapipe');
@@ -108,8 +108,8 @@ describe.skipIf(missing)('on lavapipe', () => {
   });
 
   test('an archive has the same bytes on every adapter, and without one', async () => {
-    expect(await goldenArchive(gpu)).toEqual(GOLDEN);
-    expect(await goldenArchive(undefined)).toEqual(GOLDEN);
+    expect(await goldenArchives(gpu)).toEqual(GOLDEN);
+    expect(await goldenArchives(undefined)).toEqual(GOLDEN);
   });
 
   test('one block can be had without the others', async () => {

@@ -22,6 +22,8 @@ const models: readonly Made[] = [
   modelOf({ model: 'burda', hidden: 6, latent: 4, likelihood: 'logistic' }, [2, 4], random),
   modelOf({ model: 'beta-vae', hidden: 7, latent: 2, likelihood: 'beta-binomial' }, [4, 3], random),
   modelOf({ model: 'vae', hidden: 5, latent: 2, likelihood: 'categorical' }, [2, 2, 3], random),
+  modelOf({ model: 'burda-2', binarize: 'dynamic' }, [3, 5], random),
+  modelOf({ model: 'burda-2', likelihood: 'beta-binomial' }, [2, 3], random),
 ];
 
 const sizeOf = ({ height, width, channels }: Made) => height * width * channels;

@@ -10,16 +10,27 @@ import { completeOptions, type GivenOptions } from '../src/train/options.ts';
 import { createModel, createTextModel } from '../src/train/registry/registry.ts';
 import { encodeSafetensors } from '../src/train/safetensors.ts';
 
-/** Checksum and length of the archive. */
-export const GOLDEN = { sum: 2563068051, length: 3549 };
+/** Checksum and length of the archives: by a model of one layer, and of two. */
+export const GOLDEN = [
+  { sum: 2563068051, length: 3549 },
+  { sum: 3280073120, length: 11804 },
+];
 
 const SIDE = { height: 7, width: 9, channels: 1, classes: 0 };
 
 /** @returns what `GOLDEN` must be */
-export async function goldenArchive(gpu: Gpu | undefined): Promise<typeof GOLDEN> {
+export async function goldenArchives(gpu: Gpu | undefined): Promise<typeof GOLDEN> {
+  const likelihood = 'logistic-mixture';
+  return [
+    await goldenArchive(gpu, { model: 'burda', hidden: 13, latent: 5, likelihood }),
+    await goldenArchive(gpu, { model: 'burda-2', likelihood }),
+  ];
+}
+
+async function goldenArchive(gpu: Gpu | undefined, given: GivenOptions): Promise<(typeof GOLDEN)[number]> {
   let drawn = 0;
   const word = () => philox([drawn++, 0, 0, 0], [7, 9])[0]!;
-  const options = completeOptions({ model: 'burda', hidden: 13, latent: 5, likelihood: 'logistic-mixture' });
+  const options = completeOptions(given);
   const one = { ...SIDE, count: 1, images: new Uint8Array(63) };
   const tensors = [...createModel({ name: 'golden', train: one, test: one }, options).namedParameters()].map(
     ([name, { shape, size }]) => {

@@ -2,6 +2,7 @@
 import type { Dataset, ImageSet } from '../data/images.ts';
 import { DataError, GliaError, OptionError } from '../errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
+import { HierarchicalVAE } from '../models/hierarchical.ts';
 import { VAE } from '../models/vae.ts';
 import { Parameters } from '../nn/module.ts';
 import { decodeTrained, restoredModel, type Trained, weightsOf } from '../train/checkpoint.ts';
@@ -18,7 +19,7 @@ import {
   joinBytes,
   MOST_IN_BLOCK,
 } from './container.ts';
-import { type Scales, VaeCodec } from './vae_codec.ts';
+import { type Fitted, VaeCodec } from './vae_codec.ts';
 
 /** Images a block by default: what comes before the first of them costs less than half a percent. */
 export const DEFAULT_BLOCK = 2500;
@@ -53,10 +54,10 @@ function shapeOnly({ height, width, channels }: Size): Dataset {
   return { name: 'archive', train: side, test: side };
 }
 
-function codecOf(trained: Trained, size: Size, binary: boolean, from: { scales?: Scales; examples?: Uint8Array }) {
+function codecOf(trained: Trained, size: Size, binary: boolean, from: { fitted?: Fitted; examples?: Uint8Array }) {
   const { name, options } = trained;
   const model = createModel(shapeOnly(size), options);
-  if (!(model instanceof VAE)) {
+  if (!(model instanceof VAE || model instanceof HierarchicalVAE)) {
     const entry = modelEntry(options.model);
     const why = ('withoutDensity' in entry && entry.withoutDensity) || 'it says nothing of how likely images are';
     throw new OptionError(`${name} holds a ${options.model}: ${why}; VAEs can compress`);
@@ -69,7 +70,7 @@ function codecOf(trained: Trained, size: Size, binary: boolean, from: { scales?:
 async function provedOn(gpu: Gpu | undefined, codec: VaeCodec) {
   if (!gpu) return codec.onHost();
   const codecOnGpu = codec.on(gpu);
-  if (await codec.proves(codecOnGpu.onDevice)) return codecOnGpu;
+  if (await codec.proves(codecOnGpu)) return codecOnGpu;
   await codecOnGpu.destroy();
   throw new DataError(`${gpu.name} does not compute what every adapter must: nothing is coded on it`);
 }
@@ -102,7 +103,7 @@ export async function compressImages(
   const header: ArchiveHeader = {
     ...{ count, height, width, channels, block, binarize: trained.options.binarize },
     model: {
-      ...{ digest: await codec.digest(), probe: codec.probe(), scales: codec.scales },
+      ...{ digest: await codec.digest(), probe: codec.probe(), ...codec.fitted },
       bytes: model?.length ?? 0,
     },
   };
@@ -159,7 +160,7 @@ async function codecFor({ header, model: stored }: Archive<ArchiveHeader>, name:
   const { model, binarize } = header;
   let codec: VaeCodec;
   try {
-    codec = codecOf(trained, header, binarize !== 'none', { scales: model.scales as Scales });
+    codec = codecOf(trained, header, binarize !== 'none', { fitted: model });
   } catch (error) {
     if (error instanceof GliaError) error.message = `${name} and ${trained.name} do not fit: ${error.message}`;
     throw error;

@@ -3,23 +3,30 @@
 // bits back that the code was popped from, so that an image takes −ELBO bits.
 //
 // Images go in batches that grow, since the codes of a batch are popped before its first pixel is pushed: so only the first image's
-// code takes bits that nobody gets back.
+// code takes bits that nobody gets back. Of a code of several layers, each is popped when what lies below the one before it has been
+// pushed (Bit-Swap; Kingma, Abbeel and Ho, 2019), so that what the first image takes is one layer's bits.
 import { DataError } from '../errors.ts';
-import { LATENT_BITS, medianOf, type PixelCoder, Posterior, popPrior, pushPrior } from './distributions.ts';
+import { BinnedNormal, LATENT_BITS, medianOf, type PixelCoder, popPrior, pushPrior } from './distributions.ts';
 import { AnsStack } from './rans.ts';
 
 /** Integers of rows of integers, computed the same anywhere; see `ExactProgram`. */
 export type Network = (x: Float32Array, rows: number) => Promise<Float32Array>;
 
+export interface CodecLayer {
+  /** Numbers of the code. */
+  readonly size: number;
+  /** From what lies below, bytes or the medians of the layer before, to means, then log-variances: [rows, 2·size]. */
+  readonly encoder: Network;
+  /** From medians to what is said of the pixels, [rows, pixels·parameters]; or of the layer before, as its encoder says it. */
+  readonly decoder: Network;
+}
+
 export interface Codec {
   readonly pixels: number;
-  readonly latent: number;
-  /** From bytes to means, then log-variances: [rows, 2·latent]. */
-  readonly encoder: Network;
-  /** From codes to what is said of the pixels: [rows, pixels·parameters]. */
-  readonly decoder: Network;
+  /** Of the code, from the one that is nearest to the images on; the last is standard normal. */
+  readonly layers: readonly CodecLayer[];
   readonly pixel: PixelCoder;
-  /** What the encoder is given for a byte. */
+  /** What the first encoder is given for a byte. */
   readonly toInput: (byte: number) => number;
 }
 
@@ -69,50 +76,83 @@ function inputsOf({ toInput }: Codec, images: Uint8Array): Float32Array {
   return inputs;
 }
 
+/** Numbers of a layer of a batch, as bins: [rows, size], with the integers of the normal distributions that they are coded by. */
+class LayerCoder {
+  private readonly normal = new BinnedNormal();
+  private readonly size: number;
+
+  constructor({ size }: CodecLayer) {
+    this.size = size;
+  }
+
+  private set(codes: Float32Array, at: number): void {
+    const { size } = this;
+    const mean = Math.floor(at / size) * 2 * size + (at % size);
+    this.normal.set(codes[mean]!, codes[mean + size]!);
+  }
+
+  pop(stack: AnsStack, codes: Float32Array, bins: Uint16Array): void {
+    for (let i = 0; i < bins.length; i++) {
+      this.set(codes, i);
+      bins[i] = this.normal.pop(stack);
+    }
+  }
+
+  /** The last first, so that `pop` undoes it, and it `pop`. */
+  push(stack: AnsStack, codes: Float32Array, bins: Uint16Array): void {
+    for (let i = bins.length - 1; i >= 0; i--) {
+      this.set(codes, i);
+      this.normal.push(stack, bins[i]!);
+    }
+  }
+}
+
 /** @param images bytes, of whole images */
 export async function encodeBlock(codec: Codec, images: Uint8Array, times: Times, tell?: (done: number) => void) {
-  const { pixels, latent, pixel, encoder, decoder } = codec;
+  const { pixels, layers, pixel } = codec;
   const began = performance.now();
   const count = images.length / pixels;
   const stack = new AnsStack();
-  const posterior = new Posterior();
+  const coders = layers.map((layer) => new LayerCoder(layer));
   const batches: number[] = [];
   let digest = 0;
   const width = pixels * pixel.parameters;
-  // The encoder's share does not hang on the stack: many images at once.
-  let codes: Float32Array = new Float32Array(0);
-  let codesFrom = 0;
+  const numbers = layers.reduce((sum, { size }) => sum + size, 0);
+  // The first encoder's share does not hang on the stack: many images at once.
+  const { encoder, size: firstSize } = layers[0]!;
+  let ahead: Float32Array = new Float32Array(0);
+  let aheadFrom = 0;
   for (let first = 0; first < count; first += batches.at(-1)!) {
-    const room = Math.floor((16 * stack.length) / (latent * LATENT_BITS));
+    const room = Math.floor((16 * stack.length) / (numbers * LATENT_BITS));
     const size = Math.max(1, Math.min(MOST_IN_BATCH, room, count - first));
     batches.push(size);
-    if ((first + size - codesFrom) * 2 * latent > codes.length) {
+    if ((first + size - aheadFrom) * 2 * firstSize > ahead.length) {
       const until = Math.min(count, first + MOST_IN_BATCH);
-      codes = await timed(times, () =>
+      ahead = await timed(times, () =>
         encoder(inputsOf(codec, images.subarray(first * pixels, until * pixels)), until - first),
       );
-      codesFrom = first;
+      aheadFrom = first;
     }
-    const bins = new Uint16Array(size * latent);
-    const z = new Float32Array(size * latent);
-    for (let i = 0; i < size; i++) {
-      const row = (first + i - codesFrom) * 2 * latent;
-      for (let j = 0; j < latent; j++) {
-        posterior.set(codes[row + j]!, codes[row + latent + j]!);
-        const bin = posterior.pop(stack);
-        bins[i * latent + j] = bin;
-        z[i * latent + j] = medianOf(bin);
+    const start = (first - aheadFrom) * 2 * firstSize;
+    let codes = ahead.subarray(start, start + size * 2 * firstSize);
+    let below = new Uint16Array(0);
+    for (const [i, layer] of layers.entries()) {
+      if (i > 0) codes = await timed(times, () => layer.encoder(Float32Array.from(below, medianOf), size));
+      digest += digestOf(codes, 2 * layer.size);
+      const bins = new Uint16Array(size * layer.size);
+      coders[i]!.pop(stack, codes, bins);
+      const said = await timed(times, () => layer.decoder(Float32Array.from(bins, medianOf), size));
+      digest += digestOf(said, said.length / size);
+      if (i > 0) coders[i - 1]!.push(stack, said, below);
+      else {
+        for (let row = 0; row < size; row++) {
+          const from = (first + row) * pixels;
+          for (let p = 0; p < pixels; p++) pixel.push(stack, said, row * width, p, images[from + p]!);
+        }
       }
+      below = bins;
     }
-    const start = (first - codesFrom) * 2 * latent;
-    digest += digestOf(codes.subarray(start, start + size * 2 * latent), 2 * latent);
-    const said = await timed(times, () => decoder(z, size));
-    digest += digestOf(said, width);
-    for (let i = 0; i < size; i++) {
-      const from = (first + i) * pixels;
-      for (let p = 0; p < pixels; p++) pixel.push(stack, said, i * width, p, images[from + p]!);
-    }
-    for (const bin of bins) pushPrior(stack, bin);
+    for (const bin of below) pushPrior(stack, bin);
     tell?.(first + size);
   }
   times.coder += performance.now() - began;
@@ -130,10 +170,10 @@ export async function decodeBlock(
   times: Times,
   tell?: (done: number) => void,
 ): Promise<Uint8Array> {
-  const { pixels, latent, pixel, encoder, decoder } = codec;
+  const { pixels, layers, pixel } = codec;
   const began = performance.now();
   const stack = AnsStack.decode(coded);
-  const posterior = new Posterior();
+  const coders = layers.map((layer) => new LayerCoder(layer));
   const count = batches.reduce((sum, size) => sum + size, 0);
   const images = new Uint8Array(count * pixels);
   const width = pixels * pixel.parameters;
@@ -141,24 +181,26 @@ export async function decodeBlock(
   let last = count;
   for (const size of [...batches].reverse()) {
     const first = last - size;
-    const bins = new Uint16Array(size * latent);
+    let bins = new Uint16Array(size * layers.at(-1)!.size);
     for (let i = bins.length - 1; i >= 0; i--) bins[i] = popPrior(stack);
-    const said = await timed(times, () => decoder(Float32Array.from(bins, medianOf), size));
-    digest += digestOf(said, width);
-    for (let i = size - 1; i >= 0; i--) {
-      const from = (first + i) * pixels;
-      for (let p = pixels - 1; p >= 0; p--) images[from + p] = pixel.pop(stack, said, i * width, p);
-    }
-    const codes = await timed(times, () =>
-      encoder(inputsOf(codec, images.subarray(first * pixels, last * pixels)), size),
-    );
-    digest += digestOf(codes, 2 * latent);
-    for (let i = size - 1; i >= 0; i--) {
-      const row = i * 2 * latent;
-      for (let j = latent - 1; j >= 0; j--) {
-        posterior.set(codes[row + j]!, codes[row + latent + j]!);
-        posterior.push(stack, bins[i * latent + j]!);
+    for (let i = layers.length - 1; i >= 0; i--) {
+      const layer = layers[i]!;
+      const said = await timed(times, () => layer.decoder(Float32Array.from(bins, medianOf), size));
+      digest += digestOf(said, said.length / size);
+      const below = new Uint16Array(i > 0 ? size * layers[i - 1]!.size : 0);
+      if (i > 0) coders[i - 1]!.pop(stack, said, below);
+      else {
+        for (let row = size - 1; row >= 0; row--) {
+          const from = (first + row) * pixels;
+          for (let p = pixels - 1; p >= 0; p--) images[from + p] = pixel.pop(stack, said, row * width, p);
+        }
       }
+      const given =
+        i > 0 ? Float32Array.from(below, medianOf) : inputsOf(codec, images.subarray(first * pixels, last * pixels));
+      const codes = await timed(times, () => layer.encoder(given, size));
+      digest += digestOf(codes, 2 * layer.size);
+      coders[i]!.push(stack, codes, bins);
+      bins = below;
     }
     last = first;
     tell?.(count - first);

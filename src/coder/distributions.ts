@@ -53,7 +53,7 @@ export const medianOf = (bin: number): number => tables().medians[bin]!;
 export const mostMedian = (): number => tables().medians[BINS - 1]!;
 
 /** The normal distribution of one number of a code, over the bins. */
-export class Posterior {
+export class BinnedNormal {
   private readonly edges = tables().edges;
   private readonly cdf = tables().cdf;
   private mean = 0;

@@ -1,0 +1,170 @@
+// The code of a model as a chain of layers: an encoder says of each where it is, given what lies below it (the images, or the layer
+// before), and a decoder says of what lies below where that is, given the layer. The last is standard normal. A VAE has one layer.
+import { OptionError } from '../errors.ts';
+import { DeepVAE } from '../models/deep_vae.ts';
+import type { LatentModel } from '../models/latent_model.ts';
+import { VAE } from '../models/vae.ts';
+import { Linear, ReLU, type Sequential, Tanh } from '../nn/layers.ts';
+import { philox } from '../ops/philox.ts';
+import { MOST_SHIFT } from './container.ts';
+import { CODE_STEPS } from './distributions.ts';
+import { exp, normalQuantile, powerOfTwo } from './exact_math.ts';
+import { type TrainedLayer, trainedForward } from './exact_network.ts';
+
+export interface CodeLayer {
+  /** Numbers of the code. */
+  readonly size: number;
+  /** From what lies below to means, then log-variances. */
+  readonly encoder: readonly TrainedLayer[];
+  /** From the layer to what is said of the pixels; of a layer below, means, then log-variances. */
+  readonly decoder: readonly TrainedLayer[];
+}
+
+/** Where the numbers of a layer lie that is not the last: integers, so that a file can hold them. */
+export interface Place {
+  /** Means, in steps of 1/1024. */
+  readonly middles: readonly number[];
+  /** Deviations, as exponents of 2. */
+  readonly shifts: readonly number[];
+}
+
+/** @throws OptionError if there is a layer that no exact network has */
+function layersOf(
+  network: Sequential,
+  name: string,
+  values: ReadonlyMap<string, { data: Float32Array }>,
+): TrainedLayer[] {
+  const layers: TrainedLayer[] = [];
+  for (const [i, layer] of network.layers.entries()) {
+    if (layer instanceof Linear) {
+      const [outputs, inputs] = layer.weight.shape as [number, number];
+      const weight = values.get(`${name}.${i}.weight`)!.data;
+      const bias = values.get(`${name}.${i}.bias`)?.data ?? new Float32Array(outputs);
+      layers.push({ weight, bias, inputs, outputs, activation: 'none' });
+    } else if ((layer instanceof Tanh || layer instanceof ReLU) && layers.at(-1)?.activation === 'none') {
+      layers.push({ ...layers.pop()!, activation: layer instanceof Tanh ? 'tanh' : 'relu' });
+    } else {
+      throw new OptionError(
+        `${name}.${i} is ${layer.constructor.name}, which cannot be made exact: models of linear layers, tanh and ReLU can`,
+      );
+    }
+  }
+  return layers;
+}
+
+/**
+ * The layers of a model's code, from the one that is nearest to the images on.
+ *
+ * @param values of its parameters, by name
+ * @returns undefined if its code is no such chain
+ * @throws OptionError if there is a layer that no exact network has
+ */
+export function codeLayersOf(
+  model: LatentModel,
+  values: ReadonlyMap<string, { data: Float32Array }>,
+): CodeLayer[] | undefined {
+  const made = (encoder: Sequential, decoder: Sequential, size: number, suffix = '') => ({
+    size,
+    encoder: layersOf(encoder, `encoder${suffix}`, values),
+    decoder: layersOf(decoder, `decoder${suffix}`, values),
+  });
+  if (model instanceof VAE) return [made(model.encoder, model.decoder, model.latent)];
+  if (!(model instanceof DeepVAE)) return undefined;
+  return model.layers.map(({ size }, i) => made(model.encoders[i]!, model.decoders[i]!, size, `s.${i}`));
+}
+
+/** Codes of the model that places are found by. */
+const DRAWN = 256;
+const KEY = [0x67, 0x6c] as const;
+
+/** Standard normal numbers, the same in every engine. */
+function normals(count: number, stream: number): Float64Array {
+  return Float64Array.from({ length: count }, (_, i) => {
+    const word = philox([i, stream, 0, 0], KEY)[0]!;
+    return normalQuantile(((word >>> 8) + 0.5) / 2 ** 24);
+  });
+}
+
+/** The exponent of the power of two that is nearest to √variance. */
+function shiftOf(variance: number): number {
+  let shift = -MOST_SHIFT;
+  while (shift < MOST_SHIFT && variance > powerOfTwo(2 * shift + 1)) shift++;
+  return shift;
+}
+
+/** Where the numbers of all layers but the last lie under the model, which draws some codes. */
+export function placesOf(layers: readonly CodeLayer[]): Place[] {
+  const places: Place[] = [];
+  const last = layers.length - 1;
+  let z = normals(DRAWN * layers[last]!.size, last);
+  for (let i = last - 1; i >= 0; i--) {
+    const { size } = layers[i]!;
+    const { values } = trainedForward(layers[i + 1]!.decoder, z, DRAWN);
+    const mean = (row: number, j: number) => values[row * 2 * size + j]!;
+    const deviation = (row: number, j: number) => exp(0.5 * Math.min(40, Math.max(-40, mean(row, size + j))));
+    const [middles, shifts]: [number[], number[]] = [[], []];
+    for (let j = 0; j < size; j++) {
+      let [sum, squares] = [0, 0];
+      for (let row = 0; row < DRAWN; row++) {
+        sum += mean(row, j);
+        squares += mean(row, j) ** 2 + deviation(row, j) ** 2;
+      }
+      const middle = sum / DRAWN;
+      middles.push(Math.floor(middle * CODE_STEPS + 0.5));
+      shifts.push(shiftOf(squares / DRAWN - middle ** 2));
+    }
+    places.unshift({ middles, shifts });
+    const noise = normals(DRAWN * size, i);
+    z = noise.map((one, k) => {
+      const [row, j] = [Math.floor(k / size), k % size];
+      return mean(row, j) + deviation(row, j) * one;
+    });
+  }
+  return places;
+}
+
+/** A network whose result, means and then log-variances, is of the numbers when they are moved by −middle and divided by 2^shift. */
+function resultMoved(network: readonly TrainedLayer[], { middles, shifts }: Place): TrainedLayer[] {
+  const last = network.at(-1)!;
+  const { inputs } = last;
+  const size = middles.length;
+  const weight = last.weight.map((w, i) => {
+    const row = Math.floor(i / inputs);
+    return row < size ? w * powerOfTwo(-shifts[row]!) : w;
+  });
+  const bias = last.bias.map((b, row) =>
+    row < size ? (b - middles[row]! / CODE_STEPS) * powerOfTwo(-shifts[row]!) : b - 2 * shifts[row - size]! * Math.LN2,
+  );
+  return [...network.slice(0, -1), { ...last, weight, bias }];
+}
+
+/** A network that takes the numbers as they are after that move. */
+function inputMoved(network: readonly TrainedLayer[], { middles, shifts }: Place): TrainedLayer[] {
+  const first = network[0]!;
+  const { inputs } = first;
+  const weight = first.weight.map((w, i) => w * powerOfTwo(shifts[i % inputs]!));
+  const bias = first.bias.map((b, row) => {
+    let sum = b;
+    for (let i = 0; i < inputs; i++) sum += (first.weight[row * inputs + i]! * middles[i]!) / CODE_STEPS;
+    return sum;
+  });
+  return [{ ...first, weight, bias }, ...network.slice(1)];
+}
+
+/**
+ * The same model, whose numbers of each layer have about the mean 0 and the deviation 1: as those of the last have.
+ *
+ * @param places one a layer but the last
+ */
+export function placed(layers: readonly CodeLayer[], places: readonly Place[]): CodeLayer[] {
+  return layers.map(({ size, encoder, decoder }, i) => {
+    const [own, below] = [places[i], places[i - 1]];
+    const taking = below ? inputMoved(encoder, below) : encoder;
+    const giving = own ? inputMoved(decoder, own) : decoder;
+    return {
+      size,
+      encoder: own ? resultMoved(taking, own) : taking,
+      decoder: below ? resultMoved(giving, below) : giving,
+    };
+  });
+}
