@@ -25,7 +25,7 @@ import { CODER_DRIVER_HELP, runWork } from './compress/run.ts';
 import { showTable } from './compress/table.ts';
 import { compressTextFile, refuseForText } from './compress/text.ts';
 import { type CompressEnd, SPLITS } from './compress/work.ts';
-import { findModel } from './evaluate/model.ts';
+import { findModel } from './model_file.ts';
 import type { PageServer } from './page_server.ts';
 import { printJson } from './progress.ts';
 import { findData } from './train/data.ts';

@@ -9,7 +9,7 @@ import { showTime } from './compress/progress.ts';
 import { CODER_DRIVER_HELP, runWork } from './compress/run.ts';
 import { decompressTextFile } from './compress/text.ts';
 import type { DecompressEnd } from './compress/work.ts';
-import { findModel } from './evaluate/model.ts';
+import { findModel } from './model_file.ts';
 import type { PageServer } from './page_server.ts';
 import { printJson } from './progress.ts';
 import { replaceFile } from './train/durable.ts';

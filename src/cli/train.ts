@@ -2,11 +2,12 @@
 import { readFileSync } from 'node:fs';
 import { dirname, relative } from 'node:path';
 import { tokenizerFromText } from '../data/tokenizer_file.ts';
-import { DataError, GliaError, NotFiniteError, OptionError } from '../errors.ts';
-import { namedOptions } from '../train/checkpoint.ts';
+import { CheckpointError, DataError, GliaError, NotFiniteError, OptionError } from '../errors.ts';
+import { decodeTrained, namedOptions } from '../train/checkpoint.ts';
 import { completeOptions } from '../train/options.ts';
 import { isTextEntry, modelEntry } from '../train/registry/registry.ts';
 import { showPath } from './arguments.ts';
+import { findModel } from './model_file.ts';
 import type { PageServer } from './page_server.ts';
 import { type Arguments, parseArguments, resumeCommand } from './train/arguments.ts';
 import { findData } from './train/data.ts';
@@ -33,19 +34,21 @@ type Prepared = Awaited<ReturnType<typeof prepare>>;
 
 /** Finds what is needed and checks what can be told by then, before there is a browser or a folder. */
 async function prepare(parsed: Arguments, report: Report) {
-  const { given, data, out, resume, tokenizer } = parsed;
+  const { given, data, out, resume, init: weights, tokenizer } = parsed;
   const saved = resume === undefined ? undefined : readSaved(resume, out);
   // --steps is for a quick look at one run; what goes on from it goes to the end.
-  const before = saved && namedOptions(saved.checkpoint.progress.options, saved.path);
+  const init = weights === undefined ? undefined : readWeights(weights);
+  const before = saved ? namedOptions(saved.checkpoint.progress.options, saved.path) : init?.options;
   // What learns from text has a rate that goes by the steps of the whole run.
   const isText = (model: string) => isTextEntry(modelEntry(model));
-  const inherited = before && { ...before, ...(isText(before.model) ? {} : { steps: undefined }) };
-  if (before && given.model !== undefined && given.model !== before.model) {
+  const inherited = before && { ...before, ...(saved && isText(before.model) ? {} : { steps: undefined }) };
+  if (saved && before && given.model !== undefined && given.model !== before.model) {
     throw new OptionError(
       `${saved.path} was made with --model ${before.model}, not with --model ${given.model}: resume with the same`,
     );
   }
-  const options = completeOptions({ ...inherited, ...given });
+  const isOther = before && given.model !== undefined && given.model !== before.model;
+  const options = completeOptions({ ...(isOther ? {} : inherited), ...given });
   const warn = (message: string) => report.warn(message);
   const folder = saved ? new RunFolder(out ?? dirname(saved.path), warn) : newRun(out, options.model, warn);
   if (saved && folder.hasCheckpoint && relative(folder.path, dirname(saved.path)) !== '') {
@@ -55,10 +58,24 @@ async function prepare(parsed: Arguments, report: Report) {
   return {
     options,
     saved,
+    init,
     folder,
     data: data === undefined ? undefined : await findData(data, isText(options.model) ? 'text' : 'images'),
     tokenizer: tokenizer === undefined ? undefined : await readTokenizer(tokenizer),
   };
+}
+
+/** Reads the weights that a run begins with, and sees that they are such before there is a browser. */
+function readWeights(place: string) {
+  const path = findModel(place, '--init');
+  const name = showPath(path);
+  let bytes: Uint8Array;
+  try {
+    bytes = readFileSync(path);
+  } catch (error) {
+    throw new CheckpointError(`--init: ${name} cannot be read: ${(error as Error).message}`, { cause: error });
+  }
+  return { name, bytes, options: decodeTrained(bytes, name).options };
 }
 
 /** Reads a tokenizer.json, and sees that it is one before there is a browser. */
@@ -75,7 +92,7 @@ async function readTokenizer(path: string): Promise<{ name: string; text: string
 }
 
 async function train(run: Prepared, parsed: Arguments, report: Report, server: PageServer): Promise<number> {
-  const { options, saved, folder, data, tokenizer } = run;
+  const { options, saved, init, folder, data, tokenizer } = run;
   const began = performance.now();
   const out = showPath(folder.path);
   const history = saved?.history ?? [];
@@ -86,10 +103,12 @@ async function train(run: Prepared, parsed: Arguments, report: Report, server: P
     const { headed, node, driver, patience, saveEvery, testEvery } = parsed;
     const outcome = await trainLasting({
       ...{ server, data, stop, headed, node, driver, patience, checkpoint: saved?.bytes },
+      init: init?.bytes,
       tokenizer: tokenizer?.text,
       job: {
         ...{ options, history, saveEvery, testEvery },
         ...(saved && { checkpoint: saved.path }),
+        ...(init && { init: init.name }),
         ...(tokenizer && { tokenizer: tokenizer.name }),
       },
       tell(event) {
@@ -126,8 +145,13 @@ async function train(run: Prepared, parsed: Arguments, report: Report, server: P
   }
 }
 
-function describe(start: StartEvent, { options: { model, batch } }: Prepared, { data }: Arguments) {
-  return { model, batch, data: { ...start.data, name: data ?? start.data.name, builtIn: data === undefined } };
+function describe(start: StartEvent, { options: { model, batch }, init }: Prepared, { data }: Arguments) {
+  return {
+    model,
+    batch,
+    init: init?.name,
+    data: { ...start.data, name: data ?? start.data.name, builtIn: data === undefined },
+  };
 }
 
 /** Adds what is left of a run that failed, where one can go on from it. */

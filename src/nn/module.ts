@@ -10,9 +10,13 @@ export class Parameter extends Variable {
   /** What its first value is drawn from; `Parameters` chooses. */
   seed = 0;
   stream: number;
+  /** Its first value, where that is not drawn. */
+  given: Float32Array | undefined;
 
   constructor(shape: Shape, initialise: Initialiser) {
-    super('parameter', shape, { init: () => initialise(shape, new Generator(this.seed, this.stream)) });
+    super('parameter', shape, {
+      init: () => this.given ?? initialise(shape, new Generator(this.seed, this.stream)),
+    });
     this.stream = this.id;
   }
 }
@@ -21,9 +25,11 @@ export class Parameter extends Variable {
 export class ModuleBuffer extends Variable {
   /** Whether files of the model hold it; not where it follows from how the model was made. */
   readonly persistent: boolean;
+  /** Its first value, where that is another than it is made with. */
+  given: Float32Array | undefined;
 
   constructor(shape: Shape, initialise: (shape: Shape) => Float32Array, { persistent = true } = {}) {
-    super('buffer', shape, { init: () => initialise(shape) });
+    super('buffer', shape, { init: () => this.given ?? initialise(shape) });
     this.persistent = persistent;
   }
 }

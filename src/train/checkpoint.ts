@@ -326,6 +326,20 @@ export function restore(gpu: Gpu, optimizer: Optimizer, checkpoint: Checkpoint, 
 }
 
 /**
+ * Lets a model begin with what is in a checkpoint or a file of weights, in place of what it would draw: to be called before anything is
+ * computed with it.
+ *
+ * @throws CheckpointError if a tensor is missing or of another shape
+ */
+export function beginWith(parameters: Parameters, buffers: Buffers, saved: Saved): void {
+  const values = restoredModel(parameters, buffers, saved);
+  const { flat } = values.pop()!;
+  const split = parameters.split(flat);
+  for (const [name, parameter] of parameters.named) parameter.given = split.get(name)!.data;
+  for (const { variable, flat } of values) (variable as ModuleBuffer).given = flat;
+}
+
+/**
  * The values of weights and buffers in a checkpoint or a file of weights, for a model that is only used: of the weights, their
  * moving average where the run kept one.
  *

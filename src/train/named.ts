@@ -9,7 +9,7 @@ import { Parameters } from '../nn/module.ts';
 import { Adam } from '../nn/optimizers.ts';
 import { inverseTimeSchedule } from '../nn/schedules.ts';
 import { checkpointed, type ProgramDescription } from '../runtime/compile.ts';
-import { checkOptions, namedOptions } from './checkpoint.ts';
+import { beginWith, checkOptions, namedOptions, type Trained } from './checkpoint.ts';
 import { MB } from './dataset.ts';
 import { FREE, type TrainOptions } from './options.ts';
 import { exampleCount } from './pictures.ts';
@@ -20,10 +20,14 @@ import { Trainer } from './trainer.ts';
 import type { TrainerOptions } from './trainer_options.ts';
 
 /** The trainer's own options: the checkpoint to go on from, how the step is compiled, what to do about a lost device. */
-export type NamedRun = Pick<
-  TrainerOptions,
-  'checkpoint' | 'compile' | 'onDeviceLost' | 'onRecovery' | 'snapshotEvery' | 'testEvery'
->;
+export interface NamedRun
+  extends Pick<
+    TrainerOptions,
+    'checkpoint' | 'compile' | 'onDeviceLost' | 'onRecovery' | 'snapshotEvery' | 'testEvery'
+  > {
+  /** Weights that a new run begins with, of a model of the same shapes; a checkpoint comes before them. */
+  readonly init?: Trained | undefined;
+}
 
 /**
  * The trainer of a model by name.
@@ -35,7 +39,7 @@ export async function trainByName(
   gpu: Gpu,
   dataset: Dataset | TextDataset,
   options: TrainOptions,
-  run: NamedRun = {},
+  { init, ...run }: NamedRun = {},
 ): Promise<Trainer> {
   const { checkpoint } = run;
   if (checkpoint) {
@@ -43,6 +47,10 @@ export async function trainByName(
     checkOptions(checkpoint.name, before, options, freeOptions(dataset), '--', LENGTHS);
   }
   const named = runOf(dataset, options);
+  if (init && !checkpoint) {
+    const { parameters } = named.optimizer!;
+    beginWith(parameters, named.model.namedBuffers(), init);
+  }
   return Trainer.create(gpu, {
     ...named,
     // The options were compared above, with what files of earlier versions leave out filled in.

@@ -26,6 +26,8 @@ export interface Arguments {
   readonly out: string | undefined;
   /** A checkpoint or run folder, or true for the one that suggests itself. */
   readonly resume: string | true | undefined;
+  /** Weights to begin with: a checkpoint, a file of weights or a run folder. */
+  readonly init: string | undefined;
   /** A checkpoint at least so often: seconds. */
   readonly saveEvery: number;
   /** Epochs from one test to the next. */
@@ -55,6 +57,7 @@ Examples:
   ${COMMAND} --model gpt --help                   the options of one model
   ${COMMAND} --latent 2 --out runs/plane          a run folder of your own choice
   ${COMMAND} --out runs/plane --resume            go on where it stopped, to the same bits
+  ${COMMAND} --init runs/plane --data ../photos   a new run that begins with these weights
 
 Ctrl-C stops with a checkpoint; a second Ctrl-C stops at once.`;
 
@@ -62,13 +65,16 @@ Ctrl-C stops with a checkpoint; a second Ctrl-C stops at once.`;
 export function parseArguments(args: readonly string[]): Arguments | undefined {
   const command = describeCommand();
   if (!parse(command, args)) return undefined;
-  const { data, tokenizerFile, out, resume, headed = false, json = false, node = false, driver } = command.opts();
+  const { data, tokenizerFile, out, resume, init, headed = false, json = false, node = false, driver } = command.opts();
   const { saveEvery, testEvery, patience } = command.opts();
-  refuseEmpty({ data, 'tokenizer-file': tokenizerFile, out, resume, driver });
+  refuseEmpty({ data, 'tokenizer-file': tokenizerFile, out, resume, init, driver });
   refuseDriverAlone({ node, driver });
   const given = givenOptions(command);
   if (tokenizerFile && (given.tokenizer ?? 'file') !== 'file') {
     throw new OptionError(`--tokenizer ${given.tokenizer} and --tokenizer-file exclude each other`);
+  }
+  for (const [other, value] of Object.entries({ resume, 'tokenizer-file': tokenizerFile })) {
+    if (init !== undefined && value !== undefined) throw new OptionError(`--init and --${other} exclude each other`);
   }
   return {
     given: tokenizerFile ? { ...given, tokenizer: 'file' } : given,
@@ -76,6 +82,7 @@ export function parseArguments(args: readonly string[]): Arguments | undefined {
     data: data && resolveData(data),
     out: out && resolvePath(out),
     resume: typeof resume === 'string' ? resolvePath(resume) : resume,
+    init: init && resolvePath(init),
     ...{ saveEvery, testEvery, patience, headed, node, driver, json },
   };
 }
@@ -99,6 +106,10 @@ function describeCommand(): Command {
     .option(
       '--resume [checkpoint]',
       'go on from a checkpoint or run folder (default: that of --out, else the newest run)',
+    )
+    .option(
+      '--init <weights>',
+      'begin a new run with the weights of a model.safetensors, checkpoint or run folder, and its options but for those given',
     )
     .addOption(number('test-every', 'epochs', TEST_EVERY))
     .addOption(number('save-every', 'seconds', SAVE_EVERY))

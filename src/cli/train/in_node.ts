@@ -6,8 +6,8 @@ import { type PageRun, serveFiles } from './serve.ts';
 
 /** @throws what the training throws */
 export async function trainInNode(run: PageRun & { readonly driver: string | undefined }) {
-  const { server, job, data, checkpoint, tokenizer, save, tell, stop, driver } = run;
-  const files = { 'job.json': JSON.stringify(job), checkpoint, 'tokenizer.json': tokenizer };
+  const { server, job, data, checkpoint, init, tokenizer, save, tell, stop, driver } = run;
+  const files = { 'job.json': JSON.stringify(job), checkpoint, init, 'tokenizer.json': tokenizer };
   const path = serveFiles(server, { files, data, save });
   const base = await likeAPage(server, path, driver, { [TELL]: tell });
   const page = await import('./page.ts');

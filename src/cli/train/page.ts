@@ -6,7 +6,7 @@ import { tokenizerFromText } from '../../data/tokenizer_file.ts';
 import type { Vocabulary } from '../../data/vocabulary.ts';
 import { DeviceLostError, NotFiniteError } from '../../errors.ts';
 import { Gpu } from '../../gpu/gpu.ts';
-import { decodeCheckpoint } from '../../train/checkpoint.ts';
+import { decodeCheckpoint, decodeTrained } from '../../train/checkpoint.ts';
 import type { Means, StepEvent, TrainEvent } from '../../train/events.ts';
 import type { Recovery } from '../../train/healing.ts';
 import { trainByName } from '../../train/named.ts';
@@ -48,13 +48,17 @@ async function train(base: string, stop: AbortSignal): Promise<Outcome> {
   const checkpoint = job.checkpoint
     ? decodeCheckpoint(new Uint8Array(await (await get(base, 'checkpoint')).arrayBuffer()), job.checkpoint)
     : undefined;
+  const init = job.init
+    ? decodeTrained(new Uint8Array(await (await get(base, 'init')).arrayBuffer()), job.init)
+    : undefined;
   let told = performance.now();
   const progress = (done: number, total: number) => {
     if (performance.now() - told < TELL_INTERVAL) return;
     told = performance.now();
     void tell([{ event: 'reading', done, total }]);
   };
-  const known = checkpoint ? await vocabularyOf(checkpoint) : await tokenizerOf(base, job);
+  const before = checkpoint ?? init;
+  const known = before ? await vocabularyOf(before) : await tokenizerOf(base, job);
   const dataset = isTextEntry(modelEntry(job.options.model))
     ? await loadText(base, job.options, known, progress)
     : await loadData(base, job.options, progress);
@@ -64,7 +68,9 @@ async function train(base: string, stop: AbortSignal): Promise<Outcome> {
     const event = { event: 'recovered', reason, step: from } as const;
     void tell([otherAdapter ? { ...event, adapter: gpu.name } : event]);
   };
-  const trainer = await trainByName(gpu, dataset, job.options, { checkpoint, onRecovery, testEvery: job.testEvery });
+  const trainer = await trainByName(gpu, dataset, job.options, {
+    ...{ checkpoint, init, onRecovery, testEvery: job.testEvery },
+  });
   return new Session(base, trainer, dataset, job).train(stop);
 }
 

@@ -16,6 +16,8 @@ export interface Job {
   readonly options: TrainOptions;
   /** What the checkpoint to resume from is called, if there is one; its bytes are under `checkpoint`. */
   readonly checkpoint?: string;
+  /** What the weights to begin with are called, if they are given; they are under `init`. */
+  readonly init?: string;
   /** What the file of a tokenizer is called, if one is given; it is under `tokenizer.json`. */
   readonly tokenizer?: string;
   /** What was told before that checkpoint. */

@@ -9,6 +9,8 @@ import type { ReadingEvent, RecoveredEvent, StartEvent } from './protocol.ts';
 export interface RunStart extends StartEvent {
   readonly model: string;
   readonly batch: number;
+  /** The file of the weights that it begins with. */
+  readonly init: string | undefined;
   readonly data: StartEvent['data'] & { readonly builtIn: boolean };
   /** The run folder. */
   readonly out: string;
@@ -91,7 +93,7 @@ export class TextReport implements Report {
     this.close();
     this.run = start;
     this.began = performance.now();
-    const { adapter, software, model, weights, data, out, step, totalSteps } = start;
+    const { adapter, software, model, weights, init, data, out, step, totalSteps } = start;
     const { vocabulary, images } = data;
     const what = vocabulary ? 'sentences of a grammar' : 'stroke digits';
     const source = data.builtIn ? `built-in ${what}, because no --data was given` : data.name;
@@ -104,7 +106,8 @@ export class TextReport implements Report {
     const { streamedThrough } = data;
     const stream = streamedThrough ? `, streamed through ${Math.ceil(streamedThrough / 1e6)} MB on the GPU` : '';
     this.print(`data        ${source}: ${counts}${stream}`);
-    this.print(`model       ${model}, ${weights.toLocaleString('en')} weights`);
+    const begun = init === undefined ? '' : `, which begin as those of ${init}`;
+    this.print(`model       ${model}, ${weights.toLocaleString('en')} weights${begun}`);
     this.print(`run folder  ${out}`);
     if (step > 0) this.print(`resumed     after step ${step} of ${totalSteps}`);
     this.progress.start(totalSteps, step, 'compiling …');

@@ -15,6 +15,8 @@ export interface PageRun {
   /** What --data means; the built-in digits without. */
   readonly data: Files | undefined;
   readonly checkpoint: Uint8Array | undefined;
+  /** Weights that a new run begins with. */
+  readonly init?: Uint8Array | undefined;
   /** A tokenizer.json. */
   readonly tokenizer?: string | undefined;
   readonly headed: boolean;
@@ -28,8 +30,8 @@ export interface PageRun {
 
 /** @throws the page's errors, as what they were; DeviceLostError if the tab or the browser is gone, or does not answer */
 export async function trainInPage(run: PageRun): Promise<Exclude<Outcome, { event: 'error' }>> {
-  const { server, headed, patience, tell, stop, job, data, checkpoint, tokenizer, save } = run;
-  const files = { 'job.json': JSON.stringify(job), checkpoint, 'tokenizer.json': tokenizer };
+  const { server, headed, patience, tell, stop, job, data, checkpoint, init, tokenizer, save } = run;
+  const files = { 'job.json': JSON.stringify(job), checkpoint, init, 'tokenizer.json': tokenizer };
   /** What the command itself could not do with what it was told. */
   let failure: Error | undefined;
   let watch: Watch | undefined;
