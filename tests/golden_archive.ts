@@ -13,7 +13,7 @@ import { encodeSafetensors } from '../src/train/safetensors.ts';
 /** Checksum and length of the archives: by a model of one layer, and of two. */
 export const GOLDEN = [
   { sum: 2563068051, length: 3549 },
-  { sum: 3280073120, length: 11804 },
+  { sum: 931786247, length: 11145 },
 ];
 
 const SIDE = { height: 7, width: 9, channels: 1, classes: 0 };

@@ -19,7 +19,7 @@ import {
   joinBytes,
   MOST_IN_BLOCK,
 } from './container.ts';
-import { type Fitted, VaeCodec } from './vae_codec.ts';
+import { type Scales, VaeCodec } from './vae_codec.ts';
 
 /** Images a block by default: what comes before the first of them costs less than half a percent. */
 export const DEFAULT_BLOCK = 2500;
@@ -54,7 +54,7 @@ function shapeOnly({ height, width, channels }: Size): Dataset {
   return { name: 'archive', train: side, test: side };
 }
 
-function codecOf(trained: Trained, size: Size, binary: boolean, from: { fitted?: Fitted; examples?: Uint8Array }) {
+function codecOf(trained: Trained, size: Size, binary: boolean, from: { scales?: Scales; examples?: Uint8Array }) {
   const { name, options } = trained;
   const model = createModel(shapeOnly(size), options);
   if (!(model instanceof VAE || model instanceof HierarchicalVAE)) {
@@ -103,7 +103,7 @@ export async function compressImages(
   const header: ArchiveHeader = {
     ...{ count, height, width, channels, block, binarize: trained.options.binarize },
     model: {
-      ...{ digest: await codec.digest(), probe: codec.probe(), ...codec.fitted },
+      ...{ digest: await codec.digest(), probe: codec.probe(), scales: codec.scales },
       bytes: model?.length ?? 0,
     },
   };
@@ -160,7 +160,7 @@ async function codecFor({ header, model: stored }: Archive<ArchiveHeader>, name:
   const { model, binarize } = header;
   let codec: VaeCodec;
   try {
-    codec = codecOf(trained, header, binarize !== 'none', { fitted: model });
+    codec = codecOf(trained, header, binarize !== 'none', { scales: model.scales });
   } catch (error) {
     if (error instanceof GliaError) error.message = `${name} and ${trained.name} do not fit: ${error.message}`;
     throw error;

@@ -6,7 +6,6 @@ import type { LatentModel } from '../models/latent_model.ts';
 import { VAE } from '../models/vae.ts';
 import { Linear, ReLU, type Sequential, Tanh } from '../nn/layers.ts';
 import { philox } from '../ops/philox.ts';
-import { MOST_SHIFT } from './container.ts';
 import { CODE_STEPS } from './distributions.ts';
 import { exp, normalQuantile, powerOfTwo } from './exact_math.ts';
 import { type TrainedLayer, trainedForward } from './exact_network.ts';
@@ -20,13 +19,15 @@ export interface CodeLayer {
   readonly decoder: readonly TrainedLayer[];
 }
 
-/** Where the numbers of a layer lie that is not the last: integers, so that a file can hold them. */
-export interface Place {
+/** Where the numbers of a layer lie that is not the last. */
+interface Place {
   /** Means, in steps of 1/1024. */
   readonly middles: readonly number[];
   /** Deviations, as exponents of 2. */
   readonly shifts: readonly number[];
 }
+
+const MOST_SHIFT = 20;
 
 /** @throws OptionError if there is a layer that no exact network has */
 function layersOf(
@@ -92,8 +93,8 @@ function shiftOf(variance: number): number {
   return shift;
 }
 
-/** Where the numbers of all layers but the last lie under the model, which draws some codes. */
-export function placesOf(layers: readonly CodeLayer[]): Place[] {
+/** Where the numbers of all layers but the last lie under the model, which draws some codes: by the same arithmetic in every engine. */
+function placesOf(layers: readonly CodeLayer[]): Place[] {
   const places: Place[] = [];
   const last = layers.length - 1;
   let z = normals(DRAWN * layers[last]!.size, last);
@@ -152,11 +153,11 @@ function inputMoved(network: readonly TrainedLayer[], { middles, shifts }: Place
 }
 
 /**
- * The same model, whose numbers of each layer have about the mean 0 and the deviation 1: as those of the last have.
- *
- * @param places one a layer but the last
+ * The same model, whose numbers of each layer have about the mean 0 and the deviation 1: as those of the last have. Where they
+ * lay follows from the model alone, so that no file has to say it.
  */
-export function placed(layers: readonly CodeLayer[], places: readonly Place[]): CodeLayer[] {
+export function normalised(layers: readonly CodeLayer[]): CodeLayer[] {
+  const places = placesOf(layers);
   return layers.map(({ size, encoder, decoder }, i) => {
     const [own, below] = [places[i], places[i - 1]];
     const taking = below ? inputMoved(encoder, below) : encoder;

@@ -17,11 +17,7 @@ export const MOST_IN_BLOCK = 65535;
 export const MOST_TOKENS_IN_BLOCK = 2 ** 24;
 const MOST_PIXELS = 2 ** 20;
 const MOST_BLOCK_BYTES = 2 ** 28;
-/** Of a code. */
-const MOST_LAYERS = 64;
-const MOST_NUMBERS = 2 ** 16;
-/** Numbers of a code have a deviation of 2^±this at most. */
-export const MOST_SHIFT = 20;
+const MOST_NETWORKS = 128;
 
 interface StoredModel {
   /** SHA-256 of its numbers, in hexadecimal digits. */
@@ -45,8 +41,6 @@ export interface ArchiveHeader {
   readonly model: StoredModel & {
     /** Scales of the layers of encoder and decoder; of several layers of the code, of each in turn. */
     readonly scales: readonly (readonly number[])[];
-    /** Where the numbers of each of these lie, but of the last. */
-    readonly places?: readonly { readonly middles: readonly number[]; readonly shifts: readonly number[] }[];
   };
 }
 
@@ -171,17 +165,10 @@ function checkImages({ height, width, channels, binarize, model }: ArchiveHeader
     Array.isArray(list) &&
     list.length <= 64 &&
     list.every((x) => typeof x === 'number' && x > 0 && x === 2 ** Math.round(Math.log2(x)));
-  const { scales, places = [] } = model;
-  const wholes = (list: unknown, most: number) =>
-    Array.isArray(list) && list.length <= MOST_NUMBERS && list.every((x) => isWhole(x, -most, most));
-  const isPlace = (place: unknown) => {
-    const { middles, shifts } = (place ?? {}) as (typeof places)[number];
-    return wholes(middles, 2 ** 40) && wholes(shifts, MOST_SHIFT) && middles.length === shifts.length;
-  };
-  if (!Array.isArray(places) || places.length >= MOST_LAYERS || !places.every(isPlace))
-    return 'it does not say where its codes lie';
-  if (!Array.isArray(scales) || scales.length !== 2 * (places.length + 1) || !scales.every(powers))
+  const { scales } = model;
+  if (!Array.isArray(scales) || scales.length % 2 || !scales.length || scales.length > MOST_NETWORKS)
     return 'it does not say how its model is scaled';
+  if (!scales.every(powers)) return 'it does not say how its model is scaled';
   return undefined;
 }
 

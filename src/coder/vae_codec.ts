@@ -6,7 +6,7 @@ import { COMPONENTS, OBSERVATIONS, type Observation } from '../models/observatio
 import type { Parameters } from '../nn/module.ts';
 import { type Codec, digestOf, type Network } from './bits_back.ts';
 import { BetaBinomialCoder, CategoricalCoder } from './byte_coders.ts';
-import { type CodeLayer, codeLayersOf, type Place, placed, placesOf } from './code_layers.ts';
+import { type CodeLayer, codeLayersOf, normalised } from './code_layers.ts';
 import { sha256 } from './container.ts';
 import {
   BernoulliCoder,
@@ -53,16 +53,9 @@ export interface VaeCodecOptions {
   readonly parameters: Parameters;
   /** Bytes 0 and 255 alone. */
   readonly binary: boolean;
-  /** What a file was made with, or else images (bytes) to find them on. */
-  readonly fitted?: Fitted | undefined;
+  /** Those that a file was made with, or else images (bytes) to find them on. */
+  readonly scales?: Scales | undefined;
   readonly examples?: Uint8Array;
-}
-
-/** What is found on examples, and is the same wherever a file is read. */
-export interface Fitted {
-  readonly scales: Scales;
-  /** One a layer of the code but the last; none where there is one alone. */
-  readonly places?: readonly Place[];
 }
 
 interface ExactCodeLayer {
@@ -75,13 +68,13 @@ interface ExactCodeLayer {
 export class VaeCodec {
   readonly pixel: PixelCoder;
   readonly pixels: number;
-  readonly fitted: Fitted;
+  readonly scales: Scales;
   readonly layers: readonly ExactCodeLayer[];
   /** What the first encoder gets for a byte, which stands for the byte's share of 255. */
   private readonly binary: boolean;
 
   /** @throws OptionError if the model cannot be made exact, or has other pixels */
-  constructor(model: CodedModel, { flat, parameters, binary, fitted, examples = new Uint8Array(0) }: VaeCodecOptions) {
+  constructor(model: CodedModel, { flat, parameters, binary, scales, examples = new Uint8Array(0) }: VaeCodecOptions) {
     if (model.classes > 0) throw new OptionError('a model that is told labels cannot compress: it would need them');
     if (!model.observation)
       throw new OptionError('a Gaussian likelihood says nothing of bytes: train with another --likelihood');
@@ -91,23 +84,19 @@ export class VaeCodec {
     this.pixels = trained[0]!.encoder[0]!.inputs;
     this.pixel = pixelCoder(model, binary, this.pixels);
     this.binary = binary;
-    const places = fitted ? (fitted.places ?? []) : placesOf(trained);
-    const fits =
-      places.length === trained.length - 1 && places.every(({ middles }, i) => middles.length === trained[i]!.size);
-    if (!fits) throw new OptionError('the model has not as many numbers in its code as the file was made with');
-    const layers = placed(trained, places);
-    const scales = fitted?.scales ?? this.findScales(layers, examples);
+    const layers = normalised(trained);
+    this.scales = scales ?? this.findScales(layers, examples);
     const networks = layers.flatMap(({ encoder, decoder }) => [encoder, decoder]);
-    if (scales.length !== networks.length || networks.some(({ length }, i) => length !== scales[i]!.length)) {
+    const found = this.scales;
+    if (found.length !== networks.length || networks.some(({ length }, i) => length !== found[i]!.length)) {
       throw new OptionError('the model has not as many layers as the file was made with');
     }
-    this.fitted = { scales, ...(places.length > 0 && { places }) };
     const fromImages = binary ? { unit: 1, most: 1 } : { unit: 1 / 255, most: 255 };
     const fromCodes = { unit: 1 / LATENT_STEPS, most: mostMedian() };
     this.layers = layers.map(({ size, encoder, decoder }, i) => ({
       size,
-      encoder: exactNetwork(encoder, i > 0 ? fromCodes : fromImages, scales[2 * i]!),
-      decoder: exactNetwork(decoder, fromCodes, scales[2 * i + 1]!),
+      encoder: exactNetwork(encoder, i > 0 ? fromCodes : fromImages, found[2 * i]!),
+      decoder: exactNetwork(decoder, fromCodes, found[2 * i + 1]!),
     }));
   }
 
