@@ -43,13 +43,13 @@ export interface Compressed {
   readonly milliseconds: Readonly<Times>;
 }
 
-/** A data set of no images, for a model to be made for. */
+/** A data set for a model to be made for: of no images, since a header that lies may want large ones. */
 function shapeOnly({ height, width, channels }: Size): Dataset {
   const side = {
     ...{ height, width, channels },
-    count: 1,
+    count: 0,
     classes: 0,
-    images: new Uint8Array(height * width * channels),
+    images: new Uint8Array(0),
   };
   return { name: 'archive', train: side, test: side };
 }
