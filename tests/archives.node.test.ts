@@ -230,3 +230,9 @@ describe('what is damaged is told in one line, and what is not is salvaged', () 
     },
   );
 });
+
+test('a code that is drawn from the top down is refused', async () => {
+  const made = modelOf({ model: 'hvae', layers: 3, width: 8, binarize: 'dynamic' }, [28, 28], random);
+  const compressed = compressImages(undefined, made.trained, imagesOf(made, 1, random));
+  await expect(compressed).rejects.toThrow(/drawn from the top down cannot be made exact: burda-2 has layers, and can/);
+});

@@ -267,11 +267,12 @@ export class Evaluator {
     for (const sample of samples) for (let i = 0; i < sample.length; i++) sample[i] = roundToHalf(sample[i]!);
     for (let i = 0; i < samples[0]!.length; i++) {
       const spread = spreadAt(before, i);
+      if (spread > 0) {
+        samples[1]![i] = roundToHalf(before[0]![i]! + 8 * spread);
+        samples[2]![i] = roundToHalf(before[0]![i]! - 8 * spread);
+      }
       // Below the normal range, what is not stored may become 0.
       if (Math.abs(samples[0]![i]!) < 2 ** -14) samples[1]![i] = 0;
-      if (!(spread > 0)) continue;
-      samples[1]![i] = roundToHalf(before[0]![i]! + 8 * spread);
-      samples[2]![i] = roundToHalf(before[0]![i]! - 8 * spread);
     }
   }
 }
