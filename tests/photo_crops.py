@@ -3,7 +3,7 @@
 
     python3 tests/photo_crops.py OUT PHOTO...
 
-The right fifth of each photo is for tests, the rest for training. Needs Pillow and NumPy. What src/README.md measures is of the twelve
+The right fifth of each photo is for tests, cut into tiles; training has crops from anywhere in the rest. Needs Pillow and NumPy. What src/README.md measures is of the twelve
 photographs of Debian's mate-backgrounds, /usr/share/backgrounds/mate/nature/*.jpg.
 """
 import sys
@@ -14,19 +14,32 @@ from PIL import Image
 
 SIDE = 32
 WIDTH = 800  # photos are made so wide first, that a crop shows more than a blur
-TRAIN, TEST = 20_000, 2_000
+LEFT = 0.8
+TRAIN = 20_000
 
 
-def crops(photos, count, left, right, rng):
-    """[count, 1 + 3·32·32] bytes: a label that says nothing, then planes of red, green and blue."""
-    rows = np.zeros((count, 1 + 3 * SIDE * SIDE), np.uint8)
-    for row in rows:
+def rows_of(crops):
+    """Rows of 1 + 3·32·32 bytes: a label that says nothing, then planes of red, green and blue."""
+    planes = np.stack(crops).transpose(0, 3, 1, 2).reshape(len(crops), -1)
+    return np.concatenate([np.zeros((len(crops), 1), np.uint8), planes], axis=1)
+
+
+def drawn(photos, count, rng):
+    """Crops from anywhere in the left four fifths: these overlap."""
+    for _ in range(count):
         photo = photos[rng.integers(len(photos))]
         height, width, _ = photo.shape
-        y = rng.integers(height - SIDE + 1)
-        x = rng.integers(int(left * width), int(right * width) - SIDE + 1)
-        row[1:] = photo[y : y + SIDE, x : x + SIDE].transpose(2, 0, 1).ravel()
-    return rows
+        y, x = rng.integers(height - SIDE + 1), rng.integers(int(LEFT * width) - SIDE + 1)
+        yield photo[y : y + SIDE, x : x + SIDE]
+
+
+def tiled(photos):
+    """The rest, side by side: no pixel is in two, or a coder of one file would find it again."""
+    for photo in photos:
+        height, width, _ = photo.shape
+        for y in range(0, height - SIDE + 1, SIDE):
+            for x in range(int(LEFT * width), width - SIDE + 1, SIDE):
+                yield photo[y : y + SIDE, x : x + SIDE]
 
 
 def main(out, *paths):
@@ -37,9 +50,10 @@ def main(out, *paths):
         photos.append(np.asarray(image.resize((WIDTH, round(image.height * WIDTH / image.width)), Image.LANCZOS)))
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
-    crops(photos, TRAIN, 0, 0.8, rng).tofile(folder / "data_batch_1.bin")
-    crops(photos, TEST, 0.8, 1, rng).tofile(folder / "test_batch.bin")
-    print(f"{TRAIN} training and {TEST} test crops of {len(photos)} photographs in {folder}")
+    tests = list(tiled(photos))
+    rows_of(list(drawn(photos, TRAIN, rng))).tofile(folder / "data_batch_1.bin")
+    rows_of(tests).tofile(folder / "test_batch.bin")
+    print(f"{TRAIN} training and {len(tests)} test crops of {len(photos)} photographs in {folder}")
 
 
 if __name__ == "__main__":
