@@ -42,12 +42,12 @@ async function prepare(parsed: Arguments, report: Report) {
   // What learns from text has a rate that goes by the steps of the whole run.
   const isText = (model: string) => isTextEntry(modelEntry(model));
   const inherited = before && { ...before, ...(saved && isText(before.model) ? {} : { steps: undefined }) };
-  if (saved && before && given.model !== undefined && given.model !== before.model) {
+  const isOther = before && given.model !== undefined && given.model !== before.model;
+  if (saved && isOther) {
     throw new OptionError(
       `${saved.path} was made with --model ${before.model}, not with --model ${given.model}: resume with the same`,
     );
   }
-  const isOther = before && given.model !== undefined && given.model !== before.model;
   const options = completeOptions({ ...(isOther ? {} : inherited), ...given });
   const warn = (message: string) => report.warn(message);
   const folder = saved ? new RunFolder(out ?? dirname(saved.path), warn) : newRun(out, options.model, warn);

@@ -97,6 +97,7 @@ function shiftOf(variance: number): number {
 function placesOf(layers: readonly CodeLayer[]): Place[] {
   const places: Place[] = [];
   const last = layers.length - 1;
+  if (last === 0) return places;
   let z = normals(DRAWN * layers[last]!.size, last);
   for (let i = last - 1; i >= 0; i--) {
     const { size } = layers[i]!;

@@ -64,6 +64,9 @@ interface ExactCodeLayer {
   readonly decoder: readonly ExactLayer[];
 }
 
+const digestOfAll = (parts: readonly Float32Array[]) =>
+  parts.reduce((sum, part) => (sum + digestOf(part, part.length)) >>> 0, 0);
+
 /** The exact networks of a VAE. */
 export class VaeCodec {
   readonly pixel: PixelCoder;
@@ -149,10 +152,7 @@ export class VaeCodec {
   /** What the probes' digest must be. */
   probe(): number {
     const { networks } = this;
-    return this.probeInputs().reduce((sum, x, i) => {
-      const said = exactForward(networks[i]!, x, PROBES);
-      return (sum + digestOf(said, said.length)) >>> 0;
-    }, 0);
+    return digestOfAll(this.probeInputs().map((x, i) => exactForward(networks[i]!, x, PROBES)));
   }
 
   /** The networks on a device. */
@@ -175,12 +175,9 @@ export class VaeCodec {
 
   /** Whether a device computes what every other does, by a few inputs. */
   async proves({ programs }: CodecOnGpu): Promise<boolean> {
-    let sum = 0;
-    for (const [i, x] of this.probeInputs().entries()) {
-      const said = await programs[i]!.runOnDevice(x, PROBES);
-      sum = (sum + digestOf(said, said.length)) >>> 0;
-    }
-    return sum === this.probe();
+    const said: Float32Array[] = [];
+    for (const [i, x] of this.probeInputs().entries()) said.push(await programs[i]!.runOnDevice(x, PROBES));
+    return digestOfAll(said) === this.probe();
   }
 }
 

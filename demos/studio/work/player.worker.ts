@@ -173,8 +173,9 @@ async function make(trained: Trained, run: string | undefined, own?: Dataset): P
   };
 }
 
-/** The model on the device: made once more where that was lost. */
+/** The making that is under way. */
 let again: Promise<unknown> | undefined;
+/** The model on the device: made once more where that was lost. */
 async function ready(): Promise<Uses | TextUses> {
   if (!uses) {
     if (!current) throw new OptionError('choose a model first');
