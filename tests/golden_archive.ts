@@ -10,10 +10,11 @@ import { completeOptions, type GivenOptions } from '../src/train/options.ts';
 import { createModel, createTextModel } from '../src/train/registry/registry.ts';
 import { encodeSafetensors } from '../src/train/safetensors.ts';
 
-/** Checksum and length of the archives: by a model of one layer, and of two. */
+/** Checksum and length of the archives: by a model of one layer, of two, and of three from the top down. */
 export const GOLDEN = [
   { sum: 2563068051, length: 3549 },
   { sum: 931786247, length: 11145 },
+  { sum: 424187665, length: 4007 },
 ];
 
 const SIDE = { height: 7, width: 9, channels: 1, classes: 0 };
@@ -24,6 +25,7 @@ export async function goldenArchives(gpu: Gpu | undefined): Promise<typeof GOLDE
   return [
     await goldenArchive(gpu, { model: 'burda', hidden: 13, latent: 5, likelihood }),
     await goldenArchive(gpu, { model: 'burda-2', likelihood }),
+    await goldenArchive(gpu, { model: 'ladder', hidden: 28, latent: 12, likelihood }),
   ];
 }
 

@@ -4,6 +4,7 @@ import { gradients } from '../src/graph/autodiff.ts';
 import { DeepVAE } from '../src/models/deep_vae.ts';
 import type { HierarchicalVAE } from '../src/models/hierarchical.ts';
 import { Hvae } from '../src/models/hvae.ts';
+import { LadderVAE } from '../src/models/ladder_vae.ts';
 import { Parameters } from '../src/nn/module.ts';
 import { Adam } from '../src/nn/optimizers.ts';
 import { mul } from '../src/ops/elementwise.ts';
@@ -21,6 +22,7 @@ const normals = (length: number) => Float64Array.from({ length }, normalNumber);
 const shape = { height: 4, width: 8, channels: 1 };
 const hvae = () => new Hvae({ shape, layers: 4, width: 3, latent: 1 });
 const deep = () => new DeepVAE({ pixels: 7, latents: [3, 2], hidden: [4, 5] });
+const ladder = () => new LadderVAE({ pixels: 7, latents: [3, 2, 2], hidden: [4, 5, 3] });
 
 /** Weights that are drawn, those too that are 0 at first. */
 function drawn(model: HierarchicalVAE, size = 0.5): { parameters: Parameters; memory: Memory } {
@@ -41,6 +43,7 @@ const binary = (length: number) => Float64Array.from({ length }, () => Number(ra
 test.each([
   ['Hvae', hvae, 32],
   ['DeepVAE', deep, 7],
+  ['LadderVAE', ladder, 7],
 ] as const)('the gradient of the bound of %s is its central difference', (_, make, pixels) => {
   const model = make();
   const { parameters, memory } = drawn(model);
@@ -75,39 +78,45 @@ test.each([
 const STEPS = Array.from({ length: 61 }, (_, i) => (i - 30) / 3);
 const WEIGHTS = STEPS.map((x) => Math.exp((-x * x) / 2) / (3 * Math.sqrt(2 * Math.PI)));
 
-test('the importance weights of DeepVAE have the likelihood for their mean, by integration over its code', () => {
-  const model = new DeepVAE({ pixels: 3, latents: [1, 1], hidden: [4, 4] });
-  const { memory } = drawn(model, 0.35);
-  const k = STEPS.length ** 2;
-  const grid = Float64Array.from({ length: 2 * k }, (_, i) => {
-    const at = i >> 1;
-    return STEPS[i % 2 ? at % STEPS.length : Math.floor(at / STEPS.length)]!;
-  });
-  const weight = (i: number) => WEIGHTS[Math.floor(i / STEPS.length)]! * WEIGHTS[i % STEPS.length]!;
-  const images = input('images', [1, 3]);
-  const noise = input('noise', [k, 1, 2]);
-  const { reconstruction, divergence } = model.importance(images, model.prepare(images), noise);
-  const raw = (model as unknown as { drawFromPrior(noise: Tensor[]): Tensor }).drawFromPrior([
-    input('first', [k, 1]),
-    input('second', [k, 1]),
-  ]);
-  for (let bits = 0; bits < 8; bits += 5) {
-    const x = [bits & 1, (bits >> 1) & 1, bits >> 2];
-    const [first, second] = [0, 1].map((j) => grid.filter((_, i) => i % 2 === j));
-    const made = evaluated(
-      { reconstruction, divergence, raw },
-      { images: x, noise: grid, first: first!, second: second! },
-      memory,
-    );
-    let [byWeights, byPrior] = [0, 0];
-    for (let i = 0; i < k; i++) {
-      byWeights += weight(i) * Math.exp(-made.reconstruction![i]! - made.divergence![i]!);
-      const given = x.reduce((p, pixel, j) => p / (1 + Math.exp((pixel ? -1 : 1) * made.raw![3 * i + j]!)), 1);
-      byPrior += weight(i) * given;
+test.each([
+  ['DeepVAE', DeepVAE],
+  ['LadderVAE', LadderVAE],
+] as const)(
+  'the importance weights of %s have the likelihood for their mean, by integration over its code',
+  (_, Made) => {
+    const model = new Made({ pixels: 3, latents: [1, 1], hidden: [4, 4] });
+    const { memory } = drawn(model, 0.35);
+    const k = STEPS.length ** 2;
+    const grid = Float64Array.from({ length: 2 * k }, (_, i) => {
+      const at = i >> 1;
+      return STEPS[i % 2 ? at % STEPS.length : Math.floor(at / STEPS.length)]!;
+    });
+    const weight = (i: number) => WEIGHTS[Math.floor(i / STEPS.length)]! * WEIGHTS[i % STEPS.length]!;
+    const images = input('images', [1, 3]);
+    const noise = input('noise', [k, 1, 2]);
+    const { reconstruction, divergence } = model.importance(images, model.prepare(images), noise);
+    const raw = (model as unknown as { drawFromPrior(noise: Tensor[]): Tensor }).drawFromPrior([
+      input('first', [k, 1]),
+      input('second', [k, 1]),
+    ]);
+    for (let bits = 0; bits < 8; bits += 5) {
+      const x = [bits & 1, (bits >> 1) & 1, bits >> 2];
+      const [first, second] = [0, 1].map((j) => grid.filter((_, i) => i % 2 === j));
+      const made = evaluated(
+        { reconstruction, divergence, raw },
+        { images: x, noise: grid, first: first!, second: second! },
+        memory,
+      );
+      let [byWeights, byPrior] = [0, 0];
+      for (let i = 0; i < k; i++) {
+        byWeights += weight(i) * Math.exp(-made.reconstruction![i]! - made.divergence![i]!);
+        const given = x.reduce((p, pixel, j) => p / (1 + Math.exp((pixel ? -1 : 1) * made.raw![3 * i + j]!)), 1);
+        byPrior += weight(i) * given;
+      }
+      expect(byWeights / byPrior, `seed ${seed}, ${x}`).toBeCloseTo(1, 4);
     }
-    expect(byWeights / byPrior, `seed ${seed}, ${x}`).toBeCloseTo(1, 4);
-  }
-});
+  },
+);
 
 test('the importance weights of Hvae have the likelihood for their mean, and its exact KL terms those of samples', () => {
   const model = new Hvae({ shape: { height: 4, width: 4, channels: 1 }, layers: 3, width: 2, latent: 1 });
@@ -161,6 +170,7 @@ test('the importance weights of Hvae have the likelihood for their mean, and its
 test.each([
   ['Hvae', () => new Hvae({ shape: { height: 4, width: 4, channels: 1 }, layers: 3, width: 4, latent: 1 }), 15],
   ['DeepVAE', () => new DeepVAE({ pixels: 16, latents: [3, 2], hidden: [6, 5] }), 40],
+  ['LadderVAE', () => new LadderVAE({ pixels: 16, latents: [3, 2], hidden: [6, 5] }), 40],
 ] as const)('the bound of %s falls as it learns two images, from samples that stay', (name, make, steps) => {
   const model = make();
   const adam = new Adam(new Parameters(model, 1), { lr: 0.05 });
@@ -188,4 +198,5 @@ test.each([
 test('sizes that it cannot have are refused', () => {
   expect(() => new Hvae({ shape: { height: 30, width: 28, channels: 1 } })).toThrow(/multiples of 4, got 30 × 28/);
   expect(() => new Hvae({ shape, layers: 2 })).toThrow(/at least 3/);
+  expect(() => new LadderVAE({ pixels: 3, latents: [2, 0], hidden: [4, 4] })).toThrow(/positive integer, got 0/);
 });

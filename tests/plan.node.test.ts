@@ -28,6 +28,7 @@ const DISPATCHES: Readonly<Record<string, readonly [number, number, number]>> = 
   iwae: [38, 16, 17],
   burda: [30, 16, 17],
   'burda-2': [54, 26, 27],
+  ladder: [87, 40, 47],
   hvae: [242, 88, 99],
   cvae: [29, 13, 14],
   'vq-vae': [75, 33, 33],

@@ -7,7 +7,7 @@ import { VAE } from '../models/vae.ts';
 import { Parameters } from '../nn/module.ts';
 import { decodeTrained, restoredModel, type Trained, weightsOf } from '../train/checkpoint.ts';
 import { createModel, modelEntry } from '../train/registry/registry.ts';
-import { decodeBlock, encodeBlock, type Times } from './bits_back.ts';
+import { decodeBlock, encodeBlock } from './bits_back.ts';
 import { type BlockChoice, ChosenBlocks } from './blocks.ts';
 import {
   type Archive,
@@ -19,6 +19,7 @@ import {
   joinBytes,
   MOST_IN_BLOCK,
 } from './container.ts';
+import type { Times } from './layer_coder.ts';
 import { type Scales, VaeCodec } from './vae_codec.ts';
 
 /** Images a block by default: what comes before the first of them costs less than half a percent. */

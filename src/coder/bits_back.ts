@@ -3,28 +3,19 @@
 // bits back that the code was popped from, so that an image takes −ELBO bits.
 //
 // Images go in batches that grow, since the codes of a batch are popped before its first pixel is pushed: so only the first image's
-// code takes bits that nobody gets back. Of a code of several layers, each is popped when what lies below the one before it has been
-// pushed (Bit-Swap; Kingma, Abbeel and Ho, 2019), so that what the first image takes is one layer's bits.
+// code takes bits that nobody gets back. Of a code of several layers, `orders.ts` says which goes when.
 import { DataError } from '../errors.ts';
-import { BinnedNormal, LATENT_BITS, medianOf, type PixelCoder, popPrior, pushPrior } from './distributions.ts';
+import { LATENT_BITS, type PixelCoder } from './distributions.ts';
+import { type CodecLayer, type Times, Work } from './layer_coder.ts';
+import { BitSwap, TopDown } from './orders.ts';
 import { AnsStack } from './rans.ts';
-
-/** Integers of rows of integers, computed the same anywhere; see `ExactProgram`. */
-export type Network = (x: Float32Array, rows: number) => Promise<Float32Array>;
-
-export interface CodecLayer {
-  /** Numbers of the code. */
-  readonly size: number;
-  /** From what lies below, bytes or the medians of the layer before, to means, then log-variances: [rows, 2·size]. */
-  readonly encoder: Network;
-  /** From medians to what is said of the pixels, [rows, pixels·parameters]; or of the layer before, as its encoder says it. */
-  readonly decoder: Network;
-}
 
 export interface Codec {
   readonly pixels: number;
   /** Of the code, from the one that is nearest to the images on; the last is standard normal. */
   readonly layers: readonly CodecLayer[];
+  /** Whether all encoders are given the images, and what they say is weighed with what the layers above say. */
+  readonly topDown: boolean;
   readonly pixel: PixelCoder;
   /** What the first encoder is given for a byte. */
   readonly toInput: (byte: number) => number;
@@ -39,36 +30,7 @@ export interface CodedBlock {
   readonly digest: number;
 }
 
-/** Milliseconds, to tell where the time goes. */
-export interface Times {
-  /** Of which the networks take these, on a device or here. */
-  networks: number;
-  coder: number;
-}
-
 export const MOST_IN_BATCH = 512;
-
-/** A hash of integers that does not depend on the order of the rows it is added up over. */
-export function digestOf(integers: Float32Array, width: number): number {
-  let total = 0;
-  for (let first = 0; first < integers.length; first += width) {
-    let hash = 0x811c9dc5;
-    for (let i = first; i < first + width; i++) hash = Math.imul(hash ^ integers[i]!, 0x01000193);
-    total = (total + (hash ^ (hash >>> 15))) >>> 0;
-  }
-  return total;
-}
-
-async function timed<T>(times: Times, work: () => Promise<T>): Promise<T> {
-  const began = performance.now();
-  try {
-    return await work();
-  } finally {
-    const took = performance.now() - began;
-    times.networks += took;
-    times.coder -= took;
-  }
-}
 
 function inputsOf({ toInput }: Codec, images: Uint8Array): Float32Array {
   const inputs = new Float32Array(images.length);
@@ -76,87 +38,52 @@ function inputsOf({ toInput }: Codec, images: Uint8Array): Float32Array {
   return inputs;
 }
 
-/** Numbers of a layer of a batch, as bins: [rows, size], with the integers of the normal distributions that they are coded by. */
-class LayerCoder {
-  private readonly normal = new BinnedNormal();
-  private readonly size: number;
-
-  constructor({ size }: CodecLayer) {
-    this.size = size;
-  }
-
-  private set(codes: Float32Array, at: number): void {
-    const { size } = this;
-    const mean = Math.floor(at / size) * 2 * size + (at % size);
-    this.normal.set(codes[mean]!, codes[mean + size]!);
-  }
-
-  pop(stack: AnsStack, codes: Float32Array, bins: Uint16Array): void {
-    for (let i = 0; i < bins.length; i++) {
-      this.set(codes, i);
-      bins[i] = this.normal.pop(stack);
-    }
-  }
-
-  /** The last first, so that `pop` undoes it, and it `pop`. */
-  push(stack: AnsStack, codes: Float32Array, bins: Uint16Array): void {
-    for (let i = bins.length - 1; i >= 0; i--) {
-      this.set(codes, i);
-      this.normal.push(stack, bins[i]!);
-    }
-  }
-}
+const orderOf = ({ layers, topDown }: Codec) => (topDown ? new TopDown(layers) : new BitSwap(layers));
 
 /** @param images bytes, of whole images */
 export async function encodeBlock(codec: Codec, images: Uint8Array, times: Times, tell?: (done: number) => void) {
   const { pixels, layers, pixel } = codec;
   const began = performance.now();
   const count = images.length / pixels;
-  const stack = new AnsStack();
-  const coders = layers.map((layer) => new LayerCoder(layer));
+  const work = new Work(new AnsStack(), times);
+  const { stack } = work;
+  const order = orderOf(codec);
   const batches: number[] = [];
-  let digest = 0;
   const width = pixels * pixel.parameters;
   const numbers = layers.reduce((sum, { size }) => sum + size, 0);
-  // The first encoder's share does not hang on the stack: many images at once.
-  const { encoder, size: firstSize } = layers[0]!;
-  let ahead: Float32Array = new Float32Array(0);
-  let aheadFrom = 0;
+  // What the eyes see does not hang on the stack: many images at once.
+  let ahead: readonly Float32Array[] = [];
+  let [from, until] = [0, 0];
   for (let first = 0; first < count; first += batches.at(-1)!) {
     const room = Math.floor((16 * stack.length) / (numbers * LATENT_BITS));
     const size = Math.max(1, Math.min(MOST_IN_BATCH, room, count - first));
     batches.push(size);
-    if ((first + size - aheadFrom) * 2 * firstSize > ahead.length) {
-      const until = Math.min(count, first + MOST_IN_BATCH);
-      ahead = await timed(times, () =>
-        encoder(inputsOf(codec, images.subarray(first * pixels, until * pixels)), until - first),
-      );
-      aheadFrom = first;
+    if (first + size > until) {
+      [from, until] = [first, Math.min(count, first + MOST_IN_BATCH)];
+      const inputs = inputsOf(codec, images.subarray(from * pixels, until * pixels));
+      ahead = await allOf(order.eyes, (eye) => work.ask(eye, inputs, until - from));
     }
-    const start = (first - aheadFrom) * 2 * firstSize;
-    let codes = ahead.subarray(start, start + size * 2 * firstSize);
-    let below = new Uint16Array(0);
-    for (const [i, layer] of layers.entries()) {
-      if (i > 0) codes = await timed(times, () => layer.encoder(Float32Array.from(below, medianOf), size));
-      digest += digestOf(codes, 2 * layer.size);
-      const bins = new Uint16Array(size * layer.size);
-      coders[i]!.pop(stack, codes, bins);
-      const said = await timed(times, () => layer.decoder(Float32Array.from(bins, medianOf), size));
-      digest += digestOf(said, said.length / size);
-      if (i > 0) coders[i - 1]!.push(stack, said, below);
-      else {
-        for (let row = 0; row < size; row++) {
-          const from = (first + row) * pixels;
-          for (let p = 0; p < pixels; p++) pixel.push(stack, said, row * width, p, images[from + p]!);
-        }
+    const seen = ahead.map((all, i) => {
+      const said = 2 * layers[i]!.size;
+      return work.use(all.subarray((first - from) * said, (first + size - from) * said), size);
+    });
+    await order.encode(work, seen, size, (said) => {
+      for (let row = 0; row < size; row++) {
+        const at = (first + row) * pixels;
+        for (let p = 0; p < pixels; p++) pixel.push(stack, said, row * width, p, images[at + p]!);
       }
-      below = bins;
-    }
-    for (const bin of below) pushPrior(stack, bin);
+    });
     tell?.(first + size);
   }
   times.coder += performance.now() - began;
-  return { batches, stack: stack.encode(), digest: digest >>> 0 } satisfies CodedBlock;
+  return { batches, stack: stack.encode(), digest: work.digest } satisfies CodedBlock;
+}
+
+/** One after the other. */
+async function allOf<T, R>(list: readonly T[], f: (one: T) => Promise<R>): Promise<R[]> {
+  const results: R[] = [];
+  for (const one of list) results.push(await f(one));
+  return results;
 }
 
 /**
@@ -170,43 +97,30 @@ export async function decodeBlock(
   times: Times,
   tell?: (done: number) => void,
 ): Promise<Uint8Array> {
-  const { pixels, layers, pixel } = codec;
+  const { pixels, pixel } = codec;
   const began = performance.now();
-  const stack = AnsStack.decode(coded);
-  const coders = layers.map((layer) => new LayerCoder(layer));
+  const work = new Work(AnsStack.decode(coded), times);
+  const { stack } = work;
+  const order = orderOf(codec);
   const count = batches.reduce((sum, size) => sum + size, 0);
   const images = new Uint8Array(count * pixels);
   const width = pixels * pixel.parameters;
-  let digest = 0;
   let last = count;
   for (const size of [...batches].reverse()) {
     const first = last - size;
-    let bins = new Uint16Array(size * layers.at(-1)!.size);
-    for (let i = bins.length - 1; i >= 0; i--) bins[i] = popPrior(stack);
-    for (let i = layers.length - 1; i >= 0; i--) {
-      const layer = layers[i]!;
-      const said = await timed(times, () => layer.decoder(Float32Array.from(bins, medianOf), size));
-      digest += digestOf(said, said.length / size);
-      const below = new Uint16Array(i > 0 ? size * layers[i - 1]!.size : 0);
-      if (i > 0) coders[i - 1]!.pop(stack, said, below);
-      else {
-        for (let row = size - 1; row >= 0; row--) {
-          const from = (first + row) * pixels;
-          for (let p = pixels - 1; p >= 0; p--) images[from + p] = pixel.pop(stack, said, row * width, p);
-        }
+    await order.decode(work, size, (said) => {
+      for (let row = size - 1; row >= 0; row--) {
+        const at = (first + row) * pixels;
+        for (let p = pixels - 1; p >= 0; p--) images[at + p] = pixel.pop(stack, said, row * width, p);
       }
-      const given =
-        i > 0 ? Float32Array.from(below, medianOf) : inputsOf(codec, images.subarray(first * pixels, last * pixels));
-      const codes = await timed(times, () => layer.encoder(given, size));
-      digest += digestOf(codes, 2 * layer.size);
-      coders[i]!.push(stack, codes, bins);
-      bins = below;
-    }
+      const inputs = inputsOf(codec, images.subarray(first * pixels, last * pixels));
+      return allOf(order.eyes, (eye) => work.told(eye, inputs, size));
+    });
     last = first;
     tell?.(count - first);
   }
   times.coder += performance.now() - began;
-  if (digest >>> 0 !== wanted) {
+  if (work.digest !== wanted) {
     throw new DataError('its distributions are not those that it was made with: it is damaged, or of another model');
   }
   if (!stack.isFirst) throw new DataError('it does not end where it began: it is damaged');

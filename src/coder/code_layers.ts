@@ -1,10 +1,12 @@
-// The code of a model as a chain of layers: an encoder says of each where it is, given what lies below it (the images, or the layer
-// before), and a decoder says of what lies below where that is, given the layer. The last is standard normal. A VAE has one layer.
+// The code of a model as a chain of layers: a decoder says of what lies below a layer where that is, given the layer; the last layer is
+// standard normal. An encoder says of each layer where it is: given what lies below it (the images, or the layer before), or, of a code
+// that is drawn from the top down, given the images, to be weighed with what the layers above say. A VAE has one layer.
 import { OptionError } from '../errors.ts';
 import { DeepVAE } from '../models/deep_vae.ts';
+import { LadderVAE } from '../models/ladder_vae.ts';
 import type { LatentModel } from '../models/latent_model.ts';
 import { VAE } from '../models/vae.ts';
-import { Linear, ReLU, type Sequential, Tanh } from '../nn/layers.ts';
+import { type Layer, Linear, ReLU, Sequential, Tanh } from '../nn/layers.ts';
 import { philox } from '../ops/philox.ts';
 import { CODE_STEPS } from './distributions.ts';
 import { exp, normalQuantile, powerOfTwo } from './exact_math.ts';
@@ -13,10 +15,17 @@ import { type TrainedLayer, trainedForward } from './exact_network.ts';
 export interface CodeLayer {
   /** Numbers of the code. */
   readonly size: number;
-  /** From what lies below to means, then log-variances. */
+  /** From what lies below, or the images, to means, then log-variances. */
   readonly encoder: readonly TrainedLayer[];
   /** From the layer to what is said of the pixels; of a layer below, means, then log-variances. */
   readonly decoder: readonly TrainedLayer[];
+}
+
+export interface Code {
+  /** From the one that is nearest to the images on. */
+  readonly layers: readonly CodeLayer[];
+  /** Whether all encoders are given the images. */
+  readonly topDown: boolean;
 }
 
 /** Where the numbers of a layer lie that is not the last. */
@@ -29,24 +38,29 @@ interface Place {
 
 const MOST_SHIFT = 20;
 
-/** @throws OptionError if there is a layer that no exact network has */
-function layersOf(
-  network: Sequential,
-  name: string,
-  values: ReadonlyMap<string, { data: Float32Array }>,
-): TrainedLayer[] {
+type Values = ReadonlyMap<string, { data: Float32Array }>;
+
+/**
+ * Layers that follow each other, those within a `Sequential` by its members.
+ *
+ * @throws OptionError if there is one that no exact network has
+ */
+function layersOf(named: readonly (readonly [name: string, layer: Layer])[], values: Values): TrainedLayer[] {
   const layers: TrainedLayer[] = [];
-  for (const [i, layer] of network.layers.entries()) {
+  const flat = named.flatMap(([name, layer]): (readonly [string, Layer])[] => {
+    return layer instanceof Sequential ? layer.layers.map((one, i) => [`${name}.${i}`, one]) : [[name, layer]];
+  });
+  for (const [name, layer] of flat) {
     if (layer instanceof Linear) {
       const [outputs, inputs] = layer.weight.shape as [number, number];
-      const weight = values.get(`${name}.${i}.weight`)!.data;
-      const bias = values.get(`${name}.${i}.bias`)?.data ?? new Float32Array(outputs);
+      const weight = values.get(`${name}.weight`)!.data;
+      const bias = values.get(`${name}.bias`)?.data ?? new Float32Array(outputs);
       layers.push({ weight, bias, inputs, outputs, activation: 'none' });
     } else if ((layer instanceof Tanh || layer instanceof ReLU) && layers.at(-1)?.activation === 'none') {
       layers.push({ ...layers.pop()!, activation: layer instanceof Tanh ? 'tanh' : 'relu' });
     } else {
       throw new OptionError(
-        `${name}.${i} is ${layer.constructor.name}, which cannot be made exact: models of linear layers, tanh and ReLU can`,
+        `${name} is ${layer.constructor.name}, which cannot be made exact: models of linear layers, tanh and ReLU can`,
       );
     }
   }
@@ -54,24 +68,35 @@ function layersOf(
 }
 
 /**
- * The layers of a model's code, from the one that is nearest to the images on.
+ * The code of a model.
  *
  * @param values of its parameters, by name
- * @returns undefined if its code is no such chain
+ * @returns undefined if it is no such chain
  * @throws OptionError if there is a layer that no exact network has
  */
-export function codeLayersOf(
-  model: LatentModel,
-  values: ReadonlyMap<string, { data: Float32Array }>,
-): CodeLayer[] | undefined {
-  const made = (encoder: Sequential, decoder: Sequential, size: number, suffix = '') => ({
+export function codeOf(model: LatentModel, values: Values): Code | undefined {
+  const named = (name: string, layer: Layer) => layersOf([[name, layer]], values);
+  if (model instanceof VAE) {
+    const [encoder, decoder] = [named('encoder', model.encoder), named('decoder', model.decoder)];
+    return { layers: [{ size: model.latent, encoder, decoder }], topDown: false };
+  }
+  if (model instanceof DeepVAE) {
+    const layers = model.layers.map(({ size }, i) => ({
+      size,
+      encoder: named(`encoders.${i}`, model.encoders[i]!),
+      decoder: named(`decoders.${i}`, model.decoders[i]!),
+    }));
+    return { layers, topDown: false };
+  }
+  if (!(model instanceof LadderVAE)) return undefined;
+  // Each encoder begins with the image again: what it costs to see the features of the lower layers anew is less than the decoders take.
+  const features = model.encoders.map((one, i) => [`encoders.${i}`, one] as const);
+  const layers = model.layers.map(({ size }, i) => ({
     size,
-    encoder: layersOf(encoder, `encoder${suffix}`, values),
-    decoder: layersOf(decoder, `decoder${suffix}`, values),
-  });
-  if (model instanceof VAE) return [made(model.encoder, model.decoder, model.latent)];
-  if (!(model instanceof DeepVAE)) return undefined;
-  return model.layers.map(({ size }, i) => made(model.encoders[i]!, model.decoders[i]!, size, `s.${i}`));
+    encoder: layersOf([...features.slice(0, i + 1), [`heads.${i}`, model.heads[i]!]], values),
+    decoder: named(`decoders.${i}`, model.decoders[i]!),
+  }));
+  return { layers, topDown: true };
 }
 
 /** Codes of the model that places are found by. */
@@ -157,11 +182,11 @@ function inputMoved(network: readonly TrainedLayer[], { middles, shifts }: Place
  * The same model, whose numbers of each layer have about the mean 0 and the deviation 1: as those of the last have. Where they
  * lay follows from the model alone, so that no file has to say it.
  */
-export function normalised(layers: readonly CodeLayer[]): CodeLayer[] {
+export function normalised({ layers, topDown }: Code): CodeLayer[] {
   const places = placesOf(layers);
   return layers.map(({ size, encoder, decoder }, i) => {
     const [own, below] = [places[i], places[i - 1]];
-    const taking = below ? inputMoved(encoder, below) : encoder;
+    const taking = below && !topDown ? inputMoved(encoder, below) : encoder;
     const giving = own ? inputMoved(decoder, own) : decoder;
     return {
       size,

@@ -2,7 +2,7 @@
 // the same in every engine, since they come of sums, products and quotients of doubles alone.
 import { LOG_SCALE, MIDDLE } from '../models/observation.ts';
 import { LOG_SCALES } from '../ops/observation.ts';
-import { exp, monotoneTable, normalCdf, normalQuantile, sigmoid } from './exact_math.ts';
+import { exp, log, monotoneTable, normalCdf, normalQuantile, sigmoid } from './exact_math.ts';
 import type { AnsStack } from './rans.ts';
 import { firstSlot } from './slots.ts';
 
@@ -52,24 +52,72 @@ export const medianOf = (bin: number): number => tables().medians[bin]!;
 /** The greatest of these. */
 export const mostMedian = (): number => tables().medians[BINS - 1]!;
 
+/** The greatest number of a layer that is told to its decoder, where it is not the standard normal's. */
+export const MOST_PLACE = 5 * LATENT_STEPS;
+/** Log-variances beyond these, in steps of 1/1024, are taken as these: deviations from e⁻¹⁰ to e⁴. */
+const LOGVARS = [-20 * CODE_STEPS, 8 * CODE_STEPS] as const;
+const within = ([low, high]: readonly [number, number], x: number) => Math.min(high, Math.max(low, x));
+
+/** A function of integers that is computed once for each. */
+function kept<T>(f: (key: number) => T): (key: number) => T {
+  const known = new Map<number, T>();
+  return (key) => {
+    let value = known.get(key);
+    if (value === undefined) {
+      value = f(key);
+      known.set(key, value);
+    }
+    return value;
+  };
+}
+
+/** e to the power of half a log-variance. */
+const deviationOf = kept((logvar) => exp((0.5 * logvar) / CODE_STEPS));
+
+/**
+ * What a decoder is given for bins that are equally likely under normal distributions: their medians, in units of 2⁻⁸.
+ *
+ * @param prior means, then log-variances, [rows, 2·size], in steps of 1/1024; without, all are standard normal
+ */
+export function placeOf(bins: Uint16Array, prior: Float32Array | undefined, size: number): Float32Array {
+  if (!prior) return Float32Array.from(bins, medianOf);
+  return Float32Array.from(bins, (bin, i) => {
+    const mean = Math.floor(i / size) * 2 * size + (i % size);
+    const deviation = deviationOf(within(LOGVARS, prior[mean + size]!));
+    const place = Math.floor((prior[mean]! * LATENT_STEPS) / CODE_STEPS + deviation * medianOf(bin) + 0.5);
+    return within([-MOST_PLACE, MOST_PLACE], place);
+  });
+}
+
+/** By how many steps the log-variance of a prior is above that of what an encoder says: the share of that, and how much surer both are. */
+const weighed = kept((steps) => {
+  const surer = exp(steps / CODE_STEPS);
+  return { share: surer / (1 + surer), precision: exp(0.5 * log(1 + surer)) };
+});
+
 /** The normal distribution of one number of a code, over the bins. */
 export class BinnedNormal {
   private readonly edges = tables().edges;
   private readonly cdf = tables().cdf;
   private mean = 0;
   private precision = 1;
-  private readonly precisions = new Map<number, number>();
 
   /** @param mean, logvar integers of the encoder, in steps of 1/1024 */
   set(mean: number, logvar: number): void {
     this.mean = mean / CODE_STEPS;
-    // exp(−logvar / 2); a deviation from e⁻¹⁰ to e⁴.
-    const key = Math.min(8 * CODE_STEPS, Math.max(-20 * CODE_STEPS, logvar));
-    let precision = this.precisions.get(key);
-    if (precision === undefined) {
-      precision = exp((-0.5 * key) / CODE_STEPS);
-      this.precisions.set(key, precision);
-    }
+    this.precision = deviationOf(-within(LOGVARS, logvar));
+  }
+
+  /**
+   * What an encoder says of the number, weighed with the prior that the bins are equally likely under: the product of both densities
+   * (see `models/ladder_vae.ts`), as it lies to the prior.
+   *
+   * @param mean, logvar, priorMean, priorLogvar integers, in steps of 1/1024
+   */
+  weigh(mean: number, logvar: number, priorMean: number, priorLogvar: number): void {
+    const prior = within(LOGVARS, priorLogvar);
+    const { share, precision } = weighed(within(LOGVARS, prior - logvar));
+    this.mean = (share * (mean - priorMean) * deviationOf(-prior)) / CODE_STEPS;
     this.precision = precision;
   }
 

@@ -4,7 +4,6 @@ import { DataError, OptionError } from '../errors.ts';
 import { decodeTrained, type Trained, weightsOf } from '../train/checkpoint.ts';
 import { trainedGpt } from '../train/trained_text.ts';
 import type { Compressed, CompressOptions } from './archive.ts';
-import type { Times } from './bits_back.ts';
 import { type BlockChoice, ChosenBlocks } from './blocks.ts';
 import {
   decodeArchive,
@@ -17,6 +16,7 @@ import {
   type TextHeader,
 } from './container.ts';
 import { ExactGpt } from './exact_gpt.ts';
+import type { Times } from './layer_coder.ts';
 import { characterSymbol, decodeSymbols, encodeSymbols } from './text_codec.ts';
 
 /** Tokens a block by default: the text so far helps with what follows, in its own block alone. */

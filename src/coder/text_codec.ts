@@ -1,8 +1,9 @@
 // Tokens to bits and back, each by what a gpt and the text so far say of it. What follows must be known before it can be decoded, and a
 // stack gives back last what was pushed first: so all distributions of a block come first, and its tokens are pushed from the last on.
 import { DataError } from '../errors.ts';
-import type { CodedBlock, Times } from './bits_back.ts';
+import type { CodedBlock } from './bits_back.ts';
 import type { ExactGpt } from './exact_gpt.ts';
+import type { Times } from './layer_coder.ts';
 import { AnsStack } from './rans.ts';
 import { MixedDistribution } from './seen_text.ts';
 import { Slots } from './slots.ts';

@@ -4,15 +4,16 @@ import type { Gpu } from '../gpu/gpu.ts';
 import type { LatentModel } from '../models/latent_model.ts';
 import { COMPONENTS, OBSERVATIONS, type Observation } from '../models/observation.ts';
 import type { Parameters } from '../nn/module.ts';
-import { type Codec, digestOf, type Network } from './bits_back.ts';
+import type { Codec } from './bits_back.ts';
 import { BetaBinomialCoder, CategoricalCoder } from './byte_coders.ts';
-import { type CodeLayer, codeLayersOf, normalised } from './code_layers.ts';
+import { type CodeLayer, codeOf, normalised } from './code_layers.ts';
 import { sha256 } from './container.ts';
 import {
   BernoulliCoder,
   CODE_STEPS,
   LATENT_STEPS,
   LogisticCoder,
+  MOST_PLACE,
   mostMedian,
   type PixelCoder,
 } from './distributions.ts';
@@ -24,6 +25,7 @@ import {
   exactNetwork,
   trainedForward,
 } from './exact_network.ts';
+import { digestOf, type Network } from './layer_coder.ts';
 
 /** Steps a unit of what each layer of a network gives: of the encoder and the decoder of each layer of the code, in turns. */
 export type Scales = readonly (readonly number[])[];
@@ -73,6 +75,7 @@ export class VaeCodec {
   readonly pixels: number;
   readonly scales: Scales;
   readonly layers: readonly ExactCodeLayer[];
+  readonly topDown: boolean;
   /** What the first encoder gets for a byte, which stands for the byte's share of 255. */
   private readonly binary: boolean;
 
@@ -81,13 +84,16 @@ export class VaeCodec {
     if (model.classes > 0) throw new OptionError('a model that is told labels cannot compress: it would need them');
     if (!model.observation)
       throw new OptionError('a Gaussian likelihood says nothing of bytes: train with another --likelihood');
-    const trained = codeLayersOf(model, parameters.split(flat));
-    if (!trained)
-      throw new OptionError('a code that is drawn from the top down cannot be made exact: burda-2 has layers, and can');
-    this.pixels = trained[0]!.encoder[0]!.inputs;
+    const code = codeOf(model, parameters.split(flat));
+    if (!code)
+      throw new OptionError(
+        'a hierarchy of convolutions cannot be made exact: ladder and burda-2 have layers, and can',
+      );
+    this.topDown = code.topDown;
+    this.pixels = code.layers[0]!.encoder[0]!.inputs;
     this.pixel = pixelCoder(model, binary, this.pixels);
     this.binary = binary;
-    const layers = normalised(trained);
+    const layers = normalised(code);
     this.scales = scales ?? this.findScales(layers, examples);
     const networks = layers.flatMap(({ encoder, decoder }) => [encoder, decoder]);
     const found = this.scales;
@@ -95,22 +101,33 @@ export class VaeCodec {
       throw new OptionError('the model has not as many layers as the file was made with');
     }
     const fromImages = binary ? { unit: 1, most: 1 } : { unit: 1 / 255, most: 255 };
-    const fromCodes = { unit: 1 / LATENT_STEPS, most: mostMedian() };
+    const fromCodes = { unit: 1 / LATENT_STEPS, most: this.mostCode };
     this.layers = layers.map(({ size, encoder, decoder }, i) => ({
       size,
-      encoder: exactNetwork(encoder, i > 0 ? fromCodes : fromImages, found[2 * i]!),
+      encoder: exactNetwork(encoder, this.seesImages(i) ? fromImages : fromCodes, found[2 * i]!),
       decoder: exactNetwork(decoder, fromCodes, found[2 * i + 1]!),
     }));
+  }
+
+  /** Whether the encoder of a layer is given the images. */
+  private seesImages(layer: number): boolean {
+    return layer === 0 || this.topDown;
+  }
+
+  /** The greatest integer that stands for a number of a code. */
+  private get mostCode(): number {
+    return this.topDown ? MOST_PLACE : mostMedian();
   }
 
   /** By what the networks give for examples, and for the means of their codes. */
   private findScales(layers: readonly CodeLayer[], bytes: Uint8Array): number[][] {
     const { pixels } = this;
     const rows = Math.max(1, Math.min(EXAMPLES, bytes.length / pixels));
-    let below = new Float64Array(rows * pixels);
-    below.set(Float64Array.from(bytes.subarray(0, below.length), (byte) => byte / 255));
+    const images = new Float64Array(rows * pixels);
+    images.set(Float64Array.from(bytes.subarray(0, images.length), (byte) => byte / 255));
+    let below = images;
     return layers.flatMap(({ size, encoder, decoder }, layer) => {
-      const codes = trainedForward(encoder, below, rows);
+      const codes = trainedForward(encoder, this.seesImages(layer) ? images : below, rows);
       below = Float64Array.from({ length: rows * size }, (_, i) => {
         return codes.values[Math.floor(i / size) * 2 * size + (i % size)]!;
       });
@@ -142,9 +159,10 @@ export class VaeCodec {
 
   /** Inputs of no meaning, of each network. */
   private probeInputs(): Float32Array[] {
-    const most = mostMedian();
+    const most = this.mostCode;
     return this.networks.map(([first], network) => {
-      const value = network > 0 ? (i: number) => (i % (2 * most + 1)) - most : (i: number) => this.toInput(i % 256);
+      const fromImages = network % 2 === 0 && this.seesImages(network / 2);
+      const value = fromImages ? (i: number) => this.toInput(i % 256) : (i: number) => (i % (2 * most + 1)) - most;
       return Float32Array.from({ length: PROBES * first!.inputs }, (_, i) => value(Math.imul(i + 1, 2654435761) >>> 8));
     });
   }
@@ -162,7 +180,7 @@ export class VaeCodec {
 
   /** The networks computed here, without a device. */
   onHost(): Codec & { destroy(): Promise<void> } {
-    const { pixels, pixel, toInput } = this;
+    const { pixels, pixel, toInput, topDown } = this;
     const forward = (layers: readonly ExactLayer[]) => async (x: Float32Array, rows: number) =>
       exactForward(layers, x, rows);
     const layers = this.layers.map(({ size, encoder, decoder }) => ({
@@ -170,7 +188,7 @@ export class VaeCodec {
       encoder: forward(encoder),
       decoder: forward(decoder),
     }));
-    return { pixels, layers, pixel, toInput, destroy: async () => {} };
+    return { pixels, layers, topDown, pixel, toInput, destroy: async () => {} };
   }
 
   /** Whether a device computes what every other does, by a few inputs. */
@@ -186,10 +204,12 @@ export class CodecOnGpu implements Codec {
   readonly pixel: PixelCoder;
   readonly toInput: Codec['toInput'];
   readonly layers: Codec['layers'];
+  readonly topDown: boolean;
   /** Of the encoder and the decoder of each layer, in turns. */
   readonly programs: readonly ExactProgram[];
 
-  constructor(gpu: Gpu, { pixels, pixel, toInput, layers }: VaeCodec) {
+  constructor(gpu: Gpu, { pixels, pixel, toInput, layers, topDown }: VaeCodec) {
+    this.topDown = topDown;
     this.pixels = pixels;
     this.pixel = pixel;
     this.toInput = toInput;

@@ -37,7 +37,7 @@ const unpacked = signal<Unpacked | undefined>(undefined);
 
 /** Models that make every pixel's value likely or not: of binary images, or of bytes. */
 const BYTES = ['logistic', 'logistic-mixture', 'categorical', 'beta-binomial'];
-const LINEAR = ['vae', 'burda', 'burda-2', 'iwae', 'beta-vae'];
+const LINEAR = ['vae', 'burda', 'burda-2', 'ladder', 'iwae', 'beta-vae'];
 const canCompress = ({ model, binarize, likelihood }: TrainOptions) =>
   LINEAR.includes(model) && (BYTES.includes(String(likelihood)) || (binarize !== 'none' && likelihood === 'bernoulli'));
 
@@ -247,7 +247,7 @@ export function Compress() {
             Without loss: what comes back has the same bytes, on any GPU. Choose a run above, or open an archive. A
             model fits if it was <a href={addressOf('train')}>trained</a> with <i>binarize</i> (black and white images)
             or with a likelihood of bytes such as <i>logistic-mixture</i>, and is a <code>vae</code>,{' '}
-            <code>beta-vae</code>, <code>iwae</code>, <code>burda</code> or <code>burda-2</code>.
+            <code>beta-vae</code>, <code>iwae</code>, <code>burda</code>, <code>burda-2</code> or <code>ladder</code>.
           </p>
         </section>
       )}

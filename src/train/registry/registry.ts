@@ -17,6 +17,7 @@ import type { ModelEntry } from './entry.ts';
 import { gpt } from './gpt.ts';
 import { hvae } from './hvae.ts';
 import { iwae } from './iwae.ts';
+import { ladder } from './ladder.ts';
 import type { TextEntry } from './text_entry.ts';
 import { textVae } from './text_vae.ts';
 import { vae } from './vae.ts';
@@ -30,6 +31,7 @@ const ENTRIES: readonly (ModelEntry | TextEntry)[] = [
   iwae,
   burda,
   burdaTwo,
+  ladder,
   hvae,
   cvae,
   vqVae,
