@@ -59,7 +59,9 @@ export async function search<T>(
       // A round that was over before its first case: a machine with other things to do, and no finding.
       if (MINUTES > 0 && /interrupted after 0 tests/.test((error as Error).message)) continue;
       const path = /path: "([^"]+)"/.exec((error as Error).message)?.[1] ?? '';
-      const again = `GLIA_FUZZ_SEED=${seed} GLIA_FUZZ_PATH=${path} npx vitest run <this file> -t '${name}'`;
+      // A long run has other kinds, and longer recipes.
+      const long = MINUTES > 0 ? 'GLIA_FUZZ_MINUTES=1 ' : '';
+      const again = `${long}GLIA_FUZZ_SEED=${seed} GLIA_FUZZ_PATH=${path} npx vitest run <this file> -t '${name}'`;
       throw new Error(`${name}, case ${cases} of this search: run again with\n  ${again}\n${causeOf(error)}`, {
         cause: error,
       });

@@ -28,7 +28,7 @@ export function difference(actual: ArrayLike<number>, expected: Value, tally: Ta
   if (actual.length !== exact.length) return `has ${actual.length} elements for ${exact.length}`;
   tally.tensors++;
   const spreads = exact.map((_, i) => spreadAt(samples, i));
-  // Three samples may lie together by chance: what is common in the tensor counts for each element.
+  // The samples may lie together by chance: what is common in the tensor counts for each element.
   const common = median(spreads.map((spread) => (Number.isFinite(spread) ? spread : 0)));
   const wrong: string[] = [];
   for (let i = 0; i < exact.length; i++) {

@@ -14,6 +14,7 @@ import {
   limitRange,
   Noise,
   roundToHalf,
+  SAMPLES,
   type Sampled,
   sizeOf,
   spreadAt,
@@ -28,8 +29,8 @@ export type Memory = Map<Block, Float64Array[]>;
 export type Inputs = Readonly<Record<string, ArrayLike<number>>>;
 
 export interface Options {
-  /** Samples of each value: three to know tolerances; one, without noise and without the limits of f32, for differences. */
-  readonly samples?: 1 | 3;
+  /** Samples of each value: five to know tolerances; one, without noise and without the limits of f32, for differences. */
+  readonly samples?: 1 | typeof SAMPLES;
   readonly seed?: number;
   /** What intermediate results may be stored as: f32 by default. */
   readonly storage?: 'f32' | 'f16';
@@ -46,7 +47,7 @@ export class Evaluator {
   /** Of ops of several results, these. */
   private readonly several = new Map<Tensor, readonly Value[]>();
 
-  constructor(inputs: Inputs, memory: Memory, { samples = 3, seed = 1, storage = 'f32' }: Options = {}) {
+  constructor(inputs: Inputs, memory: Memory, { samples = SAMPLES, seed = 1, storage = 'f32' }: Options = {}) {
     this.inputs = inputs;
     this.memory = memory;
     this.count = samples;
@@ -136,7 +137,7 @@ export class Evaluator {
       // Any other that is as great within the noise may be found instead.
       for (let k = 0; k < length && this.count > 1; k++) {
         const apart = x.samples.map((sample) => sample[at(best)]! - sample[at(k)]!);
-        if (k !== best && isUndecided(apart, x, at(best), x, at(k))) others[k % 2]![row] = k;
+        if (k !== best && isUndecided(apart, x, at(best), x, at(k))) others[k % others.length]![row] = k;
       }
     }
     return result;
@@ -345,7 +346,7 @@ export function halfOf(bits: number): number {
 }
 
 /** The value of a variable as it lies in memory now. */
-export function variableValue(memory: Memory, variable: Variable, count: 1 | 3 = 3): Value {
+export function variableValue(memory: Memory, variable: Variable, count: 1 | typeof SAMPLES = SAMPLES): Value {
   const start = startOf(variable);
   const samples = memoryOf(memory, variable, count).map((sample) => sample.slice(start, start + variable.size));
   return { shape: variable.shape, dtype: variable.dtype, samples };
@@ -364,7 +365,7 @@ export function evaluateStep(
   );
   const values = graph.updates.map(({ value }) => evaluator.value(value));
   graph.updates.forEach(({ variable }, i) => {
-    const all = memoryOf(memory, variable, options.samples ?? 3);
+    const all = memoryOf(memory, variable, options.samples ?? SAMPLES);
     all.forEach((sample, k) => {
       sample.set(values[i]!.samples[k]!, startOf(variable));
     });

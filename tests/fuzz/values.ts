@@ -1,4 +1,4 @@
-// What the evaluator computes with: every tensor as three float64 samples of one value, of which the last two carry noise as
+// What the evaluator computes with: every tensor as five float64 samples of one value, of which all but the first carry noise as
 // large as f32 arithmetic may make it. Where the samples differ, f32 may differ as much; that gives the tolerance.
 //
 // Noise is added only where a result is rounded: a sum of small whole numbers has none, and a maximum none of its own. So
@@ -12,6 +12,9 @@ export interface Value {
   /** In row-major order; the first is exact (but for float64), the others carry noise. */
   readonly samples: readonly Float64Array[];
 }
+
+/** Samples of a value that has a tolerance: of two with noise instead of four, now and then both lie where the exact one does. */
+export const SAMPLES = 5;
 
 /** One sample of a value. */
 export interface Sampled {
@@ -100,7 +103,8 @@ export function limitRange(samples: readonly Float64Array[], huge: number, sound
   const [exact, second, third] = samples as [Float64Array, Float64Array?, Float64Array?];
   if (!second || !third) return;
   for (let i = 0; i < exact.length; i++) {
-    const magnitude = Math.max(Math.abs(exact[i]!), Math.abs(third[i]!));
+    let magnitude = 0;
+    for (const sample of samples) magnitude = Math.max(magnitude, Math.abs(sample[i]!));
     if (magnitude > huge && (magnitude < Infinity || !sound(i))) {
       second[i] = NaN;
       third[i] = Math.sign(exact[i]! || third[i]!) * huge;
