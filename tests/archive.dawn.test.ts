@@ -175,6 +175,9 @@ describe.skipIf(missing)('on lavapipe', () => {
       new DataView(sum.buffer).setUint32(0, crc32(text), true);
       return Uint8Array.from([...start, ...text, ...sum, ...bytes.subarray(first)]);
     };
+    const older = bytes.slice();
+    new DataView(older.buffer).setUint16(8, 3, true);
+    await expect(unpacked(older, made.trained, size)).rejects.toThrow(/of version 3, and this reads version 4/);
     const { model } = archive.header;
     const lies: [object, RegExp][] = [
       [{ count: 2 ** 30 }, /blocks are missing/],

@@ -1,6 +1,16 @@
 // The entropy coder: it comes back, takes what the entropy says, and is exact at the edges; and functions without Math.exp.
 import { describe, expect, test } from 'vitest';
-import { exp, log, monotoneTable, normalCdf, normalQuantile, sigmoid, tanh } from '../src/coder/exact_math.ts';
+import {
+  evenQuantiles,
+  exp,
+  log,
+  monotoneTable,
+  normalCdf,
+  normalQuantile,
+  sigmoid,
+  tanh,
+} from '../src/coder/exact_math.ts';
+import { BinnedNormal, fineBins } from '../src/coder/latent_bins.ts';
 import { AnsStack, LOWEST, MAX_PRECISION } from '../src/coder/rans.ts';
 import { DataError } from '../src/errors.ts';
 import { erfReference } from '../src/ops/erf.ts';
@@ -18,6 +28,39 @@ function table(weights: readonly number[], precision: number) {
 
 /** To fractions of a bit: words, and what the states hold. */
 const bitsOf = ({ length, lanes }: AnsStack) => 16 * length + lanes.reduce((sum, x) => sum + Math.log2(x), 0);
+
+const medianOf = (values: readonly number[]) => values.toSorted((a, b) => a - b)[values.length >> 1]!;
+
+describe('a normal distribution over bins', () => {
+  test.each([0, 1.7, -3.2])('finds the number that it means, as surely as it is, at %f', (mean) => {
+    const bins = fineBins();
+    const normal = new BinnedNormal(bins);
+    for (const logvar of [0, -4, -9]) {
+      normal.set(Math.round(1024 * mean), 1024 * logvar);
+      const stack = new AnsStack();
+      const values: number[] = [];
+      for (let i = 0; i < 4000; i++) values.push(bins.medianOf(normal.pop(stack)) / bins.steps);
+      // By medians: each bin has a slot, so that one number in 2¹⁶ is any other.
+      const middle = medianOf(values);
+      const deviation = medianOf(values.map((value) => Math.abs(value - middle))) / 0.6745;
+      expect(Math.abs(middle - mean)).toBeLessThan(0.08 * Math.exp(logvar / 2) + 0.005);
+      expect(Math.abs(deviation / Math.exp(logvar / 2) - 1)).toBeLessThan(0.12);
+    }
+  });
+
+  test('weighs what is said with the prior of the bins, as the product of both densities', () => {
+    const bins = fineBins();
+    const [product, whole] = [new BinnedNormal(bins), new BinnedNormal(bins)];
+    // Variances 1/4 and 1/2, means 0.5 and −1: the product has the variance 1/6 and the mean 0; in the prior's units, 1/3 and √2.
+    product.weigh(512, 1024 * Math.log(1 / 4), -1024, 1024 * Math.log(1 / 2));
+    whole.set(1024 * Math.SQRT2, 1024 * Math.log(1 / 3));
+    const [first, second] = [new AnsStack(), new AnsStack()];
+    for (let i = 0; i < 200; i++) {
+      const [a, b] = [product.pop(first), whole.pop(second)].map(bins.medianOf);
+      expect(Math.abs(a! - b!) / bins.steps).toBeLessThan(0.003);
+    }
+  });
+});
 
 describe('the stack', () => {
   test('comes back symbol by symbol, for any distribution, precision and number of lanes', () => {
@@ -121,6 +164,14 @@ describe('functions of + − × ÷', () => {
     // From tables of the normal distribution.
     expect(normalCdf(1)).toBeCloseTo(0.841344746068543, 14);
     expect(normalCdf(-3)).toBeCloseTo(0.00134989803163, 14);
+  });
+
+  test('quantiles at even steps are those by bisection', () => {
+    const count = 2 ** 12;
+    const quantiles = evenQuantiles(count);
+    for (let i = 1; i < count; i += 37) expect(quantiles[i]).toBeCloseTo(normalQuantile(i / count), 12);
+    for (const i of [1, 2, count - 1]) expect(quantiles[i]).toBeCloseTo(normalQuantile(i / count), 11);
+    expect([quantiles[0], quantiles[count / 2], quantiles[count]]).toEqual([-Infinity, 0, Infinity]);
   });
 
   test('a table never falls, whatever it is made of', () => {

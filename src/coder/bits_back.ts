@@ -5,7 +5,8 @@
 // Images go in batches that grow, since the codes of a batch are popped before its first pixel is pushed: so only the first image's
 // code takes bits that nobody gets back. Of a code of several layers, `orders.ts` says which goes when.
 import { DataError } from '../errors.ts';
-import { LATENT_BITS, type PixelCoder } from './distributions.ts';
+import type { PixelCoder } from './distributions.ts';
+import type { LatentBins } from './latent_bins.ts';
 import { type CodecLayer, type Times, Work } from './layer_coder.ts';
 import { BitSwap, TopDown } from './orders.ts';
 import { AnsStack } from './rans.ts';
@@ -16,6 +17,8 @@ export interface Codec {
   readonly layers: readonly CodecLayer[];
   /** Whether all encoders are given the images, and what they say is weighed with what the layers above say. */
   readonly topDown: boolean;
+  /** Of all numbers of the code. */
+  readonly bins: LatentBins;
   readonly pixel: PixelCoder;
   /** What the first encoder is given for a byte. */
   readonly toInput: (byte: number) => number;
@@ -38,7 +41,7 @@ function inputsOf({ toInput }: Codec, images: Uint8Array): Float32Array {
   return inputs;
 }
 
-const orderOf = ({ layers, topDown }: Codec) => (topDown ? new TopDown(layers) : new BitSwap(layers));
+const orderOf = ({ layers, topDown, bins }: Codec) => (topDown ? new TopDown(layers, bins) : new BitSwap(layers, bins));
 
 /** @param images bytes, of whole images */
 export async function encodeBlock(codec: Codec, images: Uint8Array, times: Times, tell?: (done: number) => void) {
@@ -55,7 +58,7 @@ export async function encodeBlock(codec: Codec, images: Uint8Array, times: Times
   let ahead: readonly Float32Array[] = [];
   let [from, until] = [0, 0];
   for (let first = 0; first < count; first += batches.at(-1)!) {
-    const room = Math.floor((16 * stack.length) / (numbers * LATENT_BITS));
+    const room = Math.floor((16 * stack.length) / (numbers * codec.bins.bits));
     const size = Math.max(1, Math.min(MOST_IN_BATCH, room, count - first));
     batches.push(size);
     if (first + size > until) {

@@ -8,9 +8,9 @@ import type { LatentModel } from '../models/latent_model.ts';
 import { VAE } from '../models/vae.ts';
 import { type Layer, Linear, ReLU, Sequential, Tanh } from '../nn/layers.ts';
 import { philox } from '../ops/philox.ts';
-import { CODE_STEPS } from './distributions.ts';
 import { exp, normalQuantile, powerOfTwo } from './exact_math.ts';
 import { type TrainedLayer, trainedForward } from './exact_network.ts';
+import { CODE_STEPS } from './latent_bins.ts';
 
 export interface CodeLayer {
   /** Numbers of the code. */

@@ -8,7 +8,9 @@ import { DataError } from '../errors.ts';
 import { type CodedBlock, MOST_IN_BATCH } from './bits_back.ts';
 
 const MAGIC = Uint8Array.of(0x89, 0x47, 0x4c, 0x49, 0x41, 0x0d, 0x0a, 0x1a);
-const VERSION = 3;
+/** Of images and of text, which changed at different times. */
+const IMAGES_VERSION = 4;
+const TEXT_VERSION = 3;
 const BLOCK = 0x4b4f4c42;
 const BLOCK_HEADER = 20;
 const MOST_HEADER = 2 ** 20;
@@ -86,6 +88,8 @@ export async function sha256(bytes: BufferSource): Promise<string> {
   return Array.from(hash, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
+const versionOf = (header: ArchiveHeader | TextHeader) => (isTextHeader(header) ? TEXT_VERSION : IMAGES_VERSION);
+
 const viewOf = (bytes: Uint8Array) => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 
 export function encodeHeader(header: ArchiveHeader | TextHeader, model: Uint8Array | undefined): Uint8Array {
@@ -93,7 +97,7 @@ export function encodeHeader(header: ArchiveHeader | TextHeader, model: Uint8Arr
   const start = new Uint8Array(16);
   start.set(MAGIC);
   const view = viewOf(start);
-  view.setUint16(8, VERSION, true);
+  view.setUint16(8, versionOf(header), true);
   view.setUint32(12, text.length, true);
   const sum = new Uint8Array(4);
   viewOf(sum).setUint32(0, crc32(text), true);
@@ -213,7 +217,8 @@ export function decodeArchive(bytes: Uint8Array, name: string): Archive {
   if (bytes.length < 20 || MAGIC.some((byte, i) => bytes[i] !== byte)) throw fail("is no archive of Glia's");
   const view = viewOf(bytes);
   const version = view.getUint16(8, true);
-  if (version !== VERSION) throw fail(`is of version ${version}, and this reads version ${VERSION}`);
+  const otherVersion = (wanted: number) => fail(`is of version ${version}, and this reads version ${wanted}`);
+  if (version !== IMAGES_VERSION && version !== TEXT_VERSION) throw otherVersion(IMAGES_VERSION);
   if (view.getUint16(10, true) !== 0) throw fail('is damaged: its reserved bytes are not 0');
   const length = view.getUint32(12, true);
   const end = 16 + length;
@@ -228,6 +233,7 @@ export function decodeArchive(bytes: Uint8Array, name: string): Archive {
   }
   const problem = checkHeader(header);
   if (problem) throw fail(`is damaged: ${problem}`);
+  if (version !== versionOf(header)) throw otherVersion(versionOf(header));
   let at = end + 4;
   const { count, block } = header;
   const modelBytes = header.model.bytes;

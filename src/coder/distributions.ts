@@ -1,163 +1,18 @@
-// The distributions that symbols are coded by, from a network's integers: cumulative frequencies that sum exactly and are never 0,
+// The distributions that pixels are coded by, from a network's integers: cumulative frequencies that sum exactly and are never 0,
 // the same in every engine, since they come of sums, products and quotients of doubles alone.
 import { LOG_SCALE, MIDDLE } from '../models/observation.ts';
 import { LOG_SCALES } from '../ops/observation.ts';
-import { exp, log, monotoneTable, normalCdf, normalQuantile, sigmoid } from './exact_math.ts';
+import { exp, monotoneTable, sigmoid } from './exact_math.ts';
 import type { AnsStack } from './rans.ts';
 import { firstSlot } from './slots.ts';
 
-/** The numbers of a code fall into 2^10 bins that are equally likely under the prior. */
-export const LATENT_BITS = 10;
-const BINS = 2 ** LATENT_BITS;
-/** Bits of the posterior's frequencies. Each bin has one slot at least: of 2^20, one code in a thousand would be none of the posterior's. */
-const POSTERIOR_PRECISION = 26;
-const POSTERIOR_ROOM = 2 ** POSTERIOR_PRECISION - BINS;
-/** The decoder gets a bin's median, in units of 2⁻⁸. */
-export const LATENT_STEPS = 256;
-/** Steps a unit of the integers that stand for mean and log-variance, and for logits. */
-export const CODE_STEPS = 1024;
+/** Steps a unit of the integers that stand for logits. */
 export const LOGIT_STEPS = 128;
 
 const PIXEL_PRECISION = 16;
 const PIXEL_TOTAL = 2 ** PIXEL_PRECISION;
 /** Logits beyond this many units are no surer: 2⁻¹⁶ is the least probability. */
 const MOST_LOGIT = 12 * LOGIT_STEPS;
-
-interface LatentTables {
-  /** BINS + 1, from −∞ to ∞. */
-  readonly edges: Float64Array;
-  /** Integers. */
-  readonly medians: Float32Array;
-  readonly cdf: (x: number) => number;
-}
-
-let latentTables: LatentTables | undefined;
-
-/** Made once, when first needed. */
-function tables(): LatentTables {
-  latentTables ??= {
-    edges: Float64Array.from({ length: BINS + 1 }, (_, i) =>
-      i === 0 ? -Infinity : i === BINS ? Infinity : normalQuantile(i / BINS),
-    ),
-    medians: Float32Array.from({ length: BINS }, (_, i) =>
-      Math.floor(normalQuantile((i + 0.5) / BINS) * LATENT_STEPS + 0.5),
-    ),
-    cdf: monotoneTable(normalCdf, -8, 8, 256),
-  };
-  return latentTables;
-}
-
-/** What the decoder is given for a bin. */
-export const medianOf = (bin: number): number => tables().medians[bin]!;
-/** The greatest of these. */
-export const mostMedian = (): number => tables().medians[BINS - 1]!;
-
-/** The greatest number of a layer that is told to its decoder, where it is not the standard normal's. */
-export const MOST_PLACE = 5 * LATENT_STEPS;
-/** Log-variances beyond these, in steps of 1/1024, are taken as these: deviations from e⁻¹⁰ to e⁴. */
-const LOGVARS = [-20 * CODE_STEPS, 8 * CODE_STEPS] as const;
-const within = ([low, high]: readonly [number, number], x: number) => Math.min(high, Math.max(low, x));
-
-/** A function of integers that is computed once for each. */
-function kept<T>(f: (key: number) => T): (key: number) => T {
-  const known = new Map<number, T>();
-  return (key) => {
-    let value = known.get(key);
-    if (value === undefined) {
-      value = f(key);
-      known.set(key, value);
-    }
-    return value;
-  };
-}
-
-/** e to the power of half a log-variance. */
-const deviationOf = kept((logvar) => exp((0.5 * logvar) / CODE_STEPS));
-
-/**
- * What a decoder is given for bins that are equally likely under normal distributions: their medians, in units of 2⁻⁸.
- *
- * @param prior means, then log-variances, [rows, 2·size], in steps of 1/1024; without, all are standard normal
- */
-export function placeOf(bins: Uint16Array, prior: Float32Array | undefined, size: number): Float32Array {
-  if (!prior) return Float32Array.from(bins, medianOf);
-  return Float32Array.from(bins, (bin, i) => {
-    const mean = Math.floor(i / size) * 2 * size + (i % size);
-    const deviation = deviationOf(within(LOGVARS, prior[mean + size]!));
-    const place = Math.floor((prior[mean]! * LATENT_STEPS) / CODE_STEPS + deviation * medianOf(bin) + 0.5);
-    return within([-MOST_PLACE, MOST_PLACE], place);
-  });
-}
-
-/** By how many steps the log-variance of a prior is above that of what an encoder says: the share of that, and how much surer both are. */
-const weighed = kept((steps) => {
-  const surer = exp(steps / CODE_STEPS);
-  return { share: surer / (1 + surer), precision: exp(0.5 * log(1 + surer)) };
-});
-
-/** The normal distribution of one number of a code, over the bins. */
-export class BinnedNormal {
-  private readonly edges = tables().edges;
-  private readonly cdf = tables().cdf;
-  private mean = 0;
-  private precision = 1;
-
-  /** @param mean, logvar integers of the encoder, in steps of 1/1024 */
-  set(mean: number, logvar: number): void {
-    this.mean = mean / CODE_STEPS;
-    this.precision = deviationOf(-within(LOGVARS, logvar));
-  }
-
-  /**
-   * What an encoder says of the number, weighed with the prior that the bins are equally likely under: the product of both densities
-   * (see `models/ladder_vae.ts`), as it lies to the prior.
-   *
-   * @param mean, logvar, priorMean, priorLogvar integers, in steps of 1/1024
-   */
-  weigh(mean: number, logvar: number, priorMean: number, priorLogvar: number): void {
-    const prior = within(LOGVARS, priorLogvar);
-    const { share, precision } = weighed(within(LOGVARS, prior - logvar));
-    this.mean = (share * (mean - priorMean) * deviationOf(-prior)) / CODE_STEPS;
-    this.precision = precision;
-  }
-
-  /** The first slot of a bin. */
-  private start(bin: number): number {
-    return bin + Math.floor(this.cdf((this.edges[bin]! - this.mean) * this.precision) * POSTERIOR_ROOM);
-  }
-
-  push(stack: AnsStack, bin: number): void {
-    const start = this.start(bin);
-    stack.push(start, this.end(bin) - start, POSTERIOR_PRECISION);
-  }
-
-  private end(bin: number): number {
-    return bin + 1 === BINS ? 2 ** POSTERIOR_PRECISION : this.start(bin + 1);
-  }
-
-  pop(stack: AnsStack): number {
-    const slot = stack.peek(POSTERIOR_PRECISION);
-    let [low, high] = [0, BINS - 1];
-    while (low < high) {
-      const middle = (low + high + 1) >> 1;
-      if (this.start(middle) <= slot) low = middle;
-      else high = middle - 1;
-    }
-    const start = this.start(low);
-    stack.drop(start, this.end(low) - start, POSTERIOR_PRECISION);
-    return low;
-  }
-}
-
-export function pushPrior(stack: AnsStack, bin: number): void {
-  stack.push(bin, 1, LATENT_BITS);
-}
-
-export function popPrior(stack: AnsStack): number {
-  const bin = stack.peek(LATENT_BITS);
-  stack.drop(bin, 1, LATENT_BITS);
-  return bin;
-}
 
 /** What codes a pixel, given the decoder's integers of its image. */
 export interface PixelCoder {

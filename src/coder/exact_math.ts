@@ -63,6 +63,28 @@ export function normalQuantile(p: number): number {
   return 0.5 * (low + high);
 }
 
+/**
+ * Where the standard normal distribution function is i / count, for i from 0 to count, which is even: Newton's steps from one to the
+ * next, from the middle outwards, where the function is concave, so that they never go too far.
+ */
+export function evenQuantiles(count: number): Float64Array {
+  const quantiles = new Float64Array(count + 1);
+  const middle = count / 2;
+  let x = 0;
+  for (let i = middle + 1; i < count; i++) {
+    for (let step = 0; step < 20; step++) {
+      const next = x + (i / count - normalCdf(x)) / (INVERSE_SQRT_TWO_PI * exp(-0.5 * x * x));
+      if (next <= x) break;
+      x = next;
+    }
+    quantiles[i] = x;
+    quantiles[count - i] = -x;
+  }
+  quantiles[count] = Infinity;
+  quantiles[0] = -Infinity;
+  return quantiles;
+}
+
 /** The logarithm of a positive number, to a relative 1e-15, by Newton's steps on `exp`. */
 export function log(x: number): number {
   let k = 0;

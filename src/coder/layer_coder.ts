@@ -1,6 +1,6 @@
 // What coding a block keeps: its stack, the digest of all that its distributions were made of, and the time; and the coder of the
 // numbers of one layer of a code.
-import { BinnedNormal } from './distributions.ts';
+import { BinnedNormal, type LatentBins } from './latent_bins.ts';
 import type { AnsStack } from './rans.ts';
 
 /** Integers of rows of integers, computed the same anywhere; see `ExactProgram`. */
@@ -74,11 +74,12 @@ export class Work {
 
 /** Numbers of a layer of a batch, as bins: [rows, size], by normal distributions, [rows, 2·size]. */
 export class LayerCoder {
-  private readonly normal = new BinnedNormal();
+  private readonly normal: BinnedNormal;
   private readonly size: number;
 
-  constructor(size: number) {
+  constructor(size: number, bins: LatentBins) {
     this.size = size;
+    this.normal = new BinnedNormal(bins);
   }
 
   /** @param prior that the bins are of, where it is not the standard normal distribution; then `codes` are weighed with it */

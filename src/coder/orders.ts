@@ -1,5 +1,5 @@
 // In which order the layers of a code go onto the stack, and come off.
-import { medianOf, placeOf, popPrior, pushPrior } from './distributions.ts';
+import type { LatentBins } from './latent_bins.ts';
 import { type CodecLayer, LayerCoder, type Network, type Work } from './layer_coder.ts';
 
 /** A batch of images: what is done with its pixels, given what the decoder says of them. */
@@ -14,16 +14,14 @@ export interface CodeOrder {
   decode(work: Work, rows: number, pixels: Pixels<Promise<readonly Float32Array[]>>): Promise<void>;
 }
 
-const medians = (bins: Uint16Array) => Float32Array.from(bins, medianOf);
-
-function popAll(work: Work, count: number): Uint16Array {
-  const bins = new Uint16Array(count);
-  for (let i = count - 1; i >= 0; i--) bins[i] = popPrior(work.stack);
-  return bins;
+function popAll(work: Work, bins: LatentBins, count: number): Uint16Array {
+  const popped = new Uint16Array(count);
+  for (let i = count - 1; i >= 0; i--) popped[i] = bins.popPrior(work.stack);
+  return popped;
 }
 
-function pushAll(work: Work, bins: Uint16Array): void {
-  for (const bin of bins) pushPrior(work.stack, bin);
+function pushAll(work: Work, bins: LatentBins, pushed: Uint16Array): void {
+  for (const bin of pushed) bins.pushPrior(work.stack, bin);
 }
 
 /**
@@ -33,36 +31,42 @@ function pushAll(work: Work, bins: Uint16Array): void {
 export class BitSwap implements CodeOrder {
   readonly eyes: readonly Network[];
   private readonly layers: readonly CodecLayer[];
+  private readonly bins: LatentBins;
   private readonly coders: readonly LayerCoder[];
 
-  constructor(layers: readonly CodecLayer[]) {
+  constructor(layers: readonly CodecLayer[], bins: LatentBins) {
     this.layers = layers;
-    this.coders = layers.map(({ size }) => new LayerCoder(size));
+    this.bins = bins;
+    this.coders = layers.map(({ size }) => new LayerCoder(size, bins));
     this.eyes = [layers[0]!.encoder];
+  }
+
+  private medians(bins: Uint16Array): Float32Array {
+    return Float32Array.from(bins, this.bins.medianOf);
   }
 
   async encode(work: Work, [seen]: readonly Float32Array[], rows: number, pixels: Pixels<void>): Promise<void> {
     let below = new Uint16Array(0);
     for (const [i, { size, encoder, decoder }] of this.layers.entries()) {
-      const codes = i > 0 ? await work.told(encoder, medians(below), rows) : seen!;
+      const codes = i > 0 ? await work.told(encoder, this.medians(below), rows) : seen!;
       const bins = new Uint16Array(rows * size);
       this.coders[i]!.pop(work.stack, codes, bins);
-      const said = await work.told(decoder, medians(bins), rows);
+      const said = await work.told(decoder, this.medians(bins), rows);
       if (i > 0) this.coders[i - 1]!.push(work.stack, said, below);
       else pixels(said);
       below = bins;
     }
-    pushAll(work, below);
+    pushAll(work, this.bins, below);
   }
 
   async decode(work: Work, rows: number, pixels: Pixels<Promise<readonly Float32Array[]>>): Promise<void> {
-    let bins = popAll(work, rows * this.layers.at(-1)!.size);
+    let bins = popAll(work, this.bins, rows * this.layers.at(-1)!.size);
     for (let i = this.layers.length - 1; i >= 0; i--) {
       const { encoder, decoder } = this.layers[i]!;
-      const said = await work.told(decoder, medians(bins), rows);
+      const said = await work.told(decoder, this.medians(bins), rows);
       const below = new Uint16Array(i > 0 ? rows * this.layers[i - 1]!.size : 0);
       if (i > 0) this.coders[i - 1]!.pop(work.stack, said, below);
-      const codes = i > 0 ? await work.told(encoder, medians(below), rows) : (await pixels(said))[0]!;
+      const codes = i > 0 ? await work.told(encoder, this.medians(below), rows) : (await pixels(said))[0]!;
       this.coders[i]!.push(work.stack, codes, bins);
       bins = below;
     }
@@ -77,11 +81,13 @@ export class BitSwap implements CodeOrder {
 export class TopDown implements CodeOrder {
   readonly eyes: readonly Network[];
   private readonly layers: readonly CodecLayer[];
+  private readonly bins: LatentBins;
   private readonly coders: readonly LayerCoder[];
 
-  constructor(layers: readonly CodecLayer[]) {
+  constructor(layers: readonly CodecLayer[], bins: LatentBins) {
     this.layers = layers;
-    this.coders = layers.map(({ size }) => new LayerCoder(size));
+    this.bins = bins;
+    this.coders = layers.map(({ size }) => new LayerCoder(size, bins));
     this.eyes = layers.map(({ encoder }) => encoder);
   }
 
@@ -91,7 +97,11 @@ export class TopDown implements CodeOrder {
     let said: Float32Array | undefined;
     for (let i = this.layers.length - 1; i >= 0; i--) {
       priors.unshift(said);
-      said = await work.told(this.layers[i]!.decoder, placeOf(bins(i, said), said, this.layers[i]!.size), rows);
+      said = await work.told(
+        this.layers[i]!.decoder,
+        this.bins.placesOf(bins(i, said), said, this.layers[i]!.size),
+        rows,
+      );
     }
     return { said: said!, priors };
   }
@@ -105,13 +115,13 @@ export class TopDown implements CodeOrder {
       return bins;
     });
     pixels(said);
-    for (const bins of all) pushAll(work, bins);
+    for (const bins of all) pushAll(work, this.bins, bins);
   }
 
   async decode(work: Work, rows: number, pixels: Pixels<Promise<readonly Float32Array[]>>): Promise<void> {
     const all: Uint16Array[] = [];
     const { said, priors } = await this.descend(work, rows, (i) => {
-      const bins = popAll(work, rows * this.layers[i]!.size);
+      const bins = popAll(work, this.bins, rows * this.layers[i]!.size);
       all.unshift(bins);
       return bins;
     });

@@ -11,7 +11,7 @@ const WORD = 2 ** 16;
 export const LOWEST = 2 ** 32;
 const LIMIT = LOWEST * WORD;
 /** Most bits of a distribution: its frequencies sum to two to this power at most. */
-export const MAX_PRECISION = 24;
+export const MAX_PRECISION = 32;
 /** Bytes of a state in a file. */
 export const STATE_BYTES = 6;
 export const MAX_LANES = 256;

@@ -8,15 +8,7 @@ import type { Codec } from './bits_back.ts';
 import { BetaBinomialCoder, CategoricalCoder } from './byte_coders.ts';
 import { type CodeLayer, codeOf, normalised } from './code_layers.ts';
 import { sha256 } from './container.ts';
-import {
-  BernoulliCoder,
-  CODE_STEPS,
-  LATENT_STEPS,
-  LogisticCoder,
-  MOST_PLACE,
-  mostMedian,
-  type PixelCoder,
-} from './distributions.ts';
+import { BernoulliCoder, LogisticCoder, type PixelCoder } from './distributions.ts';
 import {
   calibrate,
   type ExactLayer,
@@ -25,6 +17,7 @@ import {
   exactNetwork,
   trainedForward,
 } from './exact_network.ts';
+import { CODE_STEPS, coarseBins, fineBins, type LatentBins } from './latent_bins.ts';
 import { digestOf, type Network } from './layer_coder.ts';
 
 /** Steps a unit of what each layer of a network gives: of the encoder and the decoder of each layer of the code, in turns. */
@@ -76,6 +69,7 @@ export class VaeCodec {
   readonly scales: Scales;
   readonly layers: readonly ExactCodeLayer[];
   readonly topDown: boolean;
+  readonly bins: LatentBins;
   /** What the first encoder gets for a byte, which stands for the byte's share of 255. */
   private readonly binary: boolean;
 
@@ -92,6 +86,7 @@ export class VaeCodec {
     this.topDown = code.topDown;
     this.pixels = code.layers[0]!.encoder[0]!.inputs;
     this.pixel = pixelCoder(model, binary, this.pixels);
+    this.bins = this.pixel instanceof BernoulliCoder ? coarseBins() : fineBins();
     this.binary = binary;
     const layers = normalised(code);
     this.scales = scales ?? this.findScales(layers, examples);
@@ -101,7 +96,7 @@ export class VaeCodec {
       throw new OptionError('the model has not as many layers as the file was made with');
     }
     const fromImages = binary ? { unit: 1, most: 1 } : { unit: 1 / 255, most: 255 };
-    const fromCodes = { unit: 1 / LATENT_STEPS, most: this.mostCode };
+    const fromCodes = { unit: 1 / this.bins.steps, most: this.mostCode };
     this.layers = layers.map(({ size, encoder, decoder }, i) => ({
       size,
       encoder: exactNetwork(encoder, this.seesImages(i) ? fromImages : fromCodes, found[2 * i]!),
@@ -116,7 +111,7 @@ export class VaeCodec {
 
   /** The greatest integer that stands for a number of a code. */
   private get mostCode(): number {
-    return this.topDown ? MOST_PLACE : mostMedian();
+    return this.topDown ? this.bins.mostPlace : this.bins.mostMedian;
   }
 
   /** By what the networks give for examples, and for the means of their codes. */
@@ -180,7 +175,7 @@ export class VaeCodec {
 
   /** The networks computed here, without a device. */
   onHost(): Codec & { destroy(): Promise<void> } {
-    const { pixels, pixel, toInput, topDown } = this;
+    const { pixels, pixel, toInput, topDown, bins } = this;
     const forward = (layers: readonly ExactLayer[]) => async (x: Float32Array, rows: number) =>
       exactForward(layers, x, rows);
     const layers = this.layers.map(({ size, encoder, decoder }) => ({
@@ -188,7 +183,7 @@ export class VaeCodec {
       encoder: forward(encoder),
       decoder: forward(decoder),
     }));
-    return { pixels, layers, topDown, pixel, toInput, destroy: async () => {} };
+    return { pixels, layers, topDown, bins, pixel, toInput, destroy: async () => {} };
   }
 
   /** Whether a device computes what every other does, by a few inputs. */
@@ -205,11 +200,13 @@ export class CodecOnGpu implements Codec {
   readonly toInput: Codec['toInput'];
   readonly layers: Codec['layers'];
   readonly topDown: boolean;
+  readonly bins: LatentBins;
   /** Of the encoder and the decoder of each layer, in turns. */
   readonly programs: readonly ExactProgram[];
 
-  constructor(gpu: Gpu, { pixels, pixel, toInput, layers, topDown }: VaeCodec) {
+  constructor(gpu: Gpu, { pixels, pixel, toInput, layers, topDown, bins }: VaeCodec) {
     this.topDown = topDown;
+    this.bins = bins;
     this.pixels = pixels;
     this.pixel = pixel;
     this.toInput = toInput;
