@@ -24,28 +24,39 @@ function pushAll(work: Work, bins: LatentBins, pushed: Uint16Array): void {
   for (const bin of pushed) bins.pushPrior(work.stack, bin);
 }
 
-/**
- * Of a code whose encoder goes up: each layer is popped when what lies below the one before it has been pushed
- * (Kingma, Abbeel and Ho, Bit-Swap, 2019), so that what the first image takes is one layer's bits. The last layer is standard normal.
- */
-export class BitSwap implements CodeOrder {
-  readonly eyes: readonly Network[];
-  private readonly layers: readonly CodecLayer[];
-  private readonly bins: LatentBins;
-  private readonly coders: readonly LayerCoder[];
+abstract class LayerOrder implements CodeOrder {
+  abstract readonly eyes: readonly Network[];
+  protected readonly layers: readonly CodecLayer[];
+  protected readonly bins: LatentBins;
+  protected readonly coders: readonly LayerCoder[];
 
   constructor(layers: readonly CodecLayer[], bins: LatentBins) {
     this.layers = layers;
     this.bins = bins;
     this.coders = layers.map(({ size }) => new LayerCoder(size, bins));
-    this.eyes = [layers[0]!.encoder];
   }
+
+  abstract encode(work: Work, seen: readonly Float32Array[], rows: number, pixels: Pixels<void>): Promise<void>;
+  abstract decode(work: Work, rows: number, pixels: Pixels<Promise<readonly Float32Array[]>>): Promise<void>;
+}
+
+/**
+ * Of a code whose encoder goes up: each layer is popped when what lies below the one before it has been pushed
+ * (Kingma, Abbeel and Ho, Bit-Swap, 2019), so that what the first image takes is one layer's bits. The last layer is standard normal.
+ */
+export class BitSwap extends LayerOrder {
+  override readonly eyes = [this.layers[0]!.encoder];
 
   private medians(bins: Uint16Array): Float32Array {
     return Float32Array.from(bins, this.bins.medianOf);
   }
 
-  async encode(work: Work, [seen]: readonly Float32Array[], rows: number, pixels: Pixels<void>): Promise<void> {
+  override async encode(
+    work: Work,
+    [seen]: readonly Float32Array[],
+    rows: number,
+    pixels: Pixels<void>,
+  ): Promise<void> {
     let below = new Uint16Array(0);
     for (const [i, { size, encoder, decoder }] of this.layers.entries()) {
       const codes = i > 0 ? await work.told(encoder, this.medians(below), rows) : seen!;
@@ -59,7 +70,7 @@ export class BitSwap implements CodeOrder {
     pushAll(work, this.bins, below);
   }
 
-  async decode(work: Work, rows: number, pixels: Pixels<Promise<readonly Float32Array[]>>): Promise<void> {
+  override async decode(work: Work, rows: number, pixels: Pixels<Promise<readonly Float32Array[]>>): Promise<void> {
     let bins = popAll(work, this.bins, rows * this.layers.at(-1)!.size);
     for (let i = this.layers.length - 1; i >= 0; i--) {
       const { encoder, decoder } = this.layers[i]!;
@@ -78,18 +89,8 @@ export class BitSwap implements CodeOrder {
  * are equally likely under what the layers above say of it, so that they are pushed as they are, and what is popped is the posterior
  * as it lies to that (as HiLLoC has it; Townsend, Bird, Kunze and Barber, 2020).
  */
-export class TopDown implements CodeOrder {
-  readonly eyes: readonly Network[];
-  private readonly layers: readonly CodecLayer[];
-  private readonly bins: LatentBins;
-  private readonly coders: readonly LayerCoder[];
-
-  constructor(layers: readonly CodecLayer[], bins: LatentBins) {
-    this.layers = layers;
-    this.bins = bins;
-    this.coders = layers.map(({ size }) => new LayerCoder(size, bins));
-    this.eyes = layers.map(({ encoder }) => encoder);
-  }
+export class TopDown extends LayerOrder {
+  override readonly eyes = this.layers.map(({ encoder }) => encoder);
 
   /** What the decoders say, from the top on: of each layer but the first, and last of the pixels. @param bins gives those of a layer */
   private async descend(work: Work, rows: number, bins: (i: number, prior?: Float32Array) => Uint16Array) {
@@ -106,7 +107,7 @@ export class TopDown implements CodeOrder {
     return { said: said!, priors };
   }
 
-  async encode(work: Work, seen: readonly Float32Array[], rows: number, pixels: Pixels<void>): Promise<void> {
+  override async encode(work: Work, seen: readonly Float32Array[], rows: number, pixels: Pixels<void>): Promise<void> {
     const all: Uint16Array[] = [];
     const { said } = await this.descend(work, rows, (i, prior) => {
       const bins = new Uint16Array(rows * this.layers[i]!.size);
@@ -118,7 +119,7 @@ export class TopDown implements CodeOrder {
     for (const bins of all) pushAll(work, this.bins, bins);
   }
 
-  async decode(work: Work, rows: number, pixels: Pixels<Promise<readonly Float32Array[]>>): Promise<void> {
+  override async decode(work: Work, rows: number, pixels: Pixels<Promise<readonly Float32Array[]>>): Promise<void> {
     const all: Uint16Array[] = [];
     const { said, priors } = await this.descend(work, rows, (i) => {
       const bins = popAll(work, this.bins, rows * this.layers[i]!.size);

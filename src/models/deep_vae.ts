@@ -27,10 +27,39 @@ export interface DeepVAEOptions extends HierarchicalOptions {
   readonly bias?: Initialiser;
 }
 
-const halves = (code: Tensor): Gaussian => {
+/** [rows, 2·size] as means and log-variances. */
+export const halves = (code: Tensor): Gaussian => {
   const size = code.shape[1]! / 2;
   return { mean: slice(code, 1, 0, size), logvar: slice(code, 1, size) };
 };
+
+/** From each layer to the one below or to the image. */
+export function decodersOf({
+  pixels,
+  latents,
+  hidden,
+  bias = zeros,
+  likelihood = 'bernoulli',
+}: DeepVAEOptions): Sequential[] {
+  return latents.map((size, i) => {
+    const width = hidden[i]!;
+    const below = latents[i - 1];
+    const outputs = below ? 2 * below : pixels * outputsOf(likelihood);
+    return new Sequential(...tanhLayers([size, width, width, outputs], below ? zeros : bias));
+  });
+}
+
+export function checkDeep(name: string, { pixels, latents, hidden }: DeepVAEOptions): void {
+  const sizes = Object.fromEntries([...latents, ...hidden].map((size, i) => [`width ${i}`, size]));
+  checkSizes(name, { pixels, ...sizes });
+}
+
+/** What the decoders say of the pixels of codes from the prior. @param decode what that of a layer says */
+export function drawDown(decode: (i: number, z: Tensor) => Tensor, noise: readonly Tensor[]): Tensor {
+  let z = noise.at(-1)!;
+  for (let i = noise.length - 1; i > 0; i--) z = drawFrom(halves(decode(i, z)), noise[i - 1]!);
+  return decode(0, z);
+}
 
 export class DeepVAE extends HierarchicalVAE {
   /** From the image or the layer below to a layer. */
@@ -40,21 +69,16 @@ export class DeepVAE extends HierarchicalVAE {
   private readonly latents: readonly number[];
   protected readonly topDown = false;
 
-  constructor({ pixels, latents, hidden, bias = zeros, ...options }: DeepVAEOptions) {
+  constructor(options: DeepVAEOptions) {
     super(options);
-    const sizes = Object.fromEntries([...latents, ...hidden].map((size, i) => [`width ${i}`, size]));
-    checkSizes('DeepVAE', { pixels, ...sizes });
+    checkDeep('DeepVAE', options);
+    const { pixels, latents, hidden } = options;
     this.latents = latents;
-    const outputs = pixels * outputsOf(options.likelihood ?? 'bernoulli');
     this.encoders = latents.map((size, i) => {
       const width = hidden[i]!;
       return new Sequential(...tanhLayers([latents[i - 1] ?? pixels, width, width, 2 * size]));
     });
-    this.decoders = latents.map((size, i) => {
-      const width = hidden[i]!;
-      const below = latents[i - 1];
-      return new Sequential(...tanhLayers([size, width, width, below ? 2 * below : outputs], below ? zeros : bias));
-    });
+    this.decoders = decodersOf(options);
   }
 
   get layers(): readonly LatentLayer[] {
@@ -88,8 +112,6 @@ export class DeepVAE extends HierarchicalVAE {
   }
 
   protected override drawFromPrior(noise: readonly Tensor[]): Tensor {
-    let z = noise.at(-1)!;
-    for (let i = noise.length - 1; i > 0; i--) z = drawFrom(halves(this.decode(i, z)), noise[i - 1]!);
-    return this.decode(0, z);
+    return drawDown((i, z) => this.decode(i, z), noise);
   }
 }

@@ -1,39 +1,14 @@
 // The ladder VAE: of the form of `deep_vae.ts` from the top of the code down, while its encoder also comes down. What the network says of
 // an image at each layer is weighed with what the layers above say of it, each by how sure it is
 // (Sønderby, Raiko, Maaløe, Sønderby and Winther, Ladder Variational Autoencoders, 2016, equations 13 to 17).
-import { type Initialiser, xavierUniform, zeros } from '../nn/init.ts';
+import { xavierUniform, zeros } from '../nn/init.ts';
 import { Linear, Sequential, Tanh } from '../nn/layers.ts';
 import { add, mul, sigmoid, softplus, sub } from '../ops/elementwise.ts';
 import { scope, type Tensor } from '../ops/tensor.ts';
-import { slice } from '../ops/view.ts';
-import {
-  type Drawn,
-  type DrawnLayer,
-  drawFrom,
-  type Gaussian,
-  type HierarchicalOptions,
-  HierarchicalVAE,
-} from './hierarchical.ts';
+import { checkDeep, type DeepVAEOptions, decodersOf, drawDown, halves } from './deep_vae.ts';
+import { type Drawn, type DrawnLayer, drawFrom, type Gaussian, HierarchicalVAE } from './hierarchical.ts';
 import type { LatentLayer, Prepared } from './latent_model.ts';
-import { checkSizes, tanhLayers } from './networks.ts';
-import { outputsOf } from './vae.ts';
-
-export interface LadderVAEOptions extends HierarchicalOptions {
-  /** Numbers in one image. */
-  readonly pixels: number;
-  /** Numbers of each layer of the code, from the one that is nearest to the image on. */
-  readonly latents: readonly number[];
-  /** Width of the two hidden layers of tanh of each network, in the same order. */
-  readonly hidden: readonly number[];
-  /** What is said of the pixels at first. */
-  readonly bias?: Initialiser;
-}
-
-/** [rows, 2·size] as means and log-variances. */
-const halves = (code: Tensor): Gaussian => {
-  const size = code.shape[1]! / 2;
-  return { mean: slice(code, 1, 0, size), logvar: slice(code, 1, size) };
-};
+import { tanhLayers } from './networks.ts';
 
 /** The product of two normal densities, normalised: its precision is the sum of theirs. */
 function weighed(seen: Gaussian, prior: Gaussian): Gaussian {
@@ -54,21 +29,17 @@ export class LadderVAE extends HierarchicalVAE {
   private readonly latents: readonly number[];
   protected readonly topDown = true;
 
-  constructor({ pixels, latents, hidden, bias = zeros, ...options }: LadderVAEOptions) {
+  constructor(options: DeepVAEOptions) {
     super(options);
-    const sizes = Object.fromEntries([...latents, ...hidden].map((size, i) => [`width ${i}`, size]));
-    checkSizes('LadderVAE', { pixels, ...sizes });
+    checkDeep('LadderVAE', options);
+    const { pixels, latents, hidden } = options;
     this.latents = latents;
-    const outputs = pixels * outputsOf(options.likelihood ?? 'bernoulli');
-    this.encoders = hidden.map((width, i) => {
+    this.encoders = latents.map((_, i) => {
+      const width = hidden[i]!;
       return new Sequential(...tanhLayers([hidden[i - 1] ?? pixels, width, width]), new Tanh());
     });
     this.heads = latents.map((size, i) => new Linear(hidden[i]!, 2 * size, { weight: xavierUniform, bias: zeros }));
-    this.decoders = latents.map((size, i) => {
-      const width = hidden[i]!;
-      const below = latents[i - 1];
-      return new Sequential(...tanhLayers([size, width, width, below ? 2 * below : outputs], below ? zeros : bias));
-    });
+    this.decoders = decodersOf(options);
   }
 
   get layers(): readonly LatentLayer[] {
@@ -89,26 +60,21 @@ export class LadderVAE extends HierarchicalVAE {
     return Object.fromEntries(said);
   }
 
-  private descend(prepared: Prepared | undefined, noise: readonly Tensor[]): Drawn {
-    const layers: DrawnLayer[] = [];
-    let prior: Gaussian | undefined;
-    for (let i = noise.length - 1; i >= 0; i--) {
-      const seen = prepared && halves(prepared[i]!);
-      const posterior = seen && prior ? weighed(seen, prior) : (seen ?? prior);
-      const z = posterior ? drawFrom(posterior, noise[i]!) : noise[i]!;
-      if (posterior) layers.unshift({ posterior, prior, z, noise: noise[i]! });
-      const said = this.decode(i, z);
-      if (i === 0) return { raw: said, layers };
-      prior = halves(said);
-    }
-    throw new Error('a ladder has a layer at least');
-  }
-
   protected override draw(prepared: Prepared, noise: readonly Tensor[]): Drawn {
-    return this.descend(prepared, noise);
+    const layers: DrawnLayer[] = [];
+    let said: Tensor | undefined;
+    for (let i = noise.length - 1; i >= 0; i--) {
+      const seen = halves(prepared[i]!);
+      const prior = said && halves(said);
+      const posterior = prior ? weighed(seen, prior) : seen;
+      const z = drawFrom(posterior, noise[i]!);
+      layers.unshift({ posterior, prior, z, noise: noise[i]! });
+      said = this.decode(i, z);
+    }
+    return { raw: said!, layers };
   }
 
   protected override drawFromPrior(noise: readonly Tensor[]): Tensor {
-    return this.descend(undefined, noise).raw;
+    return drawDown((i, z) => this.decode(i, z), noise);
   }
 }

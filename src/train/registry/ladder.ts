@@ -18,6 +18,8 @@ export const ladder = defineModel({
     warmup: warmup(2000),
     freeBits,
   },
+  decay: 20_000,
+  defaults: { average: 0.999, skip: 20 },
   create: (data, { hidden, latent, ...options }) => {
     const halved = (size: number) => [size, size >> 1, size >> 2];
     return new LadderVAE({
