@@ -145,11 +145,12 @@ async function train(run: Prepared, parsed: Arguments, report: Report, server: P
   }
 }
 
-function describe(start: StartEvent, { options: { model, batch }, init }: Prepared, { data }: Arguments) {
+function describe(start: StartEvent, { options: { model, batch, warmup = 0 }, init }: Prepared, { data }: Arguments) {
   return {
     model,
     batch,
     init: init?.name,
+    warmup: Number(warmup),
     data: { ...start.data, name: data ?? start.data.name, builtIn: data === undefined },
   };
 }

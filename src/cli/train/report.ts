@@ -11,6 +11,8 @@ export interface RunStart extends StartEvent {
   readonly batch: number;
   /** The file of the weights that it begins with. */
   readonly init: string | undefined;
+  /** Steps in which the weight of the KL term rises; 0 for none. */
+  readonly warmup: number;
   readonly data: StartEvent['data'] & { readonly builtIn: boolean };
   /** The run folder. */
   readonly out: string;
@@ -93,7 +95,7 @@ export class TextReport implements Report {
     this.close();
     this.run = start;
     this.began = performance.now();
-    const { adapter, software, model, weights, init, data, out, step, totalSteps } = start;
+    const { adapter, software, model, weights, init, warmup, data, out, step, totalSteps } = start;
     const { vocabulary, images } = data;
     const what = vocabulary ? 'sentences of a grammar' : 'stroke digits';
     const source = data.builtIn ? `built-in ${what}, because no --data was given` : data.name;
@@ -108,6 +110,12 @@ export class TextReport implements Report {
     this.print(`data        ${source}: ${counts}${stream}`);
     const begun = init === undefined ? '' : `, which begin as those of ${init}`;
     this.print(`model       ${model}, ${weights.toLocaleString('en')} weights${begun}`);
+    if (step < warmup) {
+      const full = warmup.toLocaleString('en');
+      this.print(
+        `warm-up     the KL term counts fully from step ${full} on; until then, a train loss is below the test loss`,
+      );
+    }
     this.print(`run folder  ${out}`);
     if (step > 0) this.print(`resumed     after step ${step} of ${totalSteps}`);
     this.progress.start(totalSteps, step, 'compiling …');
