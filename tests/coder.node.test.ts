@@ -1,5 +1,6 @@
 // The entropy coder: it comes back, takes what the entropy says, and is exact at the edges; and functions without Math.exp.
 import { describe, expect, test } from 'vitest';
+import { batchCode, batchSize, MOST_IN_BATCH } from '../src/coder/bits_back.ts';
 import {
   evenQuantiles,
   exp,
@@ -60,6 +61,17 @@ describe('a normal distribution over bins', () => {
       expect(Math.abs(a! - b!) / bins.steps).toBeLessThan(0.003);
     }
   });
+});
+
+test('a batch is as large as it may be, to within two images, and a byte tells how large', () => {
+  for (let most = 1; most <= 600; most++) {
+    const code = batchCode(most);
+    expect(code >= 0 && code < 256 && Number.isInteger(code)).toBe(true);
+    const size = batchSize(code);
+    expect(batchCode(size)).toBe(code);
+    expect(size).toBeLessThanOrEqual(Math.min(most, MOST_IN_BATCH));
+    expect(size).toBeGreaterThan(Math.min(most, MOST_IN_BATCH) - 3);
+  }
 });
 
 describe('the stack', () => {

@@ -35,6 +35,12 @@ export interface CodedBlock {
 
 export const MOST_IN_BATCH = 512;
 
+/** Sizes that a batch may have, so that a byte tells them: from 1 to 128, and from there to 512 every third. */
+export const batchSize = (code: number): number => (code < 128 ? code + 1 : 128 + 3 * (code - 127));
+/** Of the greatest batch of at most so many images. */
+export const batchCode = (most: number): number =>
+  most <= 128 ? most - 1 : 127 + Math.floor((Math.min(most, MOST_IN_BATCH) - 128) / 3);
+
 function inputsOf({ toInput }: Codec, images: Uint8Array): Float32Array {
   const inputs = new Float32Array(images.length);
   for (let i = 0; i < inputs.length; i++) inputs[i] = toInput(images[i]!);
@@ -59,7 +65,7 @@ export async function encodeBlock(codec: Codec, images: Uint8Array, times: Times
   let [from, until] = [0, 0];
   for (let first = 0; first < count; first += batches.at(-1)!) {
     const room = Math.floor((16 * stack.length) / (numbers * codec.bins.bits));
-    const size = Math.max(1, Math.min(MOST_IN_BATCH, room, count - first));
+    const size = batchSize(batchCode(Math.max(1, Math.min(room, count - first))));
     batches.push(size);
     if (first + size > until) {
       [from, until] = [first, Math.min(count, first + MOST_IN_BATCH)];

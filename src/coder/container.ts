@@ -3,9 +3,9 @@
 //
 //   89 'GLIA' 0D 0A 1A, version u16, reserved u16, header length u32, header (JSON), its CRC-32, model (as long as the header says)
 //   block: 'BLOK', number u32, images or tokens u32, length u32 of what follows, CRC-32 of this block's header and of what follows,
-//          digest u32 (of its distributions and its number), batches u16 (of text 0), size u16 each, the coder's stack
+//          digest u32 (of its distributions and its number), batches u16 (of text 0), size u8 each, the coder's stack
 import { DataError } from '../errors.ts';
-import { type CodedBlock, MOST_IN_BATCH } from './bits_back.ts';
+import { batchCode, batchSize, type CodedBlock } from './bits_back.ts';
 
 const MAGIC = Uint8Array.of(0x89, 0x47, 0x4c, 0x49, 0x41, 0x0d, 0x0a, 0x1a);
 /** Of images and of text, which changed at different times. */
@@ -108,7 +108,7 @@ export function encodeHeader(header: ArchiveHeader | TextHeader, model: Uint8Arr
 const marked = (number: number) => Math.imul(number + 1, 0x9e3779b1);
 
 export function encodeBlockBytes(number: number, count: number, { batches, stack, digest }: CodedBlock): Uint8Array {
-  const bytes = new Uint8Array(BLOCK_HEADER + 6 + 2 * batches.length + stack.length);
+  const bytes = new Uint8Array(BLOCK_HEADER + 6 + batches.length + stack.length);
   const view = viewOf(bytes);
   view.setUint32(0, BLOCK, true);
   view.setUint32(4, number, true);
@@ -116,8 +116,8 @@ export function encodeBlockBytes(number: number, count: number, { batches, stack
   view.setUint32(12, bytes.length - BLOCK_HEADER, true);
   view.setUint32(20, (digest ^ marked(number)) >>> 0, true);
   view.setUint16(24, batches.length, true);
-  for (const [i, size] of batches.entries()) view.setUint16(26 + 2 * i, size, true);
-  bytes.set(stack, 26 + 2 * batches.length);
+  bytes.set(batches.map(batchCode), 26);
+  bytes.set(stack, 26 + batches.length);
   view.setUint32(16, blockSum(bytes), true);
   return bytes;
 }
@@ -193,11 +193,11 @@ function readBlock(bytes: Uint8Array, wanted: { number: number; count: number },
     throw new DataError(`block ${number} holds ${view.getUint32(8, true)} ${what}, and the header says ${count}`);
   }
   const length = view.getUint16(24, true);
-  const start = 26 + 2 * length;
-  const batches = start <= bytes.length ? Array.from({ length }, (_, i) => view.getUint16(26 + 2 * i, true)) : [];
+  const start = 26 + length;
+  const batches = start <= bytes.length ? Array.from(bytes.subarray(26, start), batchSize) : [];
   const sum = batches.reduce((total, size) => total + size, 0);
   const fits = what === TOKENS ? length === 0 : sum === count;
-  if (!fits || batches.some((size) => size < 1 || size > MOST_IN_BATCH)) {
+  if (!fits) {
     throw new DataError(`block ${number} is damaged: its batches are not its ${what}`);
   }
   const digest = (view.getUint32(20, true) ^ marked(number)) >>> 0;
