@@ -90,6 +90,11 @@ test('a sentence that the model does not read', async () => {
   for (const [options, line] of cases) await expect(generate(path, ...options)).rejects.toThrow(line);
 });
 
+test('a bound that no device is there for is refused before anything is read', async () => {
+  const args = ['--checkpoint', 'nowhere', '--out', join(folder, 'a.glia'), '--bound', '--node', '--driver', 'none'];
+  await expect(compress(args, { server: untouched })).rejects.toThrow(/--bound takes a device.*leave one of them out/);
+});
+
 test('text is compressed by a gpt alone', async () => {
   const path = await sentencesFile('other.safetensors', 2);
   const compressed = compress(['--checkpoint', path, '--out', join(folder, 'a.glia')], { server: untouched });

@@ -98,6 +98,8 @@ export async function main(args: string[], { server }: { server: PageServer }): 
   } = options;
   const { node = false, driver, headed = false, json = false } = options;
   refuseEmpty({ checkpoint, data: where, out, driver });
+  if (bound && driver === 'none')
+    throw new OptionError('--bound takes a device, and --driver none has none: leave one of them out');
   refuseDriverAlone({ node, driver });
   const path = findModel(resolvePath(checkpoint));
   const trained = new Uint8Array(readFileSync(path));
@@ -155,7 +157,9 @@ function describe(end: CompressEnd, out: string): string[] {
   return [
     `archive     ${out}: ${bytes.toLocaleString('en')} bytes${model}`,
     `rate        ${bitsPerDimension.toFixed(4)} bits per dimension${count ? `, ${((bytes - modelBytes) / count).toFixed(1)} bytes an image` : ''}`,
-    ...(bound ? [`bound       ${bound.toFixed(4)}, of which this is ${beside(bound)}`] : []),
+    ...(bound
+      ? [`bound       ${bound.toFixed(4)} bits per dimension by the model's ELBO; the archive is ${beside(bound)} it`]
+      : []),
     `time        ${showTime(end)}, ${Math.round(count / end.seconds)} images a second`,
   ];
 }

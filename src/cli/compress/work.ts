@@ -140,7 +140,7 @@ export async function compressWork(
 
 /** Bits per dimension of the ELBO. */
 async function boundOf(gpu: Gpu | undefined, trained: Trained, dataset: Dataset, set: ImageSet): Promise<number> {
-  if (!gpu) throw new OptionError("the model's bound takes a device: leave --bound out, or --driver none");
+  if (!gpu) throw new OptionError("the model's bound takes a device");
   const model = trainedVae(trained, dataset);
   restoreVae(gpu, model);
   const { loss } = await estimateLikelihood(gpu, model.vae, set, { samples: [1] });

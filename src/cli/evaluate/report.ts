@@ -90,7 +90,7 @@ export class TextReport implements Report {
     for (const line of table([[`nats per ${kind}`, 'mean ± error', 'below the ELBO'], ...cells])) this.bar.print(line);
     for (const line of layerLines(layers, kind)) this.bar.print(line);
     const over = images > 1 ? `± is the standard error of the mean over ${images} ${kind}s. ` : '';
-    this.bar.print(`\n${over}The estimates of −log p(x) come down to it from above, as K grows.`);
+    this.bar.print(`\n${over}The estimates of −log p(x) come down to its true value from above, as K grows.`);
     const best = nll.at(-1);
     if (tokens && best) {
       const perplexity = Math.exp((best.mean * images) / tokens).toFixed(3);

@@ -112,8 +112,9 @@ export class TextReport implements Report {
     this.print(`model       ${model}, ${weights.toLocaleString('en')} weights${begun}`);
     if (step < warmup) {
       const full = warmup.toLocaleString('en');
+      const never = totalSteps < warmup ? `, which this run of ${totalSteps.toLocaleString('en')} does not reach` : '';
       this.print(
-        `warm-up     the KL term counts fully from step ${full} on; until then, a train loss is below the test loss`,
+        `warm-up     train losses have a part of the KL term, test losses all of it, until step ${full}${never}`,
       );
     }
     this.print(`run folder  ${out}`);
