@@ -63,6 +63,10 @@ export class LatentBins {
   /** What the decoder is given for a bin of a standard normal number. */
   readonly medianOf = (bin: number): number => this.medians[bin]!;
 
+  mediansOf(bins: Uint16Array): Float32Array {
+    return Float32Array.from(bins, this.medianOf);
+  }
+
   /** The greatest of these. */
   get mostMedian(): number {
     return this.medians.at(-1)!;
@@ -79,7 +83,7 @@ export class LatentBins {
    * @param prior means, then log-variances, [rows, 2·size], in steps of 1/1024; without, all are standard normal
    */
   placesOf(bins: Uint16Array, prior: Float32Array | undefined, size: number): Float32Array {
-    if (!prior) return Float32Array.from(bins, this.medianOf);
+    if (!prior) return this.mediansOf(bins);
     const { steps, mostPlace } = this;
     return Float32Array.from(bins, (bin, i) => {
       const mean = Math.floor(i / size) * 2 * size + (i % size);
@@ -100,20 +104,20 @@ export class LatentBins {
   }
 }
 
-const made = new Map<string, LatentBins>();
+let coarse: LatentBins | undefined;
+let fine: LatentBins | undefined;
 
-/** Made once, when first needed. */
-function binsOf(bits: number, steps: number): LatentBins {
-  const key = `${bits} ${steps}`;
-  const bins = made.get(key) ?? new LatentBins(bits, steps);
-  made.set(key, bins);
-  return bins;
-}
+/** Of codes of binary images; made once, when first needed. */
+export const coarseBins = (): LatentBins => {
+  coarse ??= new LatentBins(10, 256);
+  return coarse;
+};
 
-/** Of codes of binary images. */
-export const coarseBins = () => binsOf(10, 256);
 /** Of codes of images whose pixels are bytes. */
-export const fineBins = () => binsOf(16, 1024);
+export const fineBins = (): LatentBins => {
+  fine ??= new LatentBins(16, 1024);
+  return fine;
+};
 
 let table: ((x: number) => number) | undefined;
 

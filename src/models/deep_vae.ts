@@ -54,19 +54,32 @@ export function checkDeep(name: string, { pixels, latents, hidden }: DeepVAEOpti
   checkSizes(name, { pixels, ...sizes });
 }
 
-/** What the decoders say of the pixels of codes from the prior. @param decode what that of a layer says */
-export function drawDown(decode: (i: number, z: Tensor) => Tensor, noise: readonly Tensor[]): Tensor {
-  let z = noise.at(-1)!;
-  for (let i = noise.length - 1; i > 0; i--) z = drawFrom(halves(decode(i, z)), noise[i - 1]!);
-  return decode(0, z);
+/** A VAE whose decoders go from each layer to the one below. */
+export abstract class ChainVAE extends HierarchicalVAE {
+  abstract readonly decoders: readonly Sequential[];
+  protected abstract readonly latents: readonly number[];
+
+  get layers(): readonly LatentLayer[] {
+    return this.latents.map((size, i) => ({ name: `layer ${i + 1}`, size }));
+  }
+
+  protected decode(i: number, z: Tensor): Tensor {
+    return scope(`decoders.${i}`, () => this.decoders[i]!.forward(z));
+  }
+
+  protected override drawFromPrior(noise: readonly Tensor[]): Tensor {
+    let z = noise.at(-1)!;
+    for (let i = noise.length - 1; i > 0; i--) z = drawFrom(halves(this.decode(i, z)), noise[i - 1]!);
+    return this.decode(0, z);
+  }
 }
 
-export class DeepVAE extends HierarchicalVAE {
+export class DeepVAE extends ChainVAE {
   /** From the image or the layer below to a layer. */
   readonly encoders: readonly Sequential[];
   /** From a layer to the one below or to the image. */
   readonly decoders: readonly Sequential[];
-  private readonly latents: readonly number[];
+  protected readonly latents: readonly number[];
   protected readonly topDown = false;
 
   constructor(options: DeepVAEOptions) {
@@ -81,16 +94,8 @@ export class DeepVAE extends HierarchicalVAE {
     this.decoders = decodersOf(options);
   }
 
-  get layers(): readonly LatentLayer[] {
-    return this.latents.map((size, i) => ({ name: `layer ${i + 1}`, size }));
-  }
-
   private encode(i: number, x: Tensor): Gaussian {
     return scope(`encoders.${i}`, () => halves(this.encoders[i]!.forward(x)));
-  }
-
-  private decode(i: number, z: Tensor): Tensor {
-    return scope(`decoders.${i}`, () => this.decoders[i]!.forward(z));
   }
 
   override prepare(images: Tensor): Prepared {
@@ -109,9 +114,5 @@ export class DeepVAE extends HierarchicalVAE {
       return above ? { ...layer, prior: halves(this.decode(i + 1, above.z)) } : layer;
     });
     return { raw: this.decode(0, drawn[0]!.z), layers };
-  }
-
-  protected override drawFromPrior(noise: readonly Tensor[]): Tensor {
-    return drawDown((i, z) => this.decode(i, z), noise);
   }
 }

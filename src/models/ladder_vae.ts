@@ -5,9 +5,9 @@ import { xavierUniform, zeros } from '../nn/init.ts';
 import { Linear, Sequential, Tanh } from '../nn/layers.ts';
 import { add, mul, sigmoid, softplus, sub } from '../ops/elementwise.ts';
 import { scope, type Tensor } from '../ops/tensor.ts';
-import { checkDeep, type DeepVAEOptions, decodersOf, drawDown, halves } from './deep_vae.ts';
-import { type Drawn, type DrawnLayer, drawFrom, type Gaussian, HierarchicalVAE } from './hierarchical.ts';
-import type { LatentLayer, Prepared } from './latent_model.ts';
+import { ChainVAE, checkDeep, type DeepVAEOptions, decodersOf, halves } from './deep_vae.ts';
+import { type Drawn, type DrawnLayer, drawFrom, type Gaussian } from './hierarchical.ts';
+import type { Prepared } from './latent_model.ts';
 import { tanhLayers } from './networks.ts';
 
 /** The product of two normal densities, normalised: its precision is the sum of theirs. */
@@ -19,14 +19,14 @@ function weighed(seen: Gaussian, prior: Gaussian): Gaussian {
   };
 }
 
-export class LadderVAE extends HierarchicalVAE {
+export class LadderVAE extends ChainVAE {
   /** From the image or the features of the layer below to the features of a layer. */
   readonly encoders: readonly Sequential[];
   /** From the features of a layer to what they say of its numbers. */
   readonly heads: readonly Linear[];
   /** From a layer to the one below or to the image. */
   readonly decoders: readonly Sequential[];
-  private readonly latents: readonly number[];
+  protected readonly latents: readonly number[];
   protected readonly topDown = true;
 
   constructor(options: DeepVAEOptions) {
@@ -40,14 +40,6 @@ export class LadderVAE extends HierarchicalVAE {
     });
     this.heads = latents.map((size, i) => new Linear(hidden[i]!, 2 * size, { weight: xavierUniform, bias: zeros }));
     this.decoders = decodersOf(options);
-  }
-
-  get layers(): readonly LatentLayer[] {
-    return this.latents.map((size, i) => ({ name: `layer ${i + 1}`, size }));
-  }
-
-  private decode(i: number, z: Tensor): Tensor {
-    return scope(`decoders.${i}`, () => this.decoders[i]!.forward(z));
   }
 
   /** What the image says of each layer, by its number, [rows, 2·size]. */
@@ -72,9 +64,5 @@ export class LadderVAE extends HierarchicalVAE {
       said = this.decode(i, z);
     }
     return { raw: said!, layers };
-  }
-
-  protected override drawFromPrior(noise: readonly Tensor[]): Tensor {
-    return drawDown((i, z) => this.decode(i, z), noise);
   }
 }
